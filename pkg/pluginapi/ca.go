@@ -1,0 +1,193 @@
+package pluginapi
+
+import (
+	"context"
+	"time"
+)
+
+// CA is what every CA plugin does. One process serves one CA account; Configure is called once, before everything but
+// Describe. Calls may come concurrently after that. Every method must return when its context ends.
+//
+// What an implementation can do beyond that it shows by the small interfaces below; its abilities follow from them
+// and from what Describe adds.
+type CA interface {
+	// Describe says what the plugin is and can do. It needs no configuration and reaches no network.
+	Describe(ctx context.Context) (Description, error)
+	// Configure takes the account's settings, checks them, and reaches no network.
+	Configure(ctx context.Context, account Account) (Configured, error)
+	// PlaceOrder is the one call that may spend money. It sends the paid request at most once and returns as soon as
+	// the order's reference is known. When the request went out and no answer came, it fails with UnknownOutcome.
+	PlaceOrder(ctx context.Context, order OrderRequest) (OrderReply, error)
+	// GetOrder reads an order and takes its next free step where the CA needs one. It is safe to repeat.
+	GetOrder(ctx context.Context, order PlacedOrder) (OrderReply, error)
+	// RespondToChallenges tells the CA that the challenges with these ids are published. It is safe to repeat.
+	RespondToChallenges(ctx context.Context, order PlacedOrder, challengeIDs []string) (OrderReply, error)
+}
+
+// Preflighter can log in and read without spending anything.
+type Preflighter interface {
+	Preflight(ctx context.Context, orderSettings []Settings) (PreflightReply, error)
+}
+
+// OrderFinder can tell whether a lost PlaceOrder call arrived. An order that surely does not exist is NotFound; when
+// the CA cannot tell, UnknownOutcome.
+type OrderFinder interface {
+	FindOrder(ctx context.Context, order OrderRequest, sentAt time.Time) (OrderReply, error)
+}
+
+// CertificateFinder can find the order a certificate on disk belongs to, by its leaf (DER).
+type CertificateFinder interface {
+	FindOrderByCertificate(ctx context.Context, leaf []byte) (OrderReply, error)
+}
+
+// OrderCanceler can drop an order that has no certificate yet.
+type OrderCanceler interface {
+	CancelOrder(ctx context.Context, order PlacedOrder, reason string) (OrderReply, error)
+}
+
+// Revoker can revoke a certificate; one that is revoked already is a success.
+type Revoker interface {
+	RevokeCertificate(ctx context.Context, revocation Revocation) (RevocationReply, error)
+}
+
+// RenewalInformer can say when the CA would like a certificate (leaf, DER) renewed (RFC 9773).
+type RenewalInformer interface {
+	RenewalInfo(ctx context.Context, leaf []byte) (RenewalInfo, error)
+}
+
+// Ability is an optional part of the contract.
+type Ability int
+
+// The abilities. The first five and FindByCertificate follow from the interfaces an implementation has; Description
+// names the others.
+const (
+	AbilityPreflight         Ability = 1
+	AbilityFindOrder         Ability = 2
+	AbilityCancel            Ability = 3
+	AbilityRevoke            Ability = 4
+	AbilityRenewalInfo       Ability = 5
+	AbilityReissue           Ability = 6
+	AbilityRenew             Ability = 7
+	AbilityFindByCertificate Ability = 8
+	AbilityIPIdentifiers     Ability = 9
+)
+
+// String returns the ability's name.
+func (a Ability) String() string {
+	switch a {
+	case AbilityPreflight:
+		return "preflight"
+	case AbilityFindOrder:
+		return "find-order"
+	case AbilityCancel:
+		return "cancel"
+	case AbilityRevoke:
+		return "revoke"
+	case AbilityRenewalInfo:
+		return "renewal-info"
+	case AbilityReissue:
+		return "reissue"
+	case AbilityRenew:
+		return "renew"
+	case AbilityFindByCertificate:
+		return "find-by-certificate"
+	case AbilityIPIdentifiers:
+		return "ip-identifiers"
+	default:
+		return "unspecified"
+	}
+}
+
+// ReissueNames says which names a reissue may carry, compared with the certificate it replaces.
+type ReissueNames int
+
+// The rules for a reissue's names. The zero value is ReissueAnyNames.
+const (
+	ReissueAnyNames       ReissueNames = 1
+	ReissueRemovalRevokes ReissueNames = 2 // the CA revokes earlier certificates when a name is dropped
+	ReissueSameNames      ReissueNames = 3
+)
+
+// Description says what a CA plugin is and can do.
+type Description struct {
+	Name, Version, Summary string
+	// Abilities beyond those that follow from the implementation's interfaces: AbilityReissue, AbilityRenew,
+	// AbilityIPIdentifiers. In the daemon's hands the list is complete.
+	Abilities []Ability
+	// ChallengeTypes the CA can ask for, the plugin's favourite first.
+	ChallengeTypes  []ChallengeType
+	OrdersCostMoney bool
+	AccountSettings []Field
+	OrderSettings   []Field
+	// CSRCommonName: the CSR must carry the first name as its common name.
+	CSRCommonName bool
+	// CAAIdentifiers are issuer domain names in CAA records (RFC 8659 section 4.2).
+	CAAIdentifiers []string
+	// FindOrderSettle is for how long after a lost call a NotFound of FindOrder can not be trusted.
+	FindOrderSettle time.Duration
+	ReissueNames    ReissueNames
+	// PollInterval is the plugin's own pace of looking at an order that waits; zero leaves it to the daemon.
+	PollInterval time.Duration
+	// MaxConcurrentOrders is how many orders may be worked on at once; zero leaves it to the daemon.
+	MaxConcurrentOrders int
+}
+
+// Has reports whether an ability is on the list.
+func (d Description) Has(a Ability) bool {
+	for _, have := range d.Abilities {
+		if have == a {
+			return true
+		}
+	}
+	return false
+}
+
+// Account is a CA account's settings and what earlier replies gave back as account state.
+type Account struct {
+	Settings Settings
+	State    []byte
+}
+
+// Configured says what is wrong with an account's settings. A Fault keeps the account from being used.
+type Configured struct {
+	Findings []Finding
+	// AccountState is stored before any further call; nil means unchanged.
+	AccountState []byte
+}
+
+// PreflightReply says what Preflight found.
+type PreflightReply struct {
+	Findings     []Finding
+	AccountState []byte // nil means unchanged
+}
+
+// OrderReply is an order and, where it changed, the account state.
+type OrderReply struct {
+	Order        Order
+	AccountState []byte // nil means unchanged
+}
+
+// Revocation names the certificate to revoke.
+type Revocation struct {
+	// Leaf is the certificate, DER.
+	Leaf  []byte
+	Order *PreviousOrder
+	// Reason is a CRLReason (RFC 5280 section 5.3.1).
+	Reason int
+}
+
+// RevocationReply says that a certificate is revoked, or who must act first.
+type RevocationReply struct {
+	Detail       string
+	Action       *PersonAction
+	AccountState []byte // nil means unchanged
+}
+
+// RenewalInfo is when the CA would like one certificate renewed.
+type RenewalInfo struct {
+	WindowStart, WindowEnd time.Time
+	ExplanationURL         string
+	LookAgainAfter         time.Duration // zero leaves it to the daemon
+	// Serial is the serial number of the certificate this is about, lower-case hexadecimal.
+	Serial string
+}
