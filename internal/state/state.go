@@ -1,0 +1,139 @@
+// Package state keeps named byte records in one bbolt file: durable transactions and nothing else.
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+)
+
+// ErrLocked says that another process has the file open.
+var ErrLocked = errors.New("in use by another process")
+
+// lockWait is how long Open waits for the file's lock: long enough for a predecessor that is just stopping, short
+// enough that a second daemon is told at once.
+const lockWait = 3 * time.Second
+
+// Store is an open file of records.
+type Store struct {
+	db *bbolt.DB
+}
+
+// Open opens the file at path and makes it, readable by its owner alone, when there is none. The folder must exist.
+// While a Store is open no other process can open the file: it then gets ErrLocked.
+func Open(path string) (*Store, error) {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		if errors.Is(err, bbolterrors.ErrTimeout) {
+			return nil, fmt.Errorf("open state %s: %w", path, ErrLocked)
+		}
+		if errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrChecksum) || errors.Is(err, bbolterrors.ErrVersionMismatch) {
+			return nil, fmt.Errorf("open state %s: not a state file or damaged, put back a backup: %w", path, err)
+		}
+		return nil, fmt.Errorf("open state %s: %w", path, err)
+	}
+	if err := refuseShared(path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+// refuseShared refuses a state file that others may read: it holds private keys of orders in flight.
+func refuseShared(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("open state: %w", err)
+	}
+	if info.Mode().Perm()&fs.FileMode(0o077) != 0 {
+		return fmt.Errorf("open state %s: mode %#o lets others read private keys; chmod 600 it", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+// Close waits for transactions under way and closes the file.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Write puts records into a bucket in one durable transaction: when it returns nil, all of them survive a power cut;
+// otherwise none has changed. A nil value deletes its record. Concurrent calls may share one transaction's cost.
+func (s *Store) Write(bucket string, records map[string][]byte) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte(bucket))
+		if err != nil {
+			return err
+		}
+		for key, value := range records {
+			if value == nil {
+				err = b.Delete([]byte(key))
+			} else {
+				err = b.Put([]byte(key), value)
+			}
+			if err != nil {
+				return fmt.Errorf("record %q: %w", key, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write state %s: %w", bucket, err)
+	}
+	return nil
+}
+
+// Read returns one record, or nil when there is none.
+func (s *Store) Read(bucket, key string) ([]byte, error) {
+	var value []byte
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket([]byte(bucket)); b != nil {
+			if v := b.Get([]byte(key)); v != nil {
+				value = append([]byte{}, v...)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read state %s %q: %w", bucket, key, err)
+	}
+	return value, nil
+}
+
+// Each visits the records of a bucket in the order of their keys, as they were at one instant. The value is valid
+// during the visit only. An error ends the walk and is returned as it is.
+func (s *Store) Each(bucket string, visit func(key string, value []byte) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucket))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error { return visit(string(k), v) })
+	})
+}
+
+// Backup writes a consistent copy of the whole file to path while the store is in use. The copy appears whole or not
+// at all.
+func (s *Store) Backup(path string) error {
+	tmp := path + ".part"
+	err := s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(tmp, 0o600) })
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("back up state: %w", errors.Join(err, removeIfThere(tmp)))
+	}
+	return nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
