@@ -2,7 +2,10 @@ module github.com/certbridge/certbridged
 
 go 1.26.0
 
-tool google.golang.org/protobuf/cmd/protoc-gen-go
+tool (
+	github.com/letsencrypt/pebble/v2/cmd/pebble
+	google.golang.org/protobuf/cmd/protoc-gen-go
+)
 
 require (
 	github.com/BurntSushi/toml v1.6.0
