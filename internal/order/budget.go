@@ -1,0 +1,99 @@
+package order
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// budgetWindow is the time purchases are counted over: a rolling day, so that midnight opens no gap.
+const budgetWindow = 24 * time.Hour
+
+// keepPurchases is how long purchases are remembered, for people who ask what was bought.
+const keepPurchases = 400 * 24 * time.Hour
+
+// buys reports whether sending the order can spend money. A reissue is inside paid time.
+func (r *Record) buys() bool { return r.CostsMoney && r.Kind != pluginapi.Reissue }
+
+// reserve counts the purchase against the budget, before it is sent: two orders must not both take the last place. It
+// returns what must be journaled with the order, or why the budget says no.
+func (w *work) reserve() ([]sidecar, string) {
+	r := &w.record
+	if !r.buys() {
+		return nil, ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, counted := w.purchases[r.ID]; counted {
+		return nil, "" // sent before, with an outcome that is known by now
+	}
+	if !r.approved(HoldBudget) {
+		if why := w.overBudget(r); why != "" {
+			return nil, why
+		}
+	}
+	p := Purchase{Order: r.ID, Account: r.Account, Certificate: r.Certificate, At: w.Now()}
+	w.purchases[r.ID] = p
+	return []sidecar{{key: purchasePrefix + r.ID, value: p, apply: func() {}}}, ""
+}
+
+func (w *work) overBudget(r *Record) string {
+	account, certificate := 0, 0
+	since := w.Now().Add(-budgetWindow)
+	for _, p := range w.purchases {
+		if p.At.Before(since) {
+			continue
+		}
+		if p.Account == r.Account {
+			account++
+		}
+		if p.Certificate == r.Certificate {
+			certificate++
+		}
+	}
+	switch {
+	case account >= w.spec.MaxPerDay:
+		return fmt.Sprintf("CA account %s has made %d of at most %d purchases in 24 hours; approve this one or raise max_orders_per_day",
+			r.Account, account, w.spec.MaxPerDay)
+	case certificate >= w.spec.MaxPerCertificate:
+		return fmt.Sprintf("certificate %s was bought %d times in 24 hours, at most %d are allowed; approve this one or raise max_orders_per_certificate",
+			r.Certificate, certificate, w.spec.MaxPerCertificate)
+	default:
+		return ""
+	}
+}
+
+// unreserve takes a reservation back that never reached the journal.
+func (w *work) unreserve() {
+	w.mu.Lock()
+	delete(w.purchases, w.record.ID)
+	w.mu.Unlock()
+}
+
+// refund takes a purchase back that surely was not made.
+func (w *work) refund() []sidecar { return w.refundIf(true) }
+
+func (w *work) refundIf(surely bool) []sidecar {
+	w.mu.Lock()
+	_, counted := w.purchases[w.record.ID]
+	w.mu.Unlock()
+	if !surely || !counted {
+		return nil
+	}
+	id := w.record.ID
+	return []sidecar{{key: purchasePrefix + id, apply: func() { delete(w.purchases, id) }}}
+}
+
+// Purchases returns the paid calls that went out since an instant.
+func (e *Engine) Purchases(since time.Time) []Purchase {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []Purchase
+	for _, p := range e.purchases {
+		if !p.At.Before(since) {
+			list = append(list, p)
+		}
+	}
+	return list
+}

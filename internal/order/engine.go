@@ -1,0 +1,551 @@
+// Package order is the order's state machine and its journal: it takes an order from the intent to the deployed
+// certificate, one external thing and one save at a time, and never buys one intent twice.
+package order
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Journal keeps records durably. Write is one transaction; a nil value deletes.
+type Journal interface {
+	Write(bucket string, records map[string][]byte) error
+	Each(bucket string, visit func(key string, value []byte) error) error
+}
+
+// CA is one CA account. Every plugin error it returns has a kind; anything else counts as an unknown outcome where
+// money can be spent.
+type CA interface {
+	Description(ctx context.Context) (pluginapi.Description, error)
+	pluginapi.OrderFinder
+	pluginapi.OrderCanceler
+	pluginapi.Revoker
+	Orderer
+}
+
+// Orderer is the part of a CA that every plugin has.
+type Orderer interface {
+	PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error)
+	GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error)
+	RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error)
+}
+
+// Publisher publishes and withdraws challenges. All calls are safe to repeat.
+type Publisher interface {
+	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
+	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)
+	Publish(ctx context.Context, profile string, c pluginapi.Challenge) (receipt []byte, err error)
+	Withdraw(ctx context.Context, profile string, c pluginapi.Challenge, receipt []byte) error
+	AwaitVisible(ctx context.Context, profile string, c pluginapi.Challenge) error
+}
+
+// Current is what is on disk for a certificate.
+type Current struct {
+	// Leaf is nil when there is none.
+	Leaf *x509.Certificate
+	// Whole: all files are there and belong together.
+	Whole bool
+}
+
+// Files puts sets of files in place. All calls are safe to repeat; id names the set.
+type Files interface {
+	Current(certificate string) (Current, error)
+	// CurrentKey returns the private key on disk.
+	CurrentKey(certificate string) (crypto.Signer, error)
+	Install(ctx context.Context, certificate, id string, key crypto.Signer, chain []*x509.Certificate) error
+	RollBack(ctx context.Context, certificate, id string) error
+	Commit(ctx context.Context, certificate, id string) error
+}
+
+// Deployer makes servers use what is on disk and looks at what they serve.
+type Deployer interface {
+	// Deploy checks, reloads and verifies, and stops at the first failure.
+	Deploy(ctx context.Context, certificate string, leaf *x509.Certificate) Deployment
+	// Reload makes servers use the set that was rolled back.
+	Reload(ctx context.Context, certificate string) Deployment
+}
+
+// Spec is what the configuration says about a certificate and its CA account.
+type Spec struct {
+	Name, Account string
+	// Names are the configured ones, or those of the certificate on disk.
+	Names    []string
+	KeyType  string
+	ReuseKey bool
+	Settings pluginapi.Settings
+	// Profiles are the DCV profiles for one name, the favourite first.
+	Profiles func(name string) []string
+	// MaxPerDay and MaxPerCertificate limit purchases of the account, and for this certificate, in 24 hours.
+	MaxPerDay, MaxPerCertificate int
+	// PollInterval overrides the plugin's own pace; zero leaves it.
+	PollInterval time.Duration
+}
+
+// Catalog answers with the configuration of the day.
+type Catalog interface {
+	Spec(certificate string) (Spec, bool)
+	CA(account string) (CA, bool)
+}
+
+// Options are an Engine's ports.
+type Options struct {
+	Journal   Journal
+	Catalog   Catalog
+	Publisher Publisher
+	Files     Files
+	Deployer  Deployer
+	Now       func() time.Time
+	// Entropy is where keys of intents come from; nil means crypto/rand.
+	Entropy io.Reader
+	Logger  *slog.Logger
+	// Changed is called after every save of an order, outside any lock.
+	Changed func(before, after Record)
+}
+
+// The ways a call to the Engine can be refused.
+var (
+	ErrOpenOrder     = errors.New("an order is open already")
+	ErrNotConfigured = errors.New("not in the configuration")
+	ErrNoOrder       = errors.New("no such order")
+	ErrBusy          = errors.New("the order is being worked on")
+	ErrWrongPhase    = errors.New("the order's phase excludes it")
+)
+
+// Engine holds all orders and works on them. Its methods are safe for concurrent use; one order is stepped by one
+// caller at a time.
+type Engine struct {
+	Options
+
+	mu        sync.Mutex
+	orders    map[string]*entry
+	open      map[string]string // certificate -> id of its open order
+	histories map[string]History
+	purchases map[string]Purchase
+}
+
+// entry is one order in memory. Its record changes only under mu and only after the journal has it.
+type entry struct {
+	mu     sync.Mutex
+	record Record
+	// unsaved is a change that the journal could not take: what a CA answered must not be lost to a full disk.
+	unsaved *Record
+
+	stepping, withdrawing bool
+	// live: what the record says is published was published by this process. A responder forgets on restart.
+	live bool
+}
+
+const (
+	bucket         = "journal"
+	orderPrefix    = "order/"
+	historyPrefix  = "history/"
+	purchasePrefix = "purchase/"
+)
+
+// New reads the journal. A record that cannot be read is an error that names it: going on without it could buy twice.
+func New(o Options) (*Engine, error) {
+	if o.Entropy == nil {
+		o.Entropy = rand.Reader
+	}
+	if o.Changed == nil {
+		o.Changed = func(Record, Record) {}
+	}
+	e := &Engine{
+		Options: o, orders: map[string]*entry{}, open: map[string]string{},
+		histories: map[string]History{}, purchases: map[string]Purchase{},
+	}
+	if err := o.Journal.Each(bucket, e.load); err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Engine) load(key string, value []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("record %s: %w", key, err)
+		}
+	}()
+	switch {
+	case strings.HasPrefix(key, orderPrefix):
+		var r Record
+		if r, err = DecodeRecord(value); err != nil {
+			return err
+		}
+		if !r.Phase.Final() {
+			if other, taken := e.open[r.Certificate]; taken {
+				return fmt.Errorf("certificate %s has two open orders, the other is %s", r.Certificate, other)
+			}
+			e.open[r.Certificate] = r.ID
+		}
+		e.orders[r.ID] = &entry{record: r}
+	case strings.HasPrefix(key, historyPrefix):
+		var h History
+		if h, err = decode[History](value); err != nil {
+			return err
+		}
+		e.histories[h.Certificate] = h
+	case strings.HasPrefix(key, purchasePrefix):
+		var p Purchase
+		if p, err = decode[Purchase](value); err != nil {
+			return err
+		}
+		e.purchases[p.Order] = p
+	default:
+		return errors.New("unknown kind of record")
+	}
+	return nil
+}
+
+// Intent is the wish for an order and why.
+type Intent struct {
+	Certificate    string
+	Reason, Detail string
+}
+
+// Begin journals an intent. Nothing is sent yet. It fails with ErrOpenOrder when the certificate has an open order.
+func (e *Engine) Begin(intent Intent) (Record, error) {
+	spec, ok := e.Catalog.Spec(intent.Certificate)
+	if !ok {
+		return Record{}, fmt.Errorf("certificate %s: %w", intent.Certificate, ErrNotConfigured)
+	}
+	if len(spec.Names) == 0 {
+		return Record{}, fmt.Errorf("certificate %s: no domains are configured and none are on disk", intent.Certificate)
+	}
+	var random [24]byte
+	if _, err := io.ReadFull(e.Entropy, random[:]); err != nil {
+		return Record{}, fmt.Errorf("make an idempotency key: %w", err)
+	}
+	now := e.Now()
+	r := Record{
+		ID:             now.UTC().Format("20060102-150405-") + hex.EncodeToString(random[16:20]),
+		Certificate:    intent.Certificate,
+		Account:        spec.Account,
+		Phase:          Intended,
+		Reason:         intent.Reason,
+		ReasonDetail:   intent.Detail,
+		IdempotencyKey: hex.EncodeToString(random[:16]),
+		Names:          slices.Clone(spec.Names),
+		KeyType:        spec.KeyType,
+		Settings:       spec.Settings.Values,
+		Created:        now,
+	}
+
+	e.mu.Lock()
+	if id, taken := e.open[r.Certificate]; taken {
+		e.mu.Unlock()
+		return Record{}, fmt.Errorf("certificate %s, order %s: %w", r.Certificate, id, ErrOpenOrder)
+	}
+	e.open[r.Certificate] = r.ID // taken before the lock is let go, so that two callers cannot both begin
+	en := &entry{record: r, live: true}
+	e.orders[r.ID] = en
+	e.mu.Unlock()
+
+	err := e.update(en, "intended", func(*Record) {})
+	if err != nil {
+		e.mu.Lock()
+		delete(e.open, r.Certificate)
+		delete(e.orders, r.ID)
+		e.mu.Unlock()
+		return Record{}, err
+	}
+	return en.snapshot(), nil
+}
+
+func (en *entry) snapshot() Record {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	return en.record.clone()
+}
+
+// update changes a record and journals it, with what belongs to it, in one transaction. When the journal cannot take
+// it, the change is kept in memory and saved before anything else is done for the order.
+func (e *Engine) update(en *entry, step string, change func(*Record), more ...sidecar) error {
+	en.mu.Lock()
+	before := en.record
+	after := en.record.clone()
+	if en.unsaved != nil {
+		after = en.unsaved.clone()
+	}
+	change(&after)
+	after.Step, after.Updated = step, e.Now()
+	if after.Phase.Final() {
+		after.Key, after.Action = nil, nil
+	}
+	err := e.save(en, after, more)
+	en.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	e.Changed(before, after)
+	return nil
+}
+
+// sidecar is a record that is saved in the same transaction as an order; apply makes it known in memory afterwards.
+type sidecar struct {
+	key   string
+	value any // nil deletes
+	apply func()
+}
+
+func (e *Engine) save(en *entry, after Record, more []sidecar) error {
+	records := map[string][]byte{}
+	text, err := EncodeRecord(after)
+	if err != nil {
+		return fmt.Errorf("order %s: encode: %w", after.ID, err)
+	}
+	records[orderPrefix+after.ID] = text
+	for _, s := range more {
+		if records[s.key], err = encodeSidecar(s.value); err != nil {
+			return fmt.Errorf("order %s: encode %s: %w", after.ID, s.key, err)
+		}
+	}
+	if err := e.Journal.Write(bucket, records); err != nil {
+		en.unsaved = &after
+		return fmt.Errorf("order %s: journal %s: %w", after.ID, after.Step, err)
+	}
+	en.record, en.unsaved = after, nil
+	e.mu.Lock()
+	for _, s := range more {
+		s.apply()
+	}
+	if after.Phase.Final() && e.open[after.Certificate] == after.ID {
+		delete(e.open, after.Certificate)
+	}
+	e.mu.Unlock()
+	return nil
+}
+
+func encodeSidecar(value any) ([]byte, error) {
+	if value == nil {
+		return nil, nil
+	}
+	return encode(value)
+}
+
+// saveHistory changes what is remembered of a certificate, outside any order.
+func (e *Engine) saveHistory(certificate string, change func(*History)) error {
+	e.mu.Lock()
+	h := e.histories[certificate]
+	e.mu.Unlock()
+	h.Certificate = certificate
+	change(&h)
+	text, err := encode(h)
+	if err != nil {
+		return fmt.Errorf("certificate %s: encode: %w", certificate, err)
+	}
+	if err := e.Journal.Write(bucket, map[string][]byte{historyPrefix + certificate: text}); err != nil {
+		return fmt.Errorf("certificate %s: journal: %w", certificate, err)
+	}
+	e.mu.Lock()
+	e.histories[certificate] = h
+	e.mu.Unlock()
+	return nil
+}
+
+// historySidecar is a changed history to be saved together with an order.
+func (e *Engine) historySidecar(certificate string, change func(*History)) sidecar {
+	e.mu.Lock()
+	h := e.histories[certificate]
+	e.mu.Unlock()
+	h.Certificate = certificate
+	change(&h)
+	return sidecar{key: historyPrefix + certificate, value: h, apply: func() { e.histories[certificate] = h }}
+}
+
+// History returns what is remembered of a certificate.
+func (e *Engine) History(certificate string) History {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.histories[certificate]
+}
+
+// OpenOrder returns the open order of a certificate.
+func (e *Engine) OpenOrder(certificate string) (Record, bool) {
+	e.mu.Lock()
+	en := e.orders[e.open[certificate]]
+	e.mu.Unlock()
+	if en == nil {
+		return Record{}, false
+	}
+	return en.snapshot(), true
+}
+
+// Order returns an order by its id.
+func (e *Engine) Order(id string) (Record, bool) {
+	en := e.entry(id)
+	if en == nil {
+		return Record{}, false
+	}
+	return en.snapshot(), true
+}
+
+// Orders returns all orders, the oldest first.
+func (e *Engine) Orders() []Record {
+	e.mu.Lock()
+	entries := make([]*entry, 0, len(e.orders))
+	for _, en := range e.orders {
+		entries = append(entries, en)
+	}
+	e.mu.Unlock()
+	records := make([]Record, 0, len(entries))
+	for _, en := range entries {
+		records = append(records, en.snapshot())
+	}
+	slices.SortFunc(records, func(a, b Record) int {
+		if c := a.Created.Compare(b.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return records
+}
+
+func (e *Engine) entry(id string) *entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.orders[id]
+}
+
+// Step does the next thing for an order and journals the outcome; the record's NextAt then says when to step again.
+// What goes wrong at a CA or on disk is journaled and no error here; an error means that the order could not be worked
+// on at all (ErrNoOrder, ErrBusy, ErrNotConfigured, a journal that cannot be written).
+func (e *Engine) Step(ctx context.Context, id string) error {
+	en := e.entry(id)
+	if en == nil {
+		return fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	if !en.claim(&en.stepping) {
+		return fmt.Errorf("order %s: %w", id, ErrBusy)
+	}
+	defer en.release(&en.stepping)
+	if err := e.flush(en); err != nil {
+		return err
+	}
+	r := en.snapshot()
+	spec, ok := e.Catalog.Spec(r.Certificate)
+	if !ok {
+		return fmt.Errorf("order %s: certificate %s: %w", id, r.Certificate, ErrNotConfigured)
+	}
+	ca, ok := e.Catalog.CA(r.Account)
+	if !ok {
+		return fmt.Errorf("order %s: CA account %s: %w", id, r.Account, ErrNotConfigured)
+	}
+	return e.step(ctx, &work{Engine: e, entry: en, record: r, spec: spec, ca: ca})
+}
+
+// work is one order being stepped.
+type work struct {
+	*Engine
+	entry  *entry
+	record Record // as it was when the step began
+	spec   Spec
+	ca     CA
+}
+
+func (e *Engine) step(ctx context.Context, w *work) error {
+	switch w.record.Phase {
+	case Intended:
+		return w.intended(ctx)
+	case Placed, Approval:
+		return w.look(ctx)
+	case Validating:
+		return w.validate(ctx)
+	case Issued:
+		return w.install(ctx)
+	case Installed:
+		return w.deploy(ctx)
+	case Held, Deployed, Failed, Superseded:
+		return nil
+	default:
+		return fmt.Errorf("order %s: unknown phase %q", w.record.ID, w.record.Phase)
+	}
+}
+
+func (w *work) update(step string, change func(*Record), more ...sidecar) error {
+	return w.Engine.update(w.entry, step, change, more...)
+}
+
+// flush saves what the journal could not take before.
+func (e *Engine) flush(en *entry) error {
+	en.mu.Lock()
+	unsaved := en.unsaved
+	en.mu.Unlock()
+	if unsaved == nil {
+		return nil
+	}
+	return e.update(en, unsaved.Step, func(*Record) {})
+}
+
+func (en *entry) claim(flag *bool) bool {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	if *flag {
+		return false
+	}
+	*flag = true
+	return true
+}
+
+func (en *entry) release(flag *bool) {
+	en.mu.Lock()
+	*flag = false
+	en.mu.Unlock()
+}
+
+// request is the order as plugins see it. Secrets come from the configuration of the day: the journal has none.
+func (w *work) request(ctx context.Context) pluginapi.OrderRequest {
+	r := &w.record
+	req := pluginapi.OrderRequest{
+		IdempotencyKey:  r.IdempotencyKey,
+		Kind:            r.Kind,
+		CSR:             r.CSR,
+		Settings:        pluginapi.Settings{Values: r.Settings, Secrets: w.spec.Settings.Secrets},
+		CertificateName: r.Certificate,
+	}
+	if p := r.Previous; p != nil {
+		req.Previous = &pluginapi.PreviousOrder{Reference: p.Reference, State: p.PluginState, Chain: p.Chain}
+	}
+	for _, name := range r.Names {
+		id := pluginapi.Identifier{Value: name, Type: identifierType(name)}
+		if types, err := w.Publisher.ChallengeTypes(ctx, w.spec.Profiles(name), name); err == nil {
+			id.ChallengeTypes = types
+		}
+		req.Identifiers = append(req.Identifiers, id)
+	}
+	return req
+}
+
+func (w *work) placedOrder(ctx context.Context) pluginapi.PlacedOrder {
+	return pluginapi.PlacedOrder{OrderRequest: w.request(ctx), Reference: w.record.Reference, State: w.record.PluginState}
+}
+
+// remaining is how long what is on disk still lasts; zero when there is nothing.
+func (w *work) remaining() time.Duration {
+	current, err := w.Files.Current(w.record.Certificate)
+	if err != nil || current.Leaf == nil {
+		return 0
+	}
+	return current.Leaf.NotAfter.Sub(w.Now())
+}
+
+func identifierType(name string) pluginapi.IdentifierType {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return pluginapi.IP
+	}
+	return pluginapi.DNS
+}

@@ -1,0 +1,233 @@
+package order
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// What a person can say about an order, and what can be done with a certificate outside an order.
+
+// Approve releases a hold: the order goes on where it stopped. What became of a call whose answer was lost is no
+// matter of approval; Resolve settles that.
+func (e *Engine) Approve(id string) (Record, error) {
+	en := e.entry(id)
+	if en == nil {
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	r := en.snapshot()
+	if r.Phase != Held {
+		return r, fmt.Errorf("order %s is %s, not held: %w", id, r.Phase, ErrWrongPhase)
+	}
+	if r.Hold.Kind == HoldUnknownOutcome {
+		return r, fmt.Errorf("order %s: approving cannot tell whether it was bought; resolve it: %w", id, ErrWrongPhase)
+	}
+	err := e.update(en, "approved", func(r *Record) {
+		r.Approved = append(r.Approved, r.Hold.Kind)
+		r.Phase, r.Hold = r.Hold.Resume, nil
+		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
+	})
+	return en.snapshot(), err
+}
+
+// Resolve settles what became of a call whose answer was lost. A reference is the CA's name of the order that was
+// bought; without one the person says that nothing was bought, and the order is sent again.
+func (e *Engine) Resolve(id, reference string) (Record, error) {
+	en := e.entry(id)
+	if en == nil {
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	r := en.snapshot()
+	unknown := r.Phase == Held && r.Hold.Kind == HoldUnknownOutcome || r.Phase == Intended && !r.SentAt.IsZero()
+	if !unknown {
+		return r, fmt.Errorf("order %s is %s and no answer is missing: %w", id, r.Phase, ErrWrongPhase)
+	}
+	err := e.update(en, "resolved", func(r *Record) {
+		r.Hold, r.Attempts, r.LastError, r.NextAt = nil, 0, nil, e.Now()
+		r.SentAt, r.LastSentAt, r.NotFound = time.Time{}, time.Time{}, 0
+		if r.Phase = Intended; reference != "" {
+			r.Phase, r.Reference = Placed, reference
+		}
+	})
+	return en.snapshot(), err
+}
+
+// Cancel ends an order that has no certificate yet. What the CA has is canceled there first, where the CA can; an
+// order whose call may have arrived cannot be canceled before it is resolved.
+func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) {
+	en := e.entry(id)
+	if en == nil {
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	if !en.claim(&en.stepping) {
+		return en.snapshot(), fmt.Errorf("order %s: %w", id, ErrBusy)
+	}
+	defer en.release(&en.stepping)
+	r := en.snapshot()
+	switch {
+	case r.Phase.Final() || r.Phase == Issued || r.Phase == Installed:
+		return r, fmt.Errorf("order %s is %s: %w", id, r.Phase, ErrWrongPhase)
+	case !r.SentAt.IsZero() && r.CostsMoney:
+		return r, fmt.Errorf("order %s may have been bought; resolve it first: %w", id, ErrWrongPhase)
+	}
+	if r.Reference != "" {
+		if err := e.cancelAtCA(ctx, en, r, reason); err != nil {
+			return en.snapshot(), err
+		}
+	}
+	err := e.update(en, "canceled", func(r *Record) {
+		r.Phase, r.Hold, r.NextAt, r.WithdrawAt = Superseded, nil, time.Time{}, e.Now()
+		r.Detail = orElse(reason, "canceled by a person")
+	})
+	return en.snapshot(), err
+}
+
+func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason string) error {
+	ca, ok := e.Catalog.CA(r.Account)
+	if !ok {
+		return fmt.Errorf("order %s: CA account %s: %w", r.ID, r.Account, ErrNotConfigured)
+	}
+	d, err := ca.Description(ctx)
+	if err != nil {
+		return fmt.Errorf("order %s: %w", r.ID, err)
+	}
+	if !d.Has(pluginapi.AbilityCancel) {
+		if !r.CostsMoney {
+			return nil // a free order that nobody finishes expires by itself
+		}
+		return fmt.Errorf("order %s: the plugin of account %s cannot cancel; do it at the CA, the order then ends by itself: %w", r.ID, r.Account, ErrWrongPhase)
+	}
+	spec, _ := e.Catalog.Spec(r.Certificate)
+	if spec.Profiles == nil {
+		spec.Profiles = func(string) []string { return nil }
+	}
+	w := &work{Engine: e, entry: en, record: r, spec: spec, ca: ca}
+	if _, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason); err != nil {
+		return fmt.Errorf("order %s: cancel at the CA: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Supersede ends an order that was never sent, because the configuration now wants something else. It reports whether
+// it did.
+func (e *Engine) Supersede(id, why string) (bool, error) {
+	en := e.entry(id)
+	if en == nil || !en.claim(&en.stepping) {
+		return false, nil
+	}
+	defer en.release(&en.stepping)
+	r := en.snapshot()
+	phase := r.Phase
+	if phase == Held {
+		phase = r.Hold.Resume
+	}
+	if phase != Intended || !r.SentAt.IsZero() {
+		return false, nil
+	}
+	return true, e.update(en, "superseded", func(r *Record) {
+		r.Phase, r.Hold, r.Detail, r.NextAt = Superseded, nil, why, time.Time{}
+	})
+}
+
+// Revoke revokes the certificate on disk at the CA account it is ordered from.
+func (e *Engine) Revoke(ctx context.Context, certificate string, reason int) (pluginapi.RevocationReply, error) {
+	spec, ok := e.Catalog.Spec(certificate)
+	if !ok {
+		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: %w", certificate, ErrNotConfigured)
+	}
+	ca, ok := e.Catalog.CA(spec.Account)
+	if !ok {
+		return pluginapi.RevocationReply{}, fmt.Errorf("CA account %s: %w", spec.Account, ErrNotConfigured)
+	}
+	current, err := e.Files.Current(certificate)
+	if err != nil {
+		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: %w", certificate, err)
+	}
+	if current.Leaf == nil {
+		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: there is none on disk: %w", certificate, ErrNoOrder)
+	}
+	revocation := pluginapi.Revocation{Leaf: current.Leaf.Raw, Reason: reason}
+	if last := e.History(certificate).Last; last != nil && issued(last, current.Leaf) {
+		revocation.Order = &pluginapi.PreviousOrder{Reference: last.Reference, State: last.PluginState, Chain: last.Chain}
+	}
+	reply, err := ca.RevokeCertificate(ctx, revocation)
+	if err != nil {
+		return reply, fmt.Errorf("revoke certificate %s: %w", certificate, err)
+	}
+	if reply.Action == nil {
+		err = e.saveHistory(certificate, func(h *History) { h.RevokedSerial = cert.Serial(current.Leaf) })
+	}
+	return reply, err
+}
+
+func issued(p *Previous, leaf *x509.Certificate) bool {
+	return len(p.Chain) > 0 && string(p.Chain[0]) == string(leaf.Raw)
+}
+
+// SaveWindow remembers what the CA said about a certificate's renewal.
+func (e *Engine) SaveWindow(certificate string, w Window) error {
+	return e.saveHistory(certificate, func(h *History) { h.Window = &w })
+}
+
+// SaveDeployment remembers a deployment that a person asked for.
+func (e *Engine) SaveDeployment(certificate string, d Deployment) error {
+	return e.saveHistory(certificate, func(h *History) {
+		h.Deploy = &d
+		if d.OK {
+			h.DeployedAt = d.At
+		}
+	})
+}
+
+// Adopt links a certificate on disk to the order it came from.
+func (e *Engine) Adopt(certificate, account string, last Previous) error {
+	return e.saveHistory(certificate, func(h *History) { h.Account, h.Last = account, &last })
+}
+
+// keepOrders is how many final orders of a certificate stay in the journal, for people who ask what happened.
+const keepOrders = 10
+
+// Prune forgets final orders and purchases that nobody needs any more. What is still published is never forgotten.
+func (e *Engine) Prune() error {
+	records := map[string][]byte{}
+	seen := map[string]int{}
+	list := e.Orders()
+	for i := len(list) - 1; i >= 0; i-- {
+		r := list[i]
+		if !r.Phase.Final() {
+			continue
+		}
+		if seen[r.Certificate]++; seen[r.Certificate] > keepOrders && len(r.Publications) == 0 {
+			records[orderPrefix+r.ID] = nil
+		}
+	}
+	cut := e.Now().Add(-keepPurchases)
+	e.mu.Lock()
+	for id, p := range e.purchases {
+		if p.At.Before(cut) {
+			records[purchasePrefix+id] = nil
+		}
+	}
+	e.mu.Unlock()
+	if len(records) == 0 {
+		return nil
+	}
+	if err := e.Journal.Write(bucket, records); err != nil {
+		return fmt.Errorf("prune the journal: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for key := range records {
+		if id, ok := strings.CutPrefix(key, orderPrefix); ok {
+			delete(e.orders, id)
+		} else if id, ok := strings.CutPrefix(key, purchasePrefix); ok {
+			delete(e.purchases, id)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package order
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Phase is where an order stands in its life here.
+type Phase string
+
+// The phases, in the order an order passes through them; the last four are where it can stop.
+const (
+	Intended   Phase = "intended"   // wanted; nothing is known at the CA yet, or not for sure
+	Placed     Phase = "placed"     // the CA has it and is at work
+	Approval   Phase = "approval"   // a person at the customer must approve
+	Validating Phase = "validating" // domain control must be shown
+	Issued     Phase = "issued"     // the chain is in the journal
+	Installed  Phase = "installed"  // the files are in place
+	Deployed   Phase = "deployed"   // the server serves it
+	Held       Phase = "held"       // a person must decide
+	Failed     Phase = "failed"     // the CA said a final no, or the request can never succeed
+	Superseded Phase = "superseded" // something newer is in place or wanted
+)
+
+// Phases lists every phase.
+func Phases() []Phase {
+	return []Phase{Intended, Placed, Approval, Validating, Issued, Installed, Deployed, Held, Failed, Superseded}
+}
+
+// Final reports that an order in this phase will do nothing more.
+func (p Phase) Final() bool { return p == Deployed || p == Failed || p == Superseded }
+
+// HoldKind says what a person has to decide.
+type HoldKind string
+
+// The kinds of hold.
+const (
+	// HoldUnknownOutcome: a paid call went out, no answer came, and the CA cannot tell whether it arrived.
+	HoldUnknownOutcome HoldKind = "unknown-outcome"
+	// HoldBudget: the purchase would go over a limit.
+	HoldBudget HoldKind = "budget"
+	// HoldNeedsPerson: the CA wants a person to act first.
+	HoldNeedsPerson HoldKind = "needs-person"
+	// HoldDropsNames: the CA will revoke earlier certificates because names are dropped.
+	HoldDropsNames HoldKind = "drops-names"
+	// HoldRepeats: the last paid order for the certificate failed; another costs again.
+	HoldRepeats HoldKind = "repeats-failed-order"
+	// HoldUnusable: a paid certificate does not fit what was ordered.
+	HoldUnusable HoldKind = "unusable-certificate"
+)
+
+// Hold is why an order waits for a person.
+type Hold struct {
+	Kind   HoldKind  `json:"kind"`
+	Detail string    `json:"detail"`
+	Since  time.Time `json:"since"`
+	// Resume is the phase the order goes on in when it is released.
+	Resume Phase `json:"resume"`
+}
+
+// Publication is a challenge that is, or may be, published.
+type Publication struct {
+	Profile   string              `json:"profile"`
+	Challenge pluginapi.Challenge `json:"challenge"`
+	Receipt   []byte              `json:"receipt,omitempty"`
+	// Published: Publish has answered. A publication is journaled before the call, so that a crash leaves no record
+	// behind that nobody remembers.
+	Published bool `json:"published,omitempty"`
+	// Responded: the CA was told.
+	Responded bool `json:"responded,omitempty"`
+	// Obsolete: the CA no longer asks for it; it is to be withdrawn.
+	Obsolete bool `json:"obsolete,omitempty"`
+}
+
+// Problem is the last thing that went wrong.
+type Problem struct {
+	// Kind is the name of the plugin error kind, or of the part that failed ("install", "check", "reload", "verify",
+	// "publish", "visible", "choose", "journal").
+	Kind    string    `json:"kind"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// Previous is the order that a renewal or reissue follows.
+type Previous struct {
+	Reference   string    `json:"reference,omitempty"`
+	PluginState []byte    `json:"plugin_state,omitempty"`
+	Chain       [][]byte  `json:"chain,omitempty"`
+	CoverageEnd time.Time `json:"coverage_end,omitzero"`
+}
+
+// Record is one order in the journal: everything that is needed to go on after a crash at any instant.
+type Record struct {
+	ID          string              `json:"id"`
+	Certificate string              `json:"certificate"`
+	Account     string              `json:"account"`
+	Kind        pluginapi.OrderKind `json:"kind,omitempty"`
+	Phase       Phase               `json:"phase"`
+	// Reason and ReasonDetail are why it began: schedule's word and sentence.
+	Reason       string `json:"reason"`
+	ReasonDetail string `json:"reason_detail"`
+
+	IdempotencyKey string         `json:"idempotency_key"`
+	Names          []string       `json:"names"`
+	KeyType        string         `json:"key_type"`
+	Key            []byte         `json:"key,omitempty"` // PKCS#8 DER; gone once the order is final
+	CSR            []byte         `json:"csr,omitempty"`
+	Settings       map[string]any `json:"settings,omitempty"`
+	CostsMoney     bool           `json:"costs_money,omitempty"`
+	Previous       *Previous      `json:"previous,omitempty"`
+	// Approved lists the holds a person has released.
+	Approved []HoldKind `json:"approved,omitempty"`
+
+	// SentAt is when PlaceOrder was first called without a known outcome; zero when it surely is not at the CA.
+	SentAt time.Time `json:"sent_at,omitzero"`
+	// LastSentAt is when it was last called.
+	LastSentAt time.Time `json:"last_sent_at,omitzero"`
+	// NotFound counts answers of "no such order" that can be trusted since SentAt.
+	NotFound int `json:"not_found,omitempty"`
+
+	Reference      string                    `json:"reference,omitempty"`
+	PluginState    []byte                    `json:"plugin_state,omitempty"`
+	Status         pluginapi.OrderStatus     `json:"status,omitempty"`
+	Detail         string                    `json:"detail,omitempty"`
+	Authorizations []pluginapi.Authorization `json:"authorizations,omitempty"`
+	Publications   []Publication             `json:"publications,omitempty"`
+	Chain          [][]byte                  `json:"chain,omitempty"`
+	CoverageEnd    time.Time                 `json:"coverage_end,omitzero"`
+	Price          *pluginapi.Price          `json:"price,omitempty"`
+	Action         *pluginapi.PersonAction   `json:"action,omitempty"`
+	Hold           *Hold                     `json:"hold,omitempty"`
+
+	// ReplacesWhole: a whole set was on disk before this one was installed, so there is something to go back to.
+	ReplacesWhole bool `json:"replaces_whole,omitempty"`
+	// Deploy is the outcome of the last deployment.
+	Deploy *Deployment `json:"deploy,omitempty"`
+
+	// Attempts counts failures in a row in this phase; NextAt is when to step again.
+	Attempts  int       `json:"attempts,omitempty"`
+	NextAt    time.Time `json:"next_at,omitzero"`
+	LastError *Problem  `json:"last_error,omitempty"`
+	// WithdrawAttempts and WithdrawAt are the same for withdrawals, which go their own pace.
+	WithdrawAttempts int       `json:"withdraw_attempts,omitempty"`
+	WithdrawAt       time.Time `json:"withdraw_at,omitzero"`
+
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	// Step names the save that this is, for logs and crash tests.
+	Step string `json:"step"`
+}
+
+// Deployment is the outcome of one deployment.
+type Deployment struct {
+	OK bool `json:"ok"`
+	// Stage is where it ended: "check", "reload", "verify".
+	Stage    string        `json:"stage,omitempty"`
+	Message  string        `json:"message,omitempty"`
+	Output   string        `json:"output,omitempty"`
+	ExitCode int           `json:"exit_code,omitempty"`
+	At       time.Time     `json:"at"`
+	Took     time.Duration `json:"took,omitempty"`
+	// RolledBack: the set that was there before is back.
+	RolledBack bool `json:"rolled_back,omitempty"`
+}
+
+// recordVersion is the version of the encoding. A record of a later version is refused, never guessed at: an older
+// daemon must not go on with an order it half understands.
+const recordVersion = 1
+
+// errRecordVersion says that a record was written by a newer certbridged.
+var errRecordVersion = errors.New("written by a newer certbridged")
+
+type envelope[T any] struct {
+	Version int `json:"version"`
+	Record  T   `json:"record"`
+}
+
+func encode[T any](record T) ([]byte, error) {
+	return json.Marshal(envelope[T]{Version: recordVersion, Record: record})
+}
+
+func decode[T any](text []byte) (T, error) {
+	var e envelope[T]
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e.Record, fmt.Errorf("decode: %w", err)
+	}
+	switch {
+	case e.Version == recordVersion:
+		return e.Record, nil
+	case e.Version > recordVersion:
+		return e.Record, fmt.Errorf("version %d: %w", e.Version, errRecordVersion)
+	default:
+		return e.Record, fmt.Errorf("version %d is unknown", e.Version)
+	}
+}
+
+// DecodeRecord reads a record as it stands in the journal and checks what the engine relies on.
+func DecodeRecord(text []byte) (Record, error) {
+	r, err := decode[Record](text)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := r.check(); err != nil {
+		return Record{}, err
+	}
+	return r, nil
+}
+
+// EncodeRecord writes a record as it stands in the journal.
+func EncodeRecord(r Record) ([]byte, error) { return encode(r) }
+
+func (r *Record) check() error {
+	switch {
+	case r.ID == "" || r.Certificate == "" || r.Account == "":
+		return errors.New("no id, certificate or account")
+	case !known(r.Phase):
+		return fmt.Errorf("unknown phase %q", r.Phase)
+	case r.Phase == Held && (r.Hold == nil || !known(r.Hold.Resume) || r.Hold.Resume == Held):
+		return errors.New("held without a phase to go on in")
+	case r.needsReference() && r.Reference == "":
+		return fmt.Errorf("phase %s without the CA's reference", r.Phase)
+	case (r.Phase == Issued || r.Phase == Installed) && (len(r.Chain) == 0 || len(r.Key) == 0):
+		return fmt.Errorf("phase %s without a chain and key", r.Phase)
+	}
+	return nil
+}
+
+func (r *Record) needsReference() bool {
+	switch r.Phase {
+	case Placed, Approval, Validating, Issued, Installed:
+		return true
+	default:
+		return false
+	}
+}
+
+func known(p Phase) bool {
+	for _, k := range Phases() {
+		if p == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Record) approved(kind HoldKind) bool {
+	for _, k := range r.Approved {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// clone copies a record so deeply that changing the copy's lists leaves the original alone.
+func (r *Record) clone() Record {
+	c := *r
+	c.Approved = append([]HoldKind(nil), r.Approved...)
+	c.Authorizations = append([]pluginapi.Authorization(nil), r.Authorizations...)
+	c.Publications = append([]Publication(nil), r.Publications...)
+	return c
+}
+
+// Purchase is one paid call that went out, kept to hold the budget.
+type Purchase struct {
+	Order       string           `json:"order"`
+	Account     string           `json:"account"`
+	Certificate string           `json:"certificate"`
+	At          time.Time        `json:"at"`
+	Price       *pluginapi.Price `json:"price,omitempty"`
+}
+
+// History is what is remembered of a certificate beyond its orders.
+type History struct {
+	Certificate string `json:"certificate"`
+	// Account and Last are the last order that was issued, for linking what comes next to it.
+	Account string    `json:"account,omitempty"`
+	Last    *Previous `json:"last,omitempty"`
+	// Failures counts orders that failed one after the other; RetryAt keeps the next one back; LastFailure says why.
+	Failures    int       `json:"failures,omitempty"`
+	RetryAt     time.Time `json:"retry_at,omitzero"`
+	LastFailure string    `json:"last_failure,omitempty"`
+	// FailedPaid: the last of them cost money.
+	FailedPaid bool `json:"failed_paid,omitempty"`
+	// RevokedSerial is the certificate that was revoked through us.
+	RevokedSerial string `json:"revoked_serial,omitempty"`
+	// Window is what the CA last said about a certificate's renewal.
+	Window *Window `json:"window,omitempty"`
+	// Deploy is the outcome of the last deployment, whoever asked for it.
+	Deploy     *Deployment `json:"deploy,omitempty"`
+	DeployedAt time.Time   `json:"deployed_at,omitzero"`
+}
+
+// Window is a renewal window as the CA gave it for one serial (RFC 9773 section 4.2).
+type Window struct {
+	Serial         string    `json:"serial"`
+	Start          time.Time `json:"start"`
+	End            time.Time `json:"end"`
+	ExplanationURL string    `json:"explanation_url,omitempty"`
+	// LookAt is when to ask again.
+	LookAt time.Time `json:"look_at"`
+}

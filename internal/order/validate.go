@@ -1,0 +1,336 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// look reads the order at the CA.
+func (w *work) look(ctx context.Context) error {
+	reply, err := w.ca.GetOrder(ctx, w.placedOrder(ctx))
+	if err != nil {
+		return w.lookFailed("look", err)
+	}
+	return w.accept(ctx, "looked", reply.Order)
+}
+
+// lookFailed journals a failed reading. Only the CA's final word ends a placed order.
+func (w *work) lookFailed(step string, err error) error {
+	switch kind := pluginapi.KindOf(err); kind {
+	case pluginapi.Rejected:
+		return w.fail(step+"-failed", problem(kind.String(), err, w.Now()))
+	case pluginapi.NeedsPerson:
+		return w.update(step+"-failed", func(r *Record) {
+			w.later(r, problem(kind.String(), err, w.Now()), retryAfter(err))
+			r.Action = &pluginapi.PersonAction{Who: "a person", What: err.Error()}
+		})
+	case pluginapi.NotFound, pluginapi.InvalidRequest:
+		if !w.record.CostsMoney {
+			return w.fail(step+"-failed", problem(kind.String(), err, w.Now()))
+		}
+		// A paid order does not vanish: most likely the account or the network is at fault.
+		return w.retry(step, kind.String(), err)
+	default:
+		return w.retry(step, problemKind(err), err)
+	}
+}
+
+// accept journals what the CA says about the order, and what else changed with it.
+func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also ...func(*Record)) error {
+	if w.record.Reference != "" && o.Reference != w.record.Reference {
+		return w.retry(step, "plugin", fmt.Errorf("the plugin changed the order's reference from %q to %q", w.record.Reference, o.Reference))
+	}
+	switch o.Status {
+	case pluginapi.OrderRejected, pluginapi.Canceled, pluginapi.Expired:
+		w.record.Reference = o.Reference // fail looks at it: a reference means that money may be spent
+		p := problem(o.Status.String(), fmt.Errorf("the CA says %s: %s", o.Status, orElse(o.Detail, "no reason given")), w.Now())
+		return w.failPlaced(step, o, p)
+	}
+	pace := w.pace(ctx, o)
+	var more []sidecar
+	if o.Status == pluginapi.Issued {
+		more = append(more, w.remember(o))
+	}
+	return w.update(step, func(r *Record) {
+		changed := r.Status != o.Status || !reflect.DeepEqual(r.Authorizations, o.Authorizations)
+		w.take(r, o)
+		for _, change := range also {
+			change(r)
+		}
+		switch o.Status {
+		case pluginapi.PendingApproval:
+			r.Phase = Approval
+		case pluginapi.PendingValidation:
+			r.Phase = Validating
+			markObsolete(r)
+		case pluginapi.Processing:
+			r.Phase = Placed
+		case pluginapi.Issued:
+			r.Phase, r.Chain = Issued, o.Chain
+			r.WithdrawAt = w.Now()
+		}
+		r.NextAt = w.Now().Add(pace)
+		if r.Phase == Issued || changed && r.Phase == Validating {
+			r.NextAt = w.Now()
+		}
+	}, more...)
+}
+
+// remember keeps what the next order of the certificate will be linked to. It is kept as soon as the CA has issued:
+// paid time is there to be used up, whatever becomes of the installation.
+func (w *work) remember(o pluginapi.Order) sidecar {
+	return w.historySidecar(w.record.Certificate, func(h *History) {
+		h.Account = w.record.Account
+		h.Last = &Previous{Reference: o.Reference, PluginState: o.State, Chain: o.Chain, CoverageEnd: o.CoverageEnd}
+		if o.CoverageEnd.IsZero() {
+			h.Last.CoverageEnd = w.record.CoverageEnd
+		}
+		h.Failures, h.LastFailure, h.FailedPaid, h.RetryAt = 0, "", false, time.Time{}
+	})
+}
+
+// take copies what a reply says in any status.
+func (w *work) take(r *Record, o pluginapi.Order) {
+	r.Reference, r.PluginState = o.Reference, o.State
+	r.Status, r.Detail, r.Action = o.Status, o.Detail, o.Action
+	r.Authorizations = o.Authorizations
+	if !o.CoverageEnd.IsZero() {
+		r.CoverageEnd = o.CoverageEnd
+	}
+	if o.Price != nil {
+		r.Price = o.Price
+	}
+	r.SentAt, r.NotFound = time.Time{}, 0
+	r.Attempts, r.LastError, r.Hold = 0, nil, nil
+}
+
+func (w *work) failPlaced(step string, o pluginapi.Order, p *Problem) error {
+	if err := w.update(step, func(r *Record) {
+		phase := r.Phase
+		w.take(r, o)
+		if r.Phase = phase; phase == Intended {
+			r.Phase = Placed
+		}
+	}); err != nil {
+		return err
+	}
+	return w.fail("failed", p)
+}
+
+// shortestPace keeps a plugin that always asks for an immediate next call from spinning.
+const shortestPace = 500 * time.Millisecond
+
+// defaultPace is how often an order is looked at when neither plugin nor configuration say.
+const defaultPace = time.Minute
+
+func (w *work) pace(ctx context.Context, o pluginapi.Order) time.Duration {
+	progressed := w.record.Status != o.Status || string(w.record.PluginState) != string(o.State)
+	switch {
+	case o.LookAgainAfter != nil && *o.LookAgainAfter == 0 && progressed:
+		return 0
+	case w.spec.PollInterval > 0:
+		return w.spec.PollInterval
+	case o.LookAgainAfter != nil:
+		return max(*o.LookAgainAfter, shortestPace)
+	}
+	if d, err := w.ca.Description(ctx); err == nil && d.PollInterval > 0 {
+		return d.PollInterval
+	}
+	return defaultPace
+}
+
+// markObsolete marks publications the CA no longer asks for.
+func markObsolete(r *Record) {
+	wanted := map[string]bool{}
+	for _, a := range r.Authorizations {
+		for _, c := range a.Challenges {
+			if !a.Valid {
+				wanted[c.ID] = true
+			}
+		}
+	}
+	for i, p := range r.Publications {
+		if !wanted[p.Challenge.ID] && !p.Obsolete {
+			r.Publications[i].Obsolete = true
+			r.WithdrawAt = r.Updated
+		}
+	}
+}
+
+// validate shows domain control: choose, publish, see, respond, look; one of them a step.
+func (w *work) validate(ctx context.Context) error {
+	if missing := w.unchosen(); len(missing) > 0 {
+		return w.choose(ctx, missing)
+	}
+	if !w.entry.isLive() || w.waits(func(p Publication) bool { return !p.Published }) {
+		return w.publish(ctx)
+	}
+	if w.waits(func(p Publication) bool { return !p.Responded }) {
+		return w.respond(ctx)
+	}
+	return w.look(ctx)
+}
+
+func (en *entry) isLive() bool {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	return en.live
+}
+
+// waits reports whether a publication that is still wanted has a property.
+func (w *work) waits(has func(Publication) bool) bool {
+	for _, p := range w.record.Publications {
+		if !p.Obsolete && has(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// unchosen returns the authorizations that are not valid, wait for no person, and have no publication yet.
+func (w *work) unchosen() []pluginapi.Authorization {
+	chosen := map[string]bool{}
+	for _, p := range w.record.Publications {
+		if !p.Obsolete {
+			chosen[p.Challenge.ID] = true
+		}
+	}
+	var missing []pluginapi.Authorization
+next:
+	for _, a := range w.record.Authorizations {
+		if a.Valid || len(publishable(a)) == 0 {
+			continue
+		}
+		for _, c := range a.Challenges {
+			if chosen[c.ID] {
+				continue next
+			}
+		}
+		missing = append(missing, a)
+	}
+	return missing
+}
+
+// publishable are the challenges that need no person.
+func publishable(a pluginapi.Authorization) []pluginapi.Challenge {
+	var list []pluginapi.Challenge
+	for _, c := range a.Challenges {
+		if t := c.Type(); t != pluginapi.ChallengeEmail && t != pluginapi.ChallengeManual {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// choose journals what will be published where, before it is published.
+func (w *work) choose(ctx context.Context, missing []pluginapi.Authorization) error {
+	var chosen []Publication
+	var faults []error
+	for _, a := range missing {
+		profile, c, err := w.Publisher.Choose(ctx, w.spec.Profiles(a.Identifier), a)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", a.Identifier, err))
+			continue
+		}
+		chosen = append(chosen, Publication{Profile: profile, Challenge: c})
+	}
+	if err := errors.Join(faults...); err != nil {
+		return w.retry("choose", "choose", err)
+	}
+	return w.update("publishing", func(r *Record) {
+		r.Publications = append(r.Publications, chosen...)
+		r.NextAt = w.Now()
+	})
+}
+
+// publish publishes all that is not up yet, side by side, and journals the receipts.
+func (w *work) publish(ctx context.Context) error {
+	live := w.entry.isLive()
+	type answer struct {
+		receipt []byte
+		err     error
+	}
+	answers := each(w.record.Publications, func(p Publication) *answer {
+		if p.Obsolete || p.Published && live {
+			return nil
+		}
+		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge)
+		return &answer{receipt, err}
+	})
+	var faults []error
+	err := w.update("published", func(r *Record) {
+		for i, a := range answers {
+			switch {
+			case a == nil:
+			case a.err != nil:
+				faults = append(faults, fmt.Errorf("%s: %w", r.Publications[i].Challenge.Identifier, a.err))
+			default:
+				r.Publications[i].Published, r.Publications[i].Receipt = true, a.receipt
+			}
+		}
+		if r.NextAt = w.Now(); len(faults) > 0 {
+			w.later(r, problem("publish", errors.Join(faults...), w.Now()), 0)
+		}
+	})
+	if err == nil && len(faults) == 0 {
+		w.entry.mu.Lock()
+		w.entry.live = true
+		w.entry.mu.Unlock()
+	}
+	return err
+}
+
+// respond waits until everything can be seen, then tells the CA.
+func (w *work) respond(ctx context.Context) error {
+	var ids []string
+	var todo []Publication
+	for _, p := range w.record.Publications {
+		if !p.Obsolete && !p.Responded {
+			ids, todo = append(ids, p.Challenge.ID), append(todo, p)
+		}
+	}
+	faults := each(todo, func(p Publication) error {
+		if err := w.Publisher.AwaitVisible(ctx, p.Profile, p.Challenge); err != nil {
+			return fmt.Errorf("%s: %w", p.Challenge.Identifier, err)
+		}
+		return nil
+	})
+	if err := errors.Join(faults...); err != nil {
+		return w.retry("visible", "visible", err)
+	}
+	reply, err := w.ca.RespondToChallenges(ctx, w.placedOrder(ctx), ids)
+	if err != nil {
+		return w.lookFailed("respond", err)
+	}
+	return w.accept(ctx, "responded", reply.Order, func(r *Record) {
+		for i, p := range r.Publications {
+			r.Publications[i].Responded = p.Responded || slices.Contains(ids, p.Challenge.ID)
+		}
+	})
+}
+
+// each calls do for every element at once and returns the answers in their order.
+func each[T, A any](list []T, do func(T) A) []A {
+	answers := make([]A, len(list))
+	var wg sync.WaitGroup
+	for i := range list {
+		wg.Go(func() { answers[i] = do(list[i]) })
+	}
+	wg.Wait()
+	return answers
+}
+
+func orElse(s, other string) string {
+	if strings.TrimSpace(s) == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/schedule"
+)
+
+// ToWithdraw reports whether something is, or may be, published that is no longer needed.
+func (r *Record) ToWithdraw() bool {
+	for _, p := range r.Publications {
+		if r.withdrawable(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// withdrawable: an order that still shows control needs its publications, unless the CA no longer asks for them.
+func (r *Record) withdrawable(p Publication) bool {
+	switch r.Phase {
+	case Intended, Placed, Approval, Validating:
+		return p.Obsolete
+	default:
+		return true
+	}
+}
+
+// Withdraw takes down what an order published and no longer needs, and journals it; the record's WithdrawAt says when
+// to try again. It goes its own pace beside Step: a name server that is down must not keep a certificate from being
+// installed.
+func (e *Engine) Withdraw(ctx context.Context, id string) error {
+	en := e.entry(id)
+	if en == nil {
+		return fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	if !en.claim(&en.withdrawing) {
+		return fmt.Errorf("order %s: %w", id, ErrBusy)
+	}
+	defer en.release(&en.withdrawing)
+	if err := e.flush(en); err != nil {
+		return err
+	}
+	r := en.snapshot()
+	faults := each(r.Publications, func(p Publication) error {
+		if !r.withdrawable(p) {
+			return errStillNeeded
+		}
+		if err := e.Publisher.Withdraw(ctx, p.Profile, p.Challenge, p.Receipt); err != nil {
+			return fmt.Errorf("withdraw the challenge for %s through %s: %w", p.Challenge.Identifier, p.Profile, err)
+		}
+		return nil
+	})
+	gone := map[string]bool{}
+	var failed []error
+	for i, err := range faults {
+		switch {
+		case err == nil:
+			gone[r.Publications[i].Challenge.ID] = true
+		case !errors.Is(err, errStillNeeded):
+			failed = append(failed, err)
+		}
+	}
+	if len(gone) == 0 && len(failed) == 0 {
+		return nil
+	}
+	return e.update(en, "withdrawn", func(r *Record) {
+		var rest []Publication
+		for _, p := range r.Publications {
+			if !gone[p.Challenge.ID] {
+				rest = append(rest, p)
+			}
+		}
+		r.Publications, r.WithdrawAttempts, r.WithdrawAt = rest, 0, time.Time{}
+		if len(failed) > 0 {
+			r.WithdrawAttempts++
+			r.WithdrawAt = e.Now().Add(schedule.Backoff(r.WithdrawAttempts, 0, r.ID))
+			r.LastError = problem("withdraw", errors.Join(failed...), e.Now())
+		}
+	})
+}
+
+var errStillNeeded = errors.New("still needed")

@@ -1,0 +1,137 @@
+package schedule
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// Timer calls when keys are due: one heap and one timer for all of them, so that what rests costs no goroutine. Its
+// clock is that of package time, which testing/synctest fakes.
+type Timer struct {
+	mu      sync.Mutex
+	entries entryHeap
+	byKey   map[string]*entry
+	changed chan struct{} // holds one token when the earliest entry may have changed
+}
+
+// NewTimer returns a Timer that holds nothing.
+func NewTimer() *Timer {
+	return &Timer{byKey: map[string]*entry{}, changed: make(chan struct{}, 1)}
+}
+
+// Set makes a key due at an instant, instead of whenever it was due before. A zero instant forgets the key.
+func (t *Timer) Set(key string, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.byKey[key]
+	switch {
+	case at.IsZero() && e == nil:
+		return
+	case at.IsZero():
+		heap.Remove(&t.entries, e.index)
+		delete(t.byKey, key)
+	case e == nil:
+		e = &entry{key: key, at: at}
+		t.byKey[key] = e
+		heap.Push(&t.entries, e)
+	default:
+		e.at = at
+		heap.Fix(&t.entries, e.index)
+	}
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Due returns when a key is due; it is zero for a key that is not held.
+func (t *Timer) Due(key string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byKey[key]; e != nil {
+		return e.at
+	}
+	return time.Time{}
+}
+
+// Len returns how many keys are held.
+func (t *Timer) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries)
+}
+
+// longestSleep bounds how late a jump of the wall clock (a suspended machine, a corrected date) is noticed.
+const longestSleep = time.Minute
+
+// Run calls fire with each key that is due, one after the other, the earliest first, and forgets it before the call.
+// It returns when the context ends. fire must not block.
+func (t *Timer) Run(ctx context.Context, fire func(key string)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-t.changed:
+		}
+		for key, ok := t.pop(time.Now()); ok; key, ok = t.pop(time.Now()) {
+			fire(key)
+		}
+		timer.Reset(t.sleep(time.Now()))
+	}
+}
+
+func (t *Timer) pop(now time.Time) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.entries) == 0 || now.Before(t.entries[0].at) {
+		return "", false
+	}
+	e, _ := heap.Pop(&t.entries).(*entry)
+	delete(t.byKey, e.key)
+	return e.key, true
+}
+
+func (t *Timer) sleep(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.entries) == 0 {
+		return time.Hour
+	}
+	// The monotonic clock stands still while a machine sleeps: look at the wall clock now and then.
+	return min(t.entries[0].at.Round(0).Sub(now.Round(0)), longestSleep)
+}
+
+type entry struct {
+	key   string
+	at    time.Time
+	index int
+}
+
+// entryHeap orders entries by time (container/heap).
+type entryHeap []*entry
+
+func (h entryHeap) Len() int           { return len(h) }
+func (h entryHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h entryHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *entryHeap) Push(x any) {
+	e, _ := x.(*entry)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+
+func (h *entryHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return last
+}
