@@ -39,6 +39,9 @@ func EncodePKCS12(key crypto.Signer, chain []*x509.Certificate, password string)
 
 // DecodePKCS12 reads the key and the certificates, the key's own first, from a PKCS#12 file.
 func DecodePKCS12(data []byte, password string) (crypto.Signer, []*x509.Certificate, error) {
+	if err := checkPKCS12Rounds(data); err != nil {
+		return nil, nil, fmt.Errorf("read PKCS#12: %w: %w", ErrKeystore, err)
+	}
 	parsed, leaf, more, err := pkcs12.DecodeChain(data, password)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read PKCS#12: %w: %w", ErrKeystore, err)
@@ -69,7 +72,7 @@ func UpdateJKS(old []byte, key crypto.Signer, chain []*x509.Certificate, passwor
 }
 
 // DecodeJKS reads the key and the chain that an alias has in a Java keystore. An empty alias means the only private
-// key in it; with several the error names their aliases.
+// key in it; with several the error names their aliases. The key must have the keystore's password.
 func DecodeJKS(data []byte, password, alias string) (crypto.Signer, []*x509.Certificate, error) {
 	store, err := openJKS(data, password)
 	if err != nil {
@@ -103,6 +106,9 @@ func newJKS() keystore.KeyStore { return keystore.New(keystore.WithOrderedAliase
 func openJKS(data []byte, password string) (keystore.KeyStore, error) {
 	store := newJKS()
 	if err := checkJKS(data); err != nil {
+		return store, fmt.Errorf("read JKS: %w", err)
+	}
+	if err := checkJKSLengths(data); err != nil {
 		return store, fmt.Errorf("read JKS: %w", err)
 	}
 	if err := store.Load(bytes.NewReader(data), []byte(password)); err != nil {

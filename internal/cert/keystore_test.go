@@ -195,6 +195,50 @@ func TestKeystoresWithKeytool(t *testing.T) {
 	}
 }
 
+// TestDamagedJKSTakesNoMemory holds files whose counts and lengths promise gigabytes.
+func TestDamagedJKSTakesNoMemory(t *testing.T) {
+	key, chain := pair(t)
+	good, err := cert.EncodeJKS(key, chain, storePassword, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		for _, bits := range []byte{0xff, 0x80, 0x01} {
+			bad := bytes.Clone(good)
+			bad[i] ^= bits
+			if _, _, err := cert.DecodeJKS(bad, storePassword, ""); err == nil {
+				t.Fatalf("byte %d changed by %#x and nobody noticed", i, bits)
+			}
+		}
+		if _, _, err := cert.DecodeJKS(good[:i], storePassword, ""); err == nil {
+			t.Fatalf("cut to %d bytes and nobody noticed", i)
+		}
+	}
+}
+
+func TestPKCS12WithAbsurdRounds(t *testing.T) {
+	key, chain := pair(t)
+	good, err := cert.EncodePKCS12(key, chain, storePassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The rounds of the password check are the file's last integer; it grows by two bytes, and so does all around it.
+	rounds := bytes.LastIndex(good, []byte{2, 2, 8, 0})
+	if rounds < 0 || rounds != len(good)-4 {
+		t.Fatalf("the rounds are not where this test looks for them: %x", good[len(good)-16:])
+	}
+	mac := bytes.LastIndex(good, []byte{0x30, 0x47, 0x30, 0x2f})
+	if mac < 0 {
+		t.Fatalf("no MAC: %x", good[len(good)-80:])
+	}
+	bad := append(bytes.Clone(good[:rounds]), 2, 4, 0x7f, 0xff, 0xff, 0xff)
+	bad[mac+1] += 2
+	bad[3] += 2
+	if _, _, err := cert.DecodePKCS12(bad, storePassword); err == nil || !strings.Contains(err.Error(), "rounds") {
+		t.Errorf("err = %v", err)
+	}
+}
+
 func write(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
