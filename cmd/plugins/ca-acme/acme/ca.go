@@ -1,0 +1,142 @@
+// Package acme speaks to a CA by ACME (RFC 8555) on behalf of certbridged: every call of the plugin contract becomes a
+// few ACME requests, and all that must survive (account keys, account address, order address) goes back in the reply.
+//
+// The requests are made and signed by lego's ACME client. That client takes no context, fetches the directory anew for
+// each instance and sleeps on its own when a nonce is refused, so this package gives each call an instance of its own
+// over a transport that is bound to the call's context and shares connections, directory and nonces with all others.
+package acme
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Options are what the process knows about itself.
+type Options struct {
+	// Version is the plugin's version; it stands in Describe and in the user agent.
+	Version string
+	// Logger takes remarks; nil is the process's default at the time of Configure. It must not write to standard output,
+	// which belongs to the handshake.
+	Logger *slog.Logger
+}
+
+// CA is one ACME account. It implements pluginapi.CA, Preflighter, Revoker and RenewalInformer.
+type CA struct {
+	version string
+	log     *slog.Logger
+
+	mu sync.RWMutex
+	up *session // nil before Configure
+}
+
+// session is a configured CA: it never changes afterwards except inside its own locks.
+type session struct {
+	settings accountSettings
+	client   *client
+	book     *accountBook
+	log      *slog.Logger
+}
+
+var (
+	_ pluginapi.CA              = (*CA)(nil)
+	_ pluginapi.Preflighter     = (*CA)(nil)
+	_ pluginapi.Revoker         = (*CA)(nil)
+	_ pluginapi.RenewalInformer = (*CA)(nil)
+)
+
+// New makes a CA that waits for Configure.
+func New(o Options) *CA {
+	if o.Version == "" {
+		o.Version = "devel"
+	}
+	return &CA{version: o.Version, log: o.Logger}
+}
+
+// Describe says what the plugin is and can do.
+//
+// FindOrder is not among its abilities: the list of an account's orders (RFC 8555 section 7.1.2.1) is not offered by
+// the CAs in use, and a lost newOrder costs nothing. Neither is cancellation: ACME has none, and deactivating an
+// order's authorizations can end other orders that share them.
+func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
+	return pluginapi.Description{
+		Name:      "acme",
+		Version:   c.version,
+		Summary:   "Certificates from any CA that speaks ACME (RFC 8555): Let's Encrypt, ZeroSSL, Google Trust Services, private ones.",
+		Abilities: []pluginapi.Ability{pluginapi.AbilityRenew, pluginapi.AbilityIPIdentifiers},
+		ChallengeTypes: []pluginapi.ChallengeType{
+			pluginapi.ChallengeHTTP, pluginapi.ChallengeDNS, pluginapi.ChallengeTLSALPN,
+		},
+		OrdersCostMoney: false,
+		AccountSettings: accountSchema(),
+		OrderSettings:   orderSchema(),
+		PollInterval:    pollInterval,
+	}, nil
+}
+
+// Configure checks the settings and reaches no network. When there is no account key for the directory yet, or a
+// higher account_key_generation asks for another, it makes one and returns it as account state, so that the key is
+// stored before the CA ever sees it.
+func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.Configured, error) {
+	settings, findings, err := checkAccount(account.Settings)
+	if err != nil {
+		return pluginapi.Configured{}, err
+	}
+	if faulty(findings) {
+		return pluginapi.Configured{Findings: findings}, nil
+	}
+	book, more := openBook(account.State, settings)
+	findings = append(findings, more...)
+	if faulty(findings) {
+		return pluginapi.Configured{Findings: findings}, nil
+	}
+	log := c.log
+	if log == nil {
+		log = slog.Default()
+	}
+	up := &session{
+		settings: settings,
+		client:   newClient(settings, "certbridged/"+c.version),
+		book:     book,
+		log:      log,
+	}
+	c.mu.Lock()
+	before := c.up
+	c.up = up
+	c.mu.Unlock()
+	if before != nil {
+		before.client.close()
+	}
+	return pluginapi.Configured{Findings: findings, AccountState: book.changed()}, nil
+}
+
+// Close drops idle connections. Calls in flight end with their contexts.
+func (c *CA) Close() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.up != nil {
+		c.up.client.close()
+	}
+	return nil
+}
+
+// configured returns the session, or an error before Configure.
+func (c *CA) configured() (*session, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.up == nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "the account is not configured: call Configure first, with settings that have no fault")
+	}
+	return c.up, nil
+}
+
+func faulty(findings []pluginapi.Finding) bool {
+	for _, f := range findings {
+		if f.Severity == pluginapi.Fault {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,283 @@
+package acme
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	lego "github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme/api"
+	"github.com/go-acme/lego/v4/certificate"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+const (
+	// pollInterval is how often to look at an order that waits when the CA does not say.
+	pollInterval = 3 * time.Second
+	// maxNames bounds an order before it is sent; no CA in use takes more than a tenth of it.
+	maxNames = 1000
+)
+
+// PlaceOrder sends newOrder (RFC 8555 section 7.4) and returns the order's address as its reference. It costs nothing,
+// so an order whose answer was lost is simply placed again; the CA forgets the other one.
+func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
+	s, err := c.configured()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	names, options, err := prepare(request, time.Now())
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	who, err := s.account(ctx, true)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	placed, remark, err := s.newOrder(ctx, who, names, options)
+	if isProblem(err, "accountDoesNotExist") {
+		// The CA lost the account, as private ones do that were set up anew. The same key registers again.
+		s.book.registered("")
+		if who, err = s.account(ctx, true); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+		placed, remark, err = s.newOrder(ctx, who, names, options)
+	}
+	if err != nil {
+		return pluginapi.OrderReply{}, failSent("place the order", err)
+	}
+	if !isHTTPS(placed.Location) {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "place the order: the CA took it but gave no https address for it")
+	}
+	v := view{
+		request:   pluginapi.PlacedOrder{OrderRequest: request, Reference: placed.Location},
+		order:     placed.Order,
+		state:     orderState{Thumbprint: who.thumbprint, Remark: remark},
+		who:       who,
+		placedNow: true,
+	}
+	return s.reply(ctx, v)
+}
+
+// prepare checks a request before anything is sent.
+func prepare(request pluginapi.OrderRequest, now time.Time) ([]string, api.OrderOptions, error) {
+	if request.Kind != pluginapi.New && request.Kind != pluginapi.Renew {
+		return nil, api.OrderOptions{}, pluginapi.FieldErrorf("kind", "ACME orders are new or renew, not %s", request.Kind)
+	}
+	settings, err := readOrderSettings(request.Settings)
+	if err != nil {
+		return nil, api.OrderOptions{}, err
+	}
+	end, err := settings.end(now)
+	if err != nil {
+		return nil, api.OrderOptions{}, err
+	}
+	names, err := orderNames(request.Identifiers)
+	if err != nil {
+		return nil, api.OrderOptions{}, err
+	}
+	if err := checkCSR(request.CSR, names); err != nil {
+		return nil, api.OrderOptions{}, err
+	}
+	return names, api.OrderOptions{
+		NotAfter:       end,
+		Profile:        settings.profile,
+		ReplacesCertID: replaces(request.Previous),
+	}, nil
+}
+
+// orderNames brings the identifiers into the one form that the CA repeats: lego takes any other repetition for a
+// changed order.
+func orderNames(identifiers []pluginapi.Identifier) ([]string, error) {
+	if len(identifiers) == 0 {
+		return nil, pluginapi.FieldErrorf("identifiers", "there are none")
+	}
+	if len(identifiers) > maxNames {
+		return nil, pluginapi.FieldErrorf("identifiers", "%d names are too many for one certificate", len(identifiers))
+	}
+	var names []string
+	for _, id := range identifiers {
+		name := strings.ToLower(id.Value)
+		address, err := netip.ParseAddr(id.Value)
+		switch {
+		case id.Type == pluginapi.IP && (err != nil || address.Zone() != ""):
+			return nil, pluginapi.FieldErrorf("identifiers", "%q is not an IP address", id.Value)
+		case id.Type == pluginapi.IP:
+			name = address.Unmap().String()
+		case id.Type != pluginapi.DNS:
+			return nil, pluginapi.FieldErrorf("identifiers", "%q has an unknown type", id.Value)
+		case err == nil:
+			return nil, pluginapi.FieldErrorf("identifiers", "%q is an IP address, not a DNS name", id.Value)
+		case name == "":
+			return nil, pluginapi.FieldErrorf("identifiers", "one name is empty")
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// checkCSR finds early what the CA would otherwise refuse only at the end (RFC 8555 section 7.4): the CSR must carry
+// the names of the order and no others.
+func checkCSR(der []byte, names []string) error {
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return pluginapi.FieldErrorf("csr", "cannot be read: %w", err)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return pluginapi.FieldErrorf("csr", "is not signed by its own key: %w", err)
+	}
+	var has []string
+	for _, name := range csr.DNSNames {
+		has = append(has, strings.ToLower(name))
+	}
+	for _, ip := range csr.IPAddresses {
+		if address, ok := netip.AddrFromSlice(ip); ok {
+			has = append(has, address.Unmap().String())
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(has, name) {
+			return pluginapi.FieldErrorf("csr", "does not carry the name %s", name)
+		}
+	}
+	for _, name := range has {
+		if !slices.Contains(names, name) {
+			return pluginapi.FieldErrorf("csr", "carries the name %s, which is not ordered", name)
+		}
+	}
+	return nil
+}
+
+// replaces identifies the certificate that an order takes the place of (RFC 9773 sections 4.1 and 5), or is empty.
+func replaces(previous *pluginapi.PreviousOrder) string {
+	if previous == nil || len(previous.Chain) == 0 {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(previous.Chain[0])
+	if err != nil || len(leaf.AuthorityKeyId) == 0 {
+		return ""
+	}
+	id, err := certificate.MakeARICertID(leaf)
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// newOrder places an order. When the CA refuses the link to the certificate that is replaced (it was issued
+// elsewhere, to another account, or is replaced already), the order is placed without: the link is a courtesy, and
+// a refused order is no order. The remark tells.
+func (s *session) newOrder(ctx context.Context, who signer, names []string, o api.OrderOptions) (lego.ExtendedOrder, string, error) {
+	var placed lego.ExtendedOrder
+	place := func() error {
+		_, err := s.signed(ctx, who, func(core *api.Core) (err error) {
+			placed, err = core.Orders.NewWithOptions(names, &o)
+			return err
+		})
+		return err
+	}
+	err := place()
+	var p *problem
+	if err == nil || o.ReplacesCertID == "" || !errors.As(err, &p) || !p.mayBeAboutReplaces() {
+		return placed, "", err
+	}
+	remark := "the CA did not link the order to the certificate it replaces: " + p.Error()
+	o.ReplacesCertID = ""
+	return placed, remark, place()
+}
+
+// mayBeAboutReplaces reports a refusal that an order without "replaces" may not meet. RFC 9773 names only
+// alreadyReplaced (section 7.4); for the rest servers use malformed, unauthorized and not found.
+func (p *problem) mayBeAboutReplaces() bool {
+	switch p.kind() {
+	case "alreadyReplaced", "malformed", "unauthorized", "conflict":
+		return true
+	default:
+		return p.status == 404 || p.status == 409
+	}
+}
+
+// GetOrder reads an order and takes its next step: it finalizes one that is ready and downloads the chain of one that
+// is valid.
+func (c *CA) GetOrder(ctx context.Context, placed pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
+	s, v, err := c.look(ctx, placed)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return s.reply(ctx, v)
+}
+
+// look reads an order as the account.
+func (c *CA) look(ctx context.Context, placed pluginapi.PlacedOrder) (*session, view, error) {
+	s, err := c.configured()
+	if err != nil {
+		return nil, view{}, err
+	}
+	state, err := decodeOrderState(placed.State)
+	if err != nil {
+		return nil, view{}, err
+	}
+	if !isHTTPS(placed.Reference) {
+		return nil, view{}, pluginapi.Errorf(pluginapi.NotFound, "%q is not the address of an ACME order", clean(placed.Reference, maxWords))
+	}
+	// The account key is not changed here: a challenge that is published answers for the key it was made with.
+	who, err := s.account(ctx, false)
+	if err != nil {
+		return nil, view{}, err
+	}
+	v := view{request: placed, state: state, who: who}
+	if err := s.refresh(ctx, &v); err != nil {
+		return nil, view{}, err
+	}
+	return s, v, nil
+}
+
+// refresh reads the order anew.
+func (s *session) refresh(ctx context.Context, v *view) error {
+	var read lego.ExtendedOrder
+	header, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
+		read, err = core.Orders.Get(v.request.Reference)
+		return err
+	})
+	if err != nil {
+		return fail("read the order", err)
+	}
+	v.order = read.Order
+	v.pace = retryAfter(header, time.Now())
+	return nil
+}
+
+// finalize sends the CSR (RFC 8555 section 7.4). An order that left the ready state meanwhile is read anew.
+func (s *session) finalize(ctx context.Context, v *view) error {
+	if !isHTTPS(v.order.Finalize) {
+		return pluginapi.Errorf(pluginapi.Unavailable, "finalize the order: the CA gave no https address for it")
+	}
+	var done lego.ExtendedOrder
+	header, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
+		done, err = core.Orders.UpdateForCSR(v.order.Finalize, v.request.CSR)
+		return err
+	})
+	var invalid *lego.ProblemDetails // lego's form of an order that finalizing made invalid
+	switch {
+	case err == nil:
+		v.order, v.pace = done.Order, retryAfter(header, time.Now())
+		return nil
+	case isProblem(err, "orderNotReady"), errors.As(err, &invalid):
+		return s.refresh(ctx, v)
+	default:
+		return fail("finalize the order", err)
+	}
+}
+
+// csrKeyMatches reports whether a leaf is for the key of a CSR.
+func csrKeyMatches(csrDER []byte, leaf *x509.Certificate) bool {
+	csr, err := x509.ParseCertificateRequest(csrDER)
+	return err == nil && bytes.Equal(csr.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
+}

@@ -1,0 +1,278 @@
+package acme
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	lego "github.com/go-acme/lego/v4/acme"
+	"github.com/go-acme/lego/v4/acme/api"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// The types of challenge that are known here: RFC 8555 section 8, RFC 8737.
+const (
+	http01    = "http-01"
+	dns01     = "dns-01"
+	tlsALPN01 = "tls-alpn-01"
+)
+
+// RespondToChallenges tells the CA to look at published challenges (RFC 8555 section 7.5.1). A challenge's id is its
+// address. One that is being validated or is validated is left alone, so the call may be repeated.
+func (c *CA) RespondToChallenges(ctx context.Context, placed pluginapi.PlacedOrder, ids []string) (pluginapi.OrderReply, error) {
+	s, v, err := c.look(ctx, placed)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if v.order.Status != lego.StatusPending {
+		return s.reply(ctx, v)
+	}
+	list, err := s.authorizations(ctx, &v)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	due, err := due(list, ids)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if !v.stale() {
+		if err := s.respond(ctx, &v, due); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
+	out := pluginapi.Order{Reference: placed.Reference}
+	if err := s.pendingWith(&v, list, &out); err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if out.State, err = v.state.encode(); err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return pluginapi.OrderReply{Order: out, AccountState: s.book.changed()}, nil
+}
+
+// due returns the challenges among those named that the CA has not been told about.
+func due(list []lego.Authorization, ids []string) ([]string, error) {
+	var out []string
+	for _, id := range ids {
+		known := false
+		for _, a := range list {
+			i := slices.IndexFunc(a.Challenges, func(c lego.Challenge) bool { return c.URL == id })
+			if i < 0 {
+				continue
+			}
+			known = true
+			if a.Status == lego.StatusPending && a.Challenges[i].Status == lego.StatusPending && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+		if !known {
+			return nil, pluginapi.FieldErrorf("challenge_ids", "the order has no challenge %q", clean(id, maxWords))
+		}
+	}
+	return out, nil
+}
+
+// respond tells the CA about each challenge.
+func (s *session) respond(ctx context.Context, v *view, ids []string) error {
+	v.state.Responded = true
+	paces := make([]time.Duration, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(connections / 2)
+	for i, id := range ids {
+		group.Go(func() error {
+			header, err := s.signed(ctx, v.who, func(core *api.Core) error {
+				_, err := core.Challenges.New(id)
+				return err
+			})
+			if err != nil && !s.alreadyUnderWay(ctx, v.who, id, err) {
+				return fail("tell the CA that a challenge is published", err)
+			}
+			paces[i] = retryAfter(header, time.Now())
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, p := range paces {
+		v.pace = max(v.pace, p)
+	}
+	return nil
+}
+
+// alreadyUnderWay reports that a challenge left its pending state between reading it and responding to it; CAs refuse
+// the response then, each in its own words, so the challenge itself is asked.
+func (s *session) alreadyUnderWay(ctx context.Context, who signer, id string, err error) bool {
+	if fail("", err).Kind != pluginapi.InvalidRequest {
+		return false
+	}
+	var now lego.ExtendedChallenge
+	_, err = s.signed(ctx, who, func(core *api.Core) (err error) {
+		now, err = core.Challenges.Get(id)
+		return err
+	})
+	return err == nil && now.Status != lego.StatusPending
+}
+
+// authorization reads one authorization and how long the CA wants to be left alone with it.
+func (s *session) authorization(ctx context.Context, who signer, address string) (lego.Authorization, time.Duration, error) {
+	if !isHTTPS(address) {
+		return lego.Authorization{}, 0, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA gave no https address for it")
+	}
+	var read lego.Authorization
+	var header http.Header
+	header, err := s.signed(ctx, who, func(core *api.Core) (err error) {
+		read, err = core.Authorizations.Get(address)
+		return err
+	})
+	if err != nil {
+		return lego.Authorization{}, 0, fail("read an authorization", err)
+	}
+	return read, retryAfter(header, time.Now()), nil
+}
+
+// identifier is the name of an authorization as it was ordered.
+func identifier(a lego.Authorization) string {
+	if a.Wildcard {
+		return "*." + a.Identifier.Value
+	}
+	return a.Identifier.Value
+}
+
+// tell puts an authorization into the contract's words.
+func tell(a lego.Authorization, thumbprint string) (pluginapi.Authorization, error) {
+	out := pluginapi.Authorization{Identifier: identifier(a), Valid: a.Status == lego.StatusValid}
+	if out.Valid {
+		return out, nil
+	}
+	if a.Status != lego.StatusPending {
+		return out, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA gave it the unknown status %q", clean(a.Status, 40))
+	}
+	for _, c := range a.Challenges {
+		told, ok, err := challenge(a.Identifier, c, thumbprint)
+		if err != nil {
+			return out, err
+		}
+		if ok {
+			out.Challenges = append(out.Challenges, told)
+		}
+	}
+	return out, nil
+}
+
+// challenge puts a challenge into the contract's words; one of an unknown type is left out.
+func challenge(id lego.Identifier, c lego.Challenge, thumbprint string) (pluginapi.Challenge, bool, error) {
+	out := pluginapi.Challenge{ID: c.URL, Identifier: id.Value}
+	if c.Type != http01 && c.Type != dns01 && c.Type != tlsALPN01 {
+		return out, false, nil
+	}
+	// The token becomes part of a path and of a file's name.
+	if !isToken(c.Token) || !isHTTPS(c.URL) {
+		return out, false, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA sent a challenge for %s whose token or address is malformed (RFC 8555 section 8.3)", clean(id.Value, 300))
+	}
+	authorization := c.Token + "." + thumbprint // RFC 8555 section 8.1
+	digest := sha256.Sum256([]byte(authorization))
+	out.ACME = &pluginapi.KeyAuthorization{Token: c.Token, KeyAuthorization: authorization}
+	switch c.Type {
+	case http01: // RFC 8555 section 8.3
+		out.HTTP = &pluginapi.HTTPFile{Host: id.Value, Path: "/.well-known/acme-challenge/" + c.Token, Body: authorization}
+	case dns01: // RFC 8555 section 8.4
+		out.DNS = &pluginapi.DNSRecord{
+			Name: "_acme-challenge." + id.Value, Type: pluginapi.TXT,
+			Value: base64.RawURLEncoding.EncodeToString(digest[:]),
+		}
+	case tlsALPN01: // RFC 8737 section 3; for an address RFC 8738 section 6
+		host := id.Value
+		if address, err := netip.ParseAddr(host); err == nil {
+			host = reverseName(address)
+		}
+		out.TLSALPN = &pluginapi.TLSALPN{Host: host, KeyAuthorizationDigest: digest[:]}
+	}
+	return out, true, nil
+}
+
+// isToken reports base64url text without padding.
+func isToken(text string) bool {
+	if text == "" || len(text) > 512 {
+		return false
+	}
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	})
+}
+
+// reverseName is an address as the SNI of a tls-alpn-01 validation carries it (RFC 1034 section 5.2.1, RFC 3596
+// section 2.5).
+func reverseName(address netip.Addr) string {
+	var b strings.Builder
+	bytes := address.Unmap().AsSlice()
+	slices.Reverse(bytes)
+	for _, octet := range bytes {
+		if len(bytes) == 4 {
+			fmt.Fprintf(&b, "%d.", octet)
+		} else {
+			fmt.Fprintf(&b, "%x.%x.", octet&0xf, octet>>4)
+		}
+	}
+	if len(bytes) == 4 {
+		return b.String() + "in-addr.arpa"
+	}
+	return b.String() + "ip6.arpa"
+}
+
+// ended says how authorizations ended that can not become valid any more; a zero status means that none did.
+func ended(list []lego.Authorization) (pluginapi.OrderStatus, string) {
+	var status pluginapi.OrderStatus
+	var words []string
+	for _, a := range list {
+		switch a.Status {
+		case lego.StatusInvalid:
+			status = pluginapi.OrderRejected
+			words = append(words, identifier(a)+": "+why(a))
+		case lego.StatusRevoked:
+			status = pluginapi.OrderRejected
+			words = append(words, identifier(a)+": the CA revoked the authorization")
+		case lego.StatusDeactivated:
+			if status == 0 || status == pluginapi.Expired {
+				status = pluginapi.Canceled
+			}
+			words = append(words, identifier(a)+": the authorization was deactivated")
+		case lego.StatusExpired:
+			if status == 0 {
+				status = pluginapi.Expired
+			}
+			words = append(words, identifier(a)+": the authorization expired before it was validated")
+		}
+	}
+	return status, clean(strings.Join(words, "; "), maxMessage)
+}
+
+// why says why an authorization is invalid.
+func why(a lego.Authorization) string {
+	for _, c := range a.Challenges {
+		if c.Error != nil {
+			return fmt.Sprintf("%s failed: %s", clean(c.Type, 40), problemWords(c.Error))
+		}
+	}
+	return "the CA gave no reason"
+}
+
+// challengeTypes lists what a CA offers, for people.
+func challengeTypes(a lego.Authorization) string {
+	var out []string
+	for _, c := range a.Challenges {
+		out = append(out, clean(c.Type, 40))
+	}
+	if len(out) == 0 {
+		return "none at all"
+	}
+	return strings.Join(out, ", ")
+}
