@@ -35,14 +35,14 @@ func (w *work) reserve() ([]sidecar, string) {
 	}
 	p := Purchase{Order: r.ID, Account: r.Account, Certificate: r.Certificate, At: w.Now()}
 	w.purchases[r.ID] = p
-	return []sidecar{{key: purchasePrefix + r.ID, value: p, apply: func() {}}}, ""
+	return []sidecar{{key: purchasePrefix + r.ID, value: func() any { return p }, apply: func() {}}}, ""
 }
 
 func (w *work) overBudget(r *Record) string {
 	account, certificate := 0, 0
 	since := w.Now().Add(-budgetWindow)
 	for _, p := range w.purchases {
-		if p.At.Before(since) {
+		if !p.At.After(since) {
 			continue
 		}
 		if p.Account == r.Account {
@@ -82,7 +82,7 @@ func (w *work) refundIf(surely bool) []sidecar {
 		return nil
 	}
 	id := w.record.ID
-	return []sidecar{{key: purchasePrefix + id, apply: func() { delete(w.purchases, id) }}}
+	return []sidecar{{key: purchasePrefix + id, value: func() any { return nil }, apply: func() { delete(w.purchases, id) }}}
 }
 
 // Purchases returns the paid calls that went out since an instant.

@@ -134,7 +134,9 @@ type Engine struct {
 	orders    map[string]*entry
 	open      map[string]string // certificate -> id of its open order
 	histories map[string]History
-	purchases map[string]Purchase
+	// historyLocks are held while a certificate's history is changed and saved.
+	historyLocks map[string]*sync.Mutex
+	purchases    map[string]Purchase
 }
 
 // entry is one order in memory. Its record changes only under mu and only after the journal has it.
@@ -166,7 +168,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, open: map[string]string{},
-		histories: map[string]History{}, purchases: map[string]Purchase{},
+		histories: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -295,11 +297,14 @@ func (e *Engine) update(en *entry, step string, change func(*Record), more ...si
 	return nil
 }
 
-// sidecar is a record that is saved in the same transaction as an order; apply makes it known in memory afterwards.
+// sidecar is a record that is saved in the same transaction as an order. value makes it, nil deletes; apply makes it
+// known in memory afterwards. lock, where there is one, is held from value to apply, so that no other change of the
+// same record is lost between them.
 type sidecar struct {
 	key   string
-	value any // nil deletes
+	value func() any
 	apply func()
+	lock  *sync.Mutex
 }
 
 func (e *Engine) save(en *entry, after Record, more []sidecar) error {
@@ -310,7 +315,11 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 	}
 	records[orderPrefix+after.ID] = text
 	for _, s := range more {
-		if records[s.key], err = encodeSidecar(s.value); err != nil {
+		if s.lock != nil {
+			s.lock.Lock()
+			defer s.lock.Unlock()
+		}
+		if records[s.key], err = encodeSidecar(s.value()); err != nil {
 			return fmt.Errorf("order %s: encode %s: %w", after.ID, s.key, err)
 		}
 	}
@@ -339,32 +348,43 @@ func encodeSidecar(value any) ([]byte, error) {
 
 // saveHistory changes what is remembered of a certificate, outside any order.
 func (e *Engine) saveHistory(certificate string, change func(*History)) error {
-	e.mu.Lock()
-	h := e.histories[certificate]
-	e.mu.Unlock()
-	h.Certificate = certificate
-	change(&h)
-	text, err := encode(h)
+	s := e.historySidecar(certificate, change)
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	text, err := encode(s.value())
 	if err != nil {
 		return fmt.Errorf("certificate %s: encode: %w", certificate, err)
 	}
-	if err := e.Journal.Write(bucket, map[string][]byte{historyPrefix + certificate: text}); err != nil {
+	if err := e.Journal.Write(bucket, map[string][]byte{s.key: text}); err != nil {
 		return fmt.Errorf("certificate %s: journal: %w", certificate, err)
 	}
 	e.mu.Lock()
-	e.histories[certificate] = h
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	s.apply()
 	return nil
 }
 
 // historySidecar is a changed history to be saved together with an order.
 func (e *Engine) historySidecar(certificate string, change func(*History)) sidecar {
 	e.mu.Lock()
-	h := e.histories[certificate]
-	e.mu.Unlock()
-	h.Certificate = certificate
-	change(&h)
-	return sidecar{key: historyPrefix + certificate, value: h, apply: func() { e.histories[certificate] = h }}
+	defer e.mu.Unlock()
+	lock := e.historyLocks[certificate]
+	if lock == nil {
+		lock = &sync.Mutex{}
+		e.historyLocks[certificate] = lock
+	}
+	var h History
+	return sidecar{
+		key:  historyPrefix + certificate,
+		lock: lock,
+		value: func() any {
+			h = e.History(certificate)
+			h.Certificate = certificate
+			change(&h)
+			return h
+		},
+		apply: func() { e.histories[certificate] = h },
+	}
 }
 
 // History returns what is remembered of a certificate.

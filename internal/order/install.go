@@ -117,7 +117,9 @@ func (w *work) deployed(ctx context.Context, d Deployment) error {
 	r := &w.record
 	history := w.historySidecar(r.Certificate, func(h *History) {
 		if h.Last != nil && h.Last.Reference == r.Reference {
-			h.Last.Chain = r.Chain // in order now
+			last := *h.Last
+			last.Chain = r.Chain // in order now
+			h.Last = &last
 		}
 		h.RevokedSerial = ""
 		h.Deploy, h.DeployedAt = &d, w.Now()

@@ -1,0 +1,526 @@
+package order_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// memory is a journal in memory. fail, when set, may refuse a write.
+type memory struct {
+	mu      sync.Mutex
+	buckets map[string]map[string][]byte
+	writes  int
+	fail    func(write int) error
+}
+
+func (m *memory) Write(bucket string, records map[string][]byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writes++
+	if m.fail != nil {
+		if err := m.fail(m.writes); err != nil {
+			return err
+		}
+	}
+	if m.buckets == nil {
+		m.buckets = map[string]map[string][]byte{}
+	}
+	if m.buckets[bucket] == nil {
+		m.buckets[bucket] = map[string][]byte{}
+	}
+	for k, v := range records {
+		if v == nil {
+			delete(m.buckets[bucket], k)
+		} else {
+			m.buckets[bucket][k] = v
+		}
+	}
+	return nil
+}
+
+func (m *memory) Each(bucket string, visit func(string, []byte) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, v := range m.buckets[bucket] {
+		if err := visit(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shop is a CA that issues real certificates, counts what was bought, and misbehaves on demand.
+type shop struct {
+	mu          sync.Mutex
+	description pluginapi.Description
+	root        *x509.Certificate
+	rootKey     crypto.Signer
+	now         func() time.Time
+
+	bought    map[string]string // idempotency key -> reference
+	purchases int               // paid orders of kind new and renew
+	reissues  int
+	requests  []pluginapi.OrderRequest
+	orders    map[string]*shopOrder
+	canceled  []string
+	revoked   int
+
+	// place, when set, decides what becomes of a PlaceOrder call: whether it is carried out and what is answered.
+	place func(n int) (carryOut bool, err error)
+	// find, when set, answers FindOrder.
+	find func() error
+	// chain, when set, replaces what is issued.
+	chain func(good [][]byte) [][]byte
+	// approval keeps orders pending approval until it is false.
+	approval bool
+	// reject makes orders end rejected after validation.
+	reject   bool
+	lifetime time.Duration
+	coverage time.Duration
+	calls    int
+}
+
+type shopOrder struct {
+	request   pluginapi.OrderRequest
+	responded bool
+	end       time.Time
+}
+
+func newShop(now func() time.Time) *shop {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Shop Root"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: now().Add(-time.Hour), NotAfter: now().AddDate(30, 0, 0), KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	root, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return &shop{
+		description: pluginapi.Description{
+			Name: "shop", Version: "1", OrdersCostMoney: true, ChallengeTypes: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP},
+			Abilities: []pluginapi.Ability{pluginapi.AbilityFindOrder, pluginapi.AbilityCancel, pluginapi.AbilityRevoke, pluginapi.AbilityReissue, pluginapi.AbilityRenew},
+		},
+		root: root, rootKey: key, now: now,
+		bought: map[string]string{}, orders: map[string]*shopOrder{},
+		lifetime: 90 * 24 * time.Hour,
+	}
+}
+
+func (s *shop) Description(context.Context) (pluginapi.Description, error) { return s.description, nil }
+
+func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	s.requests = append(s.requests, o)
+	carryOut, err := true, error(nil)
+	if s.place != nil {
+		carryOut, err = s.place(s.calls)
+	}
+	if !carryOut {
+		return pluginapi.OrderReply{}, err
+	}
+	ref := s.bought[o.IdempotencyKey]
+	if ref == "" {
+		ref = fmt.Sprintf("ref-%d", len(s.bought)+1)
+		s.bought[o.IdempotencyKey] = ref
+		end := s.now().Add(s.coverage)
+		if o.Kind == pluginapi.Reissue {
+			s.reissues++
+			end = s.orders[o.Previous.Reference].end
+		} else {
+			s.purchases++
+		}
+		s.orders[ref] = &shopOrder{request: o, end: end}
+	}
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return s.reply(ref), nil
+}
+
+func (s *shop) FindOrder(_ context.Context, o pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find != nil {
+		if err := s.find(); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
+	ref := s.bought[o.IdempotencyKey]
+	if ref == "" {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order with that key")
+	}
+	return s.reply(ref), nil
+}
+
+func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.orders[o.Reference] == nil {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", o.Reference)
+	}
+	return s.reply(o.Reference), nil
+}
+
+func (s *shop) RespondToChallenges(_ context.Context, o pluginapi.PlacedOrder, ids []string) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(ids) != len(o.Identifiers) {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.InvalidRequest, "%d challenges for %d names", len(ids), len(o.Identifiers))
+	}
+	s.orders[o.Reference].responded = true
+	return s.reply(o.Reference), nil
+}
+
+func (s *shop) CancelOrder(_ context.Context, o pluginapi.PlacedOrder, _ string) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.canceled = append(s.canceled, o.Reference)
+	return pluginapi.OrderReply{Order: pluginapi.Order{Reference: o.Reference, Status: pluginapi.Canceled}}, nil
+}
+
+func (s *shop) RevokeCertificate(context.Context, pluginapi.Revocation) (pluginapi.RevocationReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked++
+	return pluginapi.RevocationReply{}, nil
+}
+
+func (s *shop) reply(ref string) pluginapi.OrderReply {
+	so := s.orders[ref]
+	o := pluginapi.Order{Reference: ref, Status: pluginapi.PendingValidation, LookAgainAfter: pluginapi.After(time.Minute)}
+	if s.coverage > 0 {
+		o.CoverageEnd = so.end
+	}
+	switch {
+	case s.approval:
+		o.Status, o.Action = pluginapi.PendingApproval, &pluginapi.PersonAction{Who: "an administrator", What: "approve it"}
+	case !so.responded:
+		for _, id := range so.request.Identifiers {
+			o.Authorizations = append(o.Authorizations, pluginapi.Authorization{Identifier: id.Value, Challenges: []pluginapi.Challenge{
+				{ID: "email-" + id.Value, Identifier: id.Value, Email: &pluginapi.Email{Recipients: []string{"admin@" + id.Value}}},
+				{ID: "http-" + ref + "-" + id.Value, Identifier: id.Value, HTTP: &pluginapi.HTTPFile{Host: id.Value, Path: "/.well-known/pki-validation/fileauth.txt", Body: ref}},
+			}})
+		}
+	case s.reject:
+		o.Status, o.Detail = pluginapi.OrderRejected, "the organization is unknown"
+	default:
+		o.Status, o.Chain = pluginapi.Issued, s.issue(so)
+		if s.chain != nil {
+			o.Chain = s.chain(o.Chain)
+		}
+	}
+	return pluginapi.OrderReply{Order: o}
+}
+
+func (s *shop) issue(so *shopOrder) [][]byte {
+	csr, err := x509.ParseCertificateRequest(so.request.CSR)
+	if err != nil {
+		panic(err)
+	}
+	return [][]byte{s.sign(csr.PublicKey, csr.DNSNames, s.lifetime)}
+}
+
+func (s *shop) sign(pub crypto.PublicKey, names []string, lifetime time.Duration) []byte {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, DNSNames: names, NotBefore: s.now().Add(-time.Minute), NotAfter: s.now().Add(lifetime),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, s.root, pub, s.rootKey)
+	if err != nil {
+		panic(err)
+	}
+	return der
+}
+
+// zone publishes challenges in a map.
+type zone struct {
+	mu        sync.Mutex
+	published map[string]string
+	puts      int
+	fail      func(call string) error
+}
+
+func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.ChallengeType, error) {
+	return []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, nil
+}
+
+func (z *zone) Choose(_ context.Context, profiles []string, a pluginapi.Authorization) (string, pluginapi.Challenge, error) {
+	for _, c := range a.Challenges {
+		if c.Type() == pluginapi.ChallengeHTTP {
+			return profiles[0], c, nil
+		}
+	}
+	return "", pluginapi.Challenge{}, errors.New("no challenge that can be published")
+}
+
+func (z *zone) failing(call string) error {
+	if z.fail == nil {
+		return nil
+	}
+	return z.fail(call)
+}
+
+func (z *zone) Publish(_ context.Context, _ string, c pluginapi.Challenge) ([]byte, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if err := z.failing("publish"); err != nil {
+		return nil, err
+	}
+	if z.published == nil {
+		z.published = map[string]string{}
+	}
+	z.puts++
+	z.published[c.ID] = c.HTTP.Body
+	return []byte("receipt-" + c.ID), nil
+}
+
+func (z *zone) Withdraw(_ context.Context, _ string, c pluginapi.Challenge, _ []byte) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if err := z.failing("withdraw"); err != nil {
+		return err
+	}
+	delete(z.published, c.ID)
+	return nil
+}
+
+func (z *zone) AwaitVisible(context.Context, string, pluginapi.Challenge) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.failing("visible")
+}
+
+func (z *zone) left() []string {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	var ids []string
+	for id := range z.published {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// disk holds one set per certificate and the set before it.
+type disk struct {
+	mu       sync.Mutex
+	sets     map[string]diskSet
+	before   map[string]diskSet
+	fail     func(call string) error
+	installs int
+	rollBack int
+}
+
+type diskSet struct {
+	id   string
+	key  crypto.Signer
+	leaf *x509.Certificate
+}
+
+func (d *disk) failing(call string) error {
+	if d.fail == nil {
+		return nil
+	}
+	return d.fail(call)
+}
+
+func (d *disk) Current(certificate string) (order.Current, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.sets[certificate]
+	return order.Current{Leaf: s.leaf, Whole: ok}, nil
+}
+
+func (d *disk) CurrentKey(certificate string) (crypto.Signer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sets[certificate].key, nil
+}
+
+func (d *disk) Install(_ context.Context, certificate, id string, key crypto.Signer, chain []*x509.Certificate) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.failing("install"); err != nil {
+		return err
+	}
+	if d.sets[certificate].id == id {
+		return nil
+	}
+	d.before[certificate] = d.sets[certificate]
+	d.sets[certificate] = diskSet{id: id, key: key, leaf: chain[0]}
+	d.installs++
+	return nil
+}
+
+func (d *disk) RollBack(_ context.Context, certificate, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sets[certificate].id == id {
+		d.sets[certificate] = d.before[certificate]
+		d.rollBack++
+	}
+	return nil
+}
+
+func (d *disk) Commit(context.Context, string, string) error { return nil }
+
+// server serves what was on disk when it was last reloaded, unless its check or reload fails.
+type server struct {
+	mu      sync.Mutex
+	disk    *disk
+	serves  map[string]*x509.Certificate
+	fail    func(stage string) string
+	reloads int
+}
+
+func (s *server) Deploy(_ context.Context, certificate string, leaf *x509.Certificate) order.Deployment {
+	for _, stage := range []string{order.StageCheck, order.StageReload, order.StageVerify} {
+		if s.fail != nil {
+			if why := s.fail(stage); why != "" {
+				return order.Deployment{Stage: stage, Message: why}
+			}
+		}
+		if stage == order.StageReload {
+			s.reload(certificate)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.serves[certificate].Equal(leaf) {
+		return order.Deployment{Stage: order.StageVerify, Message: "another certificate is served"}
+	}
+	return order.Deployment{OK: true}
+}
+
+func (s *server) Reload(_ context.Context, certificate string) order.Deployment {
+	s.reload(certificate)
+	return order.Deployment{OK: true}
+}
+
+func (s *server) reload(certificate string) {
+	current, _ := s.disk.Current(certificate) // the fake never fails
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reloads++
+	s.serves[certificate] = current.Leaf
+}
+
+// world is an engine with all its ports and a configuration.
+type world struct {
+	t       *testing.T
+	journal *memory
+	shop    *shop
+	zone    *zone
+	disk    *disk
+	server  *server
+	specs   map[string]order.Spec
+	engine  *order.Engine
+	steps   []string
+}
+
+func (w *world) Spec(certificate string) (order.Spec, bool) {
+	s, ok := w.specs[certificate]
+	return s, ok
+}
+
+func (w *world) CA(string) (order.CA, bool) { return w.shop, true }
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	d := &disk{sets: map[string]diskSet{}, before: map[string]diskSet{}}
+	w := &world{
+		t: t, journal: &memory{}, shop: newShop(time.Now), zone: &zone{}, disk: d,
+		server: &server{disk: d, serves: map[string]*x509.Certificate{}},
+		specs:  map[string]order.Spec{},
+	}
+	w.add("web", "a.example.com", "b.example.com")
+	w.restart()
+	return w
+}
+
+func (w *world) add(certificate string, names ...string) {
+	w.specs[certificate] = order.Spec{
+		Name: certificate, Account: "shop", Names: names, KeyType: "ecdsa-p256",
+		Profiles:  func(string) []string { return []string{"http"} },
+		MaxPerDay: 100, MaxPerCertificate: 100,
+	}
+}
+
+// restart makes a new engine from the journal, as after a crash.
+func (w *world) restart() {
+	w.t.Helper()
+	e, err := order.New(order.Options{
+		Journal: w.journal, Catalog: w, Publisher: w.zone, Files: w.disk, Deployer: w.server,
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Changed: func(_, after order.Record) { w.steps = append(w.steps, after.Step) },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.engine = e
+}
+
+func (w *world) begin(certificate string) order.Record {
+	w.t.Helper()
+	r, err := w.engine.Begin(order.Intent{Certificate: certificate, Reason: "missing", Detail: "there is none"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// run steps an order, sleeping as it asks, until it is final or held, or the given time is over.
+func (w *world) run(id string, atMost time.Duration) order.Record {
+	w.t.Helper()
+	return w.runUntil(id, atMost, func(order.Record) bool { return false })
+}
+
+func (w *world) runUntil(id string, atMost time.Duration, there func(order.Record) bool) order.Record {
+	w.t.Helper()
+	deadline := time.Now().Add(atMost)
+	for {
+		r, ok := w.engine.Order(id)
+		if !ok {
+			w.t.Fatalf("order %s is gone", id)
+		}
+		if r.Phase.Final() || r.Phase == order.Held || there(r) || time.Now().After(deadline) {
+			return r
+		}
+		if wait := time.Until(r.NextAt); wait > 0 {
+			time.Sleep(wait) // in a synctest bubble
+		}
+		if err := w.engine.Step(w.t.Context(), id); err != nil {
+			w.t.Fatalf("step %s: %v", r.Phase, err)
+		}
+	}
+}
