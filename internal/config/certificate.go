@@ -206,9 +206,7 @@ func (t *table) oneFile(key string, form Form, v any, at *mark, path string) []F
 	case map[string]any:
 		f = t.c.table(t.file, path, v, at, sectionFile)
 		f.refuseUnknown()
-		if !f.require("path") {
-			return nil
-		}
+		f.require("path")
 	default:
 		t.c.fail(t.file, at.line, path, "wants a path or a table, not "+kindOf(v))
 		return nil
@@ -308,9 +306,7 @@ func (t *table) verifyTarget(v any, at *mark, path string, domains []string) (Ve
 	case map[string]any:
 		f = t.c.table(t.file, path, v, at, sectionVerify)
 		f.refuseUnknown()
-		if !f.require("address") {
-			return VerifyTarget{}, false
-		}
+		f.require("address")
 	default:
 		t.c.fail(t.file, at.line, path, "wants host:port or a table, not "+kindOf(v))
 		return VerifyTarget{}, false
@@ -319,7 +315,7 @@ func (t *table) verifyTarget(v any, at *mark, path string, domains []string) (Ve
 		Address: f.text("address"), ServerName: f.text("server_name"),
 		Protocol: f.oneOf("protocol", "tls", "smtp", "imap", "pop3"),
 	}
-	if isText(f, "address") {
+	if f.given("address") && isText(f, "address") {
 		if err := checkAddress(target.Address, 1); err != nil {
 			f.fail("address", "%v", err)
 		} else if strings.HasPrefix(target.Address, ":") {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -142,6 +143,9 @@ func (c *checker) read(path string) {
 
 // parse reads a TOML text into tables and the lines of their keys.
 func parse(text string) (map[string]any, *mark, *Problem) {
+	if i := invalidUTF8(text); i >= 0 {
+		return nil, nil, &Problem{Line: 1 + strings.Count(text[:i], "\n"), Message: "not UTF-8 text"}
+	}
 	root, markErr := markLines(text)
 	var deep *tooDeepError
 	if errors.As(markErr, &deep) {
@@ -159,6 +163,18 @@ func parse(text string) (map[string]any, *mark, *Problem) {
 		return nil, nil, &Problem{Message: markErr.Error()}
 	}
 	return raw, root, nil
+}
+
+// invalidUTF8 returns where a text stops being UTF-8, or -1.
+func invalidUTF8(text string) int {
+	for i, r := range text {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 func readFile(path string) (string, error) {
