@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLanesAHangingLaneDelaysNoOther(t *testing.T) { // invariant 6
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLanes(ctx)
+		for _, key := range []string{"h1", "h2", "h3", "h4"} {
+			l.put(job{key: key, lane: "ca/hung", limit: 2, do: func(ctx context.Context) { <-ctx.Done() }})
+		}
+		start := time.Now()
+		var took time.Duration
+		l.put(job{key: "good", lane: "ca/good", limit: 2, do: func(context.Context) { took = time.Since(start) }})
+		synctest.Wait()
+		if took != 0 {
+			t.Errorf("delayed by %s", took)
+		}
+		l.mu.Lock()
+		if l.lanes["ca/hung"].running != 2 || len(l.lanes["ca/hung"].waiting) != 2 || l.lanes["ca/good"] != nil {
+			t.Error("the limit does not hold, or an empty lane stays")
+		}
+		l.mu.Unlock()
+		cancel()
+		if err := l.close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestLanesMostUrgentFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(t.Context())
+		var mu sync.Mutex
+		var got []string
+		note := func(key string) func(context.Context) {
+			return func(context.Context) {
+				time.Sleep(time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, key)
+			}
+		}
+		now := time.Now()
+		l.put(job{key: "first", lane: "ca", limit: 1, urgency: now.Add(9 * time.Hour), do: note("first")})
+		l.put(job{key: "late", lane: "ca", limit: 1, urgency: now.Add(3 * time.Hour), do: note("late")})
+		l.put(job{key: "soon", lane: "ca", limit: 1, urgency: now.Add(time.Hour), do: note("soon")})
+		l.put(job{key: "soon2", lane: "ca", limit: 1, urgency: now.Add(time.Hour), do: note("soon2")})
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff([]string{"first", "soon", "soon2", "late"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestLanesAKeyIsNotDoubled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(t.Context())
+		var mu sync.Mutex
+		runs, atOnce, most := 0, 0, 0
+		do := func(context.Context) {
+			mu.Lock()
+			runs++
+			atOnce++
+			most = max(most, atOnce)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			atOnce--
+			mu.Unlock()
+		}
+		for range 5 {
+			l.put(job{key: "web", lane: "a", limit: 9, do: do})
+		}
+		synctest.Wait()
+		for range 5 {
+			l.put(job{key: "web", lane: "b", limit: 9, do: do}) // while it runs: once more afterwards
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if runs != 2 || most != 1 {
+			t.Errorf("%d runs, %d at once; want 2 and 1", runs, most)
+		}
+	})
+}
+
+func TestLanesClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLanes(ctx)
+		var ran []string
+		l.put(job{key: "a", lane: "x", limit: 1, do: func(ctx context.Context) { <-ctx.Done(); ran = append(ran, "a") }})
+		l.put(job{key: "b", lane: "x", limit: 1, do: func(context.Context) { ran = append(ran, "b") }})
+		short, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if err := l.close(short); err == nil {
+			t.Error("close did not wait for the job that runs")
+		}
+		l.put(job{key: "c", lane: "y", limit: 1, do: func(context.Context) { ran = append(ran, "c") }})
+		cancel()
+		if err := l.close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(ran, []string{"a"}) {
+			t.Errorf("ran %v after close", ran)
+		}
+	})
+}
