@@ -313,7 +313,7 @@ func (t *table) verifyTarget(v any, at *mark, path string, domains []string) (Ve
 	}
 	target := VerifyTarget{
 		Address: f.text("address"), ServerName: f.text("server_name"),
-		Protocol: f.oneOf("protocol", "tls", "smtp", "imap", "pop3"),
+		Protocol: f.oneOf("protocol", "tls", "smtp", "imap", "pop3", "postgres"),
 	}
 	if f.given("address") && isText(f, "address") {
 		if err := checkAddress(target.Address, 1); err != nil {

@@ -117,7 +117,7 @@ func Reference() []Section {
 		{sectionVerify, "A port to look at with more than an address.", []Entry{
 			{"address", "host:port", nil, "Required. Where to connect."},
 			{"server_name", "text", "", "The name to ask for (SNI). Left out: the first domain that is no wildcard."},
-			{"protocol", "text", "tls", "What is spoken before TLS starts: `tls` (nothing), `smtp`, `imap`, `pop3`."},
+			{"protocol", "text", "tls", "What is spoken before TLS starts: `tls` (nothing), `smtp`, `imap`, `pop3`, `postgres`."},
 		}},
 		{sectionSecret, "Where a secret is read from. Exactly one of the three. One line end at the end of a file is dropped.", []Entry{
 			{"file", "path", nil, "A file; nobody but the daemon's user should be able to read it."},
