@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -30,6 +31,9 @@ func NormalizeName(s string) (string, error) {
 			return "", fmt.Errorf("name %q: an address with a zone cannot be in a certificate", s)
 		}
 		return addr.Unmap().String(), nil
+	}
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("name %q: not valid UTF-8", s)
 	}
 	if strings.ContainsAny(s, "[]:/@ \t\r\n") {
 		return "", fmt.Errorf("name %q: %s", s, misplaced(s))

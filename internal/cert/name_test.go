@@ -51,6 +51,7 @@ func TestNormalizeName(t *testing.T) {
 		"admin@example.com":         {wantErr: "e-mail"},
 		"xn--a.example":             {wantErr: "not a valid domain name"},
 		"exam\x00ple.com":           {wantErr: "not a valid domain name"},
+		"\x98.example.com":          {wantErr: "UTF-8"},
 		"example.com\n":             {wantErr: "character"},
 		"example.com/../etc/passwd": {wantErr: "character"},
 	}

@@ -1,0 +1,220 @@
+package certstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFileSize is the largest file that is read: far above any certificate file, far below what would hurt.
+const maxFileSize = 4 << 20
+
+// disk is every step by which the store changes anything, in one place, so that tests can fail each of them.
+type disk struct {
+	// fault is asked before each step; an error from it is the step's failure. Nil in production.
+	fault func(op, path string) error
+}
+
+func (d disk) step(op, path string) error {
+	if d.fault == nil {
+		return nil
+	}
+	return d.fault(op, path)
+}
+
+// folder is a folder held open, so that all work in it stays in it whatever happens to its path.
+type folder struct {
+	disk disk
+	path string
+	root *os.Root
+}
+
+func (d disk) open(path string) (*folder, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &folder{disk: d, path: path, root: root}, nil
+}
+
+func (f *folder) close() { _ = f.root.Close() } // nothing was written through the descriptor itself
+
+func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
+
+// mkdir makes a private folder; one that exists is fine.
+func (f *folder) mkdir(name string) error {
+	if err := f.disk.step("mkdir", f.join(name)); err != nil {
+		return err
+	}
+	err := f.root.Mkdir(name, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.sync()
+}
+
+// create makes a new file that only its owner can use, and lets prepare set its attributes before any content is in
+// it; what it wrote is on the disk when it returns.
+func (f *folder) create(name string, data []byte, prepare func(*os.File) error) (err error) {
+	if err := f.disk.step("create", f.join(name)); err != nil {
+		return err
+	}
+	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := file.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if prepare != nil {
+		if err := f.disk.step("attributes", f.join(name)); err != nil {
+			return err
+		}
+		if err := prepare(file); err != nil {
+			return err
+		}
+	}
+	if err := f.disk.step("write", f.join(name)); err != nil {
+		_, _ = file.Write(data[:len(data)/2]) // a power cut leaves half a file
+		return err
+	}
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	if err := f.disk.step("fsync", f.join(name)); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// replace writes a file in full beside its place and renames it there.
+func (f *folder) replace(name string, data []byte) error {
+	temp := name + ".tmp"
+	if err := f.remove(temp); err != nil {
+		return err
+	}
+	if err := f.create(temp, data, nil); err != nil {
+		return err
+	}
+	if err := f.rename(temp, name); err != nil {
+		return err
+	}
+	return f.sync()
+}
+
+func (f *folder) rename(from, to string) error {
+	if err := f.disk.step("rename", f.join(to)); err != nil {
+		return err
+	}
+	return f.root.Rename(from, to)
+}
+
+// remove removes a file; one that is gone is fine.
+func (f *folder) remove(name string) error {
+	if _, err := f.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := f.disk.step("remove", f.join(name)); err != nil {
+		return err
+	}
+	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// sync makes the folder's entries durable.
+func (f *folder) sync() error {
+	if err := f.disk.step("sync folder", f.path); err != nil {
+		return err
+	}
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
+		return err // some network file systems cannot sync folders, and say so with these two
+	}
+	return nil
+}
+
+// read returns a regular file's bytes and what the disk says about it. A link is not followed.
+func (f *folder) read(name string) ([]byte, fs.FileInfo, *os.File, error) {
+	file, err := f.root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	data, info, err := readRegular(file)
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, nil, err
+	}
+	return data, info, file, nil
+}
+
+// sum returns the digest of a file, or an empty string for one that does not exist.
+func (f *folder) sum(name string) (string, error) {
+	data, _, file, err := f.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	_ = file.Close()
+	return sumOf(data), nil
+}
+
+// room reports an error when the folder's file system cannot take that many bytes in that many files.
+func (f *folder) room(bytes, files int) error {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Bsize <= 0 {
+		return nil //nolint:nilerr // not every file system can tell; writing will
+	}
+	blocks := uint64(bytes)/uint64(st.Bsize) + uint64(files)
+	if st.Blocks > 0 && st.Bavail < blocks {
+		return fmt.Errorf("%s: %w: %d bytes are needed", f.path, unix.ENOSPC, bytes)
+	}
+	return nil
+}
+
+func readRegular(file *os.File) ([]byte, fs.FileInfo, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s: not a regular file", file.Name())
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(data) > maxFileSize {
+		return nil, nil, fmt.Errorf("%s: larger than %d MiB, so not a certificate file", file.Name(), maxFileSize>>20)
+	}
+	return data, info, nil
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

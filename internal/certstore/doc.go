@@ -1,0 +1,33 @@
+// Package certstore reads and watches the certificate files that servers use, installs a new set of them as one
+// generation, and puts the old set back when the new one does not work.
+//
+// # What is kept where
+//
+// The files themselves lie where the configuration says. While a set is being replaced, hidden files named
+// ".certbridged-*.tmp" lie beside them; each is complete and synced before the first real file changes.
+//
+// The store's own folder (mode 0700) has one folder per certificate and in it one per generation:
+//
+//	CERTIFICATE/ID/manifest.json   what the generation replaces and how far it got; no secrets
+//	CERTIFICATE/ID/old-N           private copy (mode 0600) of the N-th file as it was before
+//
+// The copies hold the old private key. They are removed by Commit, when the new set is proven, and after RollBack,
+// when they are back in their places. Manifests of the last few generations stay for people to look at.
+//
+// # How a set is switched
+//
+// Everything that can fail for want of rights or room happens first: the old files are copied, the manifest is written,
+// and every new file is staged in full beside its target with its final owner, group, mode and label. Then the manifest
+// says "prepared", all files are renamed into place, their folders are synced, and the manifest says "switched". A
+// crash before "prepared" is undone by Recover, a crash after it is finished, so key and chain match once Recover has
+// run. The renames follow each other within microseconds but are not one instant: a server that happens to read
+// between two of them sees a key beside another chain, refuses it, and is reloaded right after.
+//
+// # Links and folders of others
+//
+// A symbolic link is kept and the file it leads to is replaced, in that file's own folder; a dangling link is taken as
+// the wish to have the file where it leads. A link that somebody else than root or the daemon's user made or could have made
+// (its folder is theirs, or writable for others without the sticky bit) is followed only within its own folder:
+// otherwise its owner could have the daemon overwrite any file. Folders are held open by descriptor from the check to the
+// rename, so swapping one in between changes nothing.
+package certstore

@@ -1,0 +1,271 @@
+package certstore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/cert"
+)
+
+// Identity tells one state of a file from another without reading it.
+type Identity struct {
+	Device, Inode uint64
+	Size          int64
+	Modified      time.Time
+	UID, GID      int
+	Mode          fs.FileMode
+}
+
+// FileState is what one file of a set looks like on disk.
+type FileState struct {
+	File     File
+	Exists   bool
+	Identity Identity
+	// Problem says why the file cannot be used; nil when it can. It is fs.ErrNotExist when the file is not there.
+	Problem error
+}
+
+// Owner returns the name of the file's owner, or the number where there is none. It reads the system's user list.
+func (f FileState) Owner() string { return ownerName(f.Identity.UID) }
+
+// Group returns the name of the file's group, or the number where there is none. It reads the system's group list.
+func (f FileState) Group() string { return groupName(f.Identity.GID) }
+
+// Snapshot is what a certificate's files hold.
+type Snapshot struct {
+	Files []FileState
+	// Chain is leaf first; nil when no file has a leaf that can be read.
+	Chain []*x509.Certificate
+	// KeyPresent: a private key is there. KeyMatches: every key that is there belongs to the leaf.
+	KeyPresent, KeyMatches bool
+	// Problems are what is wrong with the set as a whole, such as two files with different certificates.
+	Problems []error
+}
+
+// Leaf returns the certificate, or nil.
+func (s Snapshot) Leaf() *x509.Certificate {
+	if len(s.Chain) == 0 {
+		return nil
+	}
+	return s.Chain[0]
+}
+
+// Err returns everything that keeps a server from using the set as it is, joined, or nil.
+func (s Snapshot) Err() error {
+	var errs []error
+	for _, f := range s.Files {
+		if f.Problem != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.File.Path, f.Problem))
+		}
+	}
+	return errors.Join(append(errs, s.Problems...)...)
+}
+
+// cache keeps what files held when they were last read, so that an unchanged set costs one stat call for each file. It
+// holds no private keys.
+type cache struct {
+	mu    sync.Mutex
+	files map[File]cached
+	// certificates makes equal intermediates one value: thousands of sets share a few.
+	issuers map[string]*x509.Certificate
+}
+
+type cached struct {
+	identity Identity
+	held     parsed
+	problem  error
+	// settled is false for a file that was read so soon after its last change that a further one might not show.
+	settled bool
+}
+
+// settleTime is how old a change must be for the modification time to tell it from the next one: far above the grain of
+// any file system's clock.
+const settleTime = 2 * time.Second
+
+// Read looks at the files of a certificate. What is wrong with them stands in the Snapshot; the error is for files that
+// no configuration may name.
+func (s *Store) Read(files []File) (Snapshot, error) {
+	var snap Snapshot
+	held := make([]parsed, len(files))
+	for i, f := range files {
+		if err := f.validate(); err != nil {
+			return Snapshot{}, fmt.Errorf("read certificate files: %w", err)
+		}
+		var state FileState
+		state, held[i] = s.readFile(f)
+		snap.Files = append(snap.Files, state)
+	}
+	snap.assemble(files, held)
+	return snap, nil
+}
+
+// Key reads the private key of a set. It is read afresh each time and not kept. A set without one that can be read is an
+// error.
+func (s *Store) Key(files []File) (crypto.Signer, error) {
+	errs := []error{errors.New("read private key: no file has one that can be read")}
+	for _, f := range files {
+		if !f.Form.HasKey() {
+			continue
+		}
+		data, err := readWhole(f.Path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		_, key, err := f.parse(data)
+		if err == nil {
+			return key, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", f.Path, err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// Forget drops what the store remembers of files that are managed no more.
+func (s *Store) Forget(files []File) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	for _, f := range files {
+		delete(s.cache.files, f)
+	}
+}
+
+func (s *Store) readFile(f File) (FileState, parsed) {
+	state := FileState{File: f}
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		state.Problem = bare(err)
+		return state, parsed{}
+	}
+	state.Exists = true
+	state.Identity = identify(info)
+	if have, ok := s.cache.get(f, state.Identity); ok {
+		state.Problem = have.problem
+		return state, have.held
+	}
+	fresh := cached{identity: state.Identity}
+	data, err := readWhole(f.Path)
+	if err != nil {
+		// It may be readable the next time without having changed, so this is not kept.
+		state.Problem = bare(err)
+		return state, parsed{}
+	}
+	fresh.held, _, fresh.problem = f.parse(data)
+	fresh.settled = time.Since(state.Identity.Modified) > settleTime
+	fresh = s.cache.put(f, fresh)
+	state.Problem = fresh.problem
+	return state, fresh.held
+}
+
+// bare drops the path from an error of the system; the caller names it.
+func bare(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func readWhole(path string) ([]byte, error) {
+	// Not to hang on a named pipe.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, _, err := readRegular(file)
+	return data, err
+}
+
+func identify(info fs.FileInfo) Identity {
+	id := Identity{Size: info.Size(), Modified: info.ModTime(), Mode: info.Mode()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		id.Device, id.Inode = uint64(st.Dev), st.Ino
+		id.UID, id.GID = int(st.Uid), int(st.Gid)
+	}
+	return id
+}
+
+func (c *cache) get(f File, id Identity) (cached, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	have, ok := c.files[f]
+	return have, ok && have.settled && have.identity == id
+}
+
+func (c *cache) put(f File, fresh cached) cached {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files == nil {
+		c.files = make(map[File]cached)
+		c.issuers = make(map[string]*x509.Certificate)
+	}
+	for i, held := range fresh.held.certs {
+		if !held.IsCA {
+			continue
+		}
+		if have, ok := c.issuers[string(held.Raw)]; ok {
+			fresh.held.certs[i] = have
+		} else {
+			c.issuers[string(held.Raw)] = held
+		}
+	}
+	c.files[f] = fresh
+	return fresh
+}
+
+// assemble draws the conclusions from what the files hold one by one.
+func (snap *Snapshot) assemble(files []File, held []parsed) {
+	var source string // the file the leaf is from
+	var intermediates []*x509.Certificate
+	var complete bool
+	for i, f := range files {
+		p := held[i]
+		switch {
+		case f.Form == Chain:
+			if !complete {
+				intermediates = p.certs
+			}
+		case !f.Form.hasLeaf() || len(p.certs) == 0:
+		case source == "":
+			source = f.Path
+			snap.Chain = p.certs[:1:1]
+			if f.Form.hasChain() {
+				intermediates, complete = p.certs[1:], true
+			}
+		case !bytes.Equal(p.certs[0].Raw, snap.Chain[0].Raw):
+			snap.Problems = append(snap.Problems, fmt.Errorf("%s and %s hold different certificates", source, f.Path))
+		case f.Form.hasChain() && !complete:
+			intermediates, complete = p.certs[1:], true
+		}
+	}
+	if snap.Chain != nil {
+		snap.Chain = append(snap.Chain, intermediates...)
+	}
+	snap.matchKeys(files, held)
+}
+
+func (snap *Snapshot) matchKeys(files []File, held []parsed) {
+	leaf := snap.Leaf()
+	snap.KeyMatches = leaf != nil
+	for i, f := range files {
+		// A key may also lie in a file that is only expected to have certificates.
+		if held[i].public == nil {
+			continue
+		}
+		snap.KeyPresent = true
+		if leaf != nil && !cert.SamePublicKey(leaf.PublicKey, held[i].public) {
+			snap.KeyMatches = false
+			snap.Problems = append(snap.Problems, fmt.Errorf("%s: the private key does not belong to the certificate (serial %s)", f.Path, cert.Serial(leaf)))
+		}
+	}
+	snap.KeyMatches = snap.KeyMatches && snap.KeyPresent
+}
