@@ -104,6 +104,12 @@ func (d folder) load(key string) (*record, error) {
 	if r.Version != recordVersion || r.Key != key {
 		return nil, fmt.Errorf("read %s: version %d of order %q is not one this plugin can read", d.order(key), r.Version, r.Key)
 	}
+	if r.Valid == nil { // empty maps are left out of the file
+		r.Valid = make(map[string]bool)
+	}
+	if r.Answered == nil {
+		r.Answered = make(map[string]bool)
+	}
 	return &r, nil
 }
 
