@@ -1,0 +1,239 @@
+package dcv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// The limits of the responder. CAs fetch small files with small requests; whoever else comes is sent away soon.
+const (
+	headerTimeout  = 5 * time.Second
+	requestTimeout = 10 * time.Second
+	maxHeader      = 8 << 10
+	maxConnections = 256
+	closeTimeout   = 2 * time.Second
+)
+
+// place is where a file is published.
+type place struct {
+	host, path string
+}
+
+// responder answers for every certificate on one address. It listens only while something is published, or all the time
+// on a listener that was handed over.
+type responder struct {
+	address string
+	handed  bool
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	files    map[place]string
+	listener net.Listener // nil when it does not listen
+	server   *http.Server
+	closed   bool
+	running  sync.WaitGroup
+}
+
+func newResponder(address string, handed net.Listener, log *slog.Logger) *responder {
+	r := &responder{address: address, handed: handed != nil, log: log, files: map[place]string{}}
+	if handed != nil {
+		r.address = handed.Addr().String()
+		r.serve(handed)
+	}
+	return r
+}
+
+func (r *responder) can(_ context.Context, c pluginapi.Challenge) error { return checkFile(c) }
+
+func (r *responder) types(context.Context) ([]pluginapi.ChallengeType, error) {
+	return []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, nil
+}
+
+func (r *responder) publish(ctx context.Context, c pluginapi.Challenge) ([]byte, error) {
+	if err := checkFile(c); err != nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "%w", err)
+	}
+	at := place{normalHost(c.HTTP.Host), c.HTTP.Path}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, pluginapi.Errorf(pluginapi.Unavailable, "the shared responder is closed")
+	}
+	if body, ok := r.files[at]; ok && body != c.HTTP.Body {
+		return nil, pluginapi.Errorf(pluginapi.Conflict,
+			"another order has another file published there: this one can be published once that one is withdrawn")
+	}
+	if r.listener == nil {
+		if err := r.listen(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.files[at] = c.HTTP.Body
+	return receipt{Responder: true}.encode(), nil
+}
+
+func (r *responder) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) error {
+	if c.HTTP == nil {
+		return nil // such a thing was never published here
+	}
+	at := place{normalHost(c.HTTP.Host), c.HTTP.Path}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if body, ok := r.files[at]; ok && body == c.HTTP.Body {
+		delete(r.files, at)
+	}
+	if len(r.files) == 0 && !r.handed {
+		r.stop()
+	}
+	return nil
+}
+
+// listen begins to listen. The lock is held.
+func (r *responder) listen(ctx context.Context) error {
+	if r.handed {
+		return pluginapi.Errorf(pluginapi.Unavailable, "the socket that was handed over for http challenges is broken: restart the socket unit and certbridged")
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", r.address)
+	switch {
+	case err == nil:
+		r.serve(l)
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return pluginapi.Errorf(pluginapi.Unavailable, "%s is in use by another server: publish through that one with a "+
+			"dcv profile that has its document root as webroot, or let it pass %s on to http_challenge_listen on another "+
+			"port, or stop it: %w", r.address, wellKnown, err)
+	case errors.Is(err, os.ErrPermission):
+		return pluginapi.Errorf(pluginapi.Unavailable, "no right to listen on %s: use systemd socket activation, or "+
+			"give the process CAP_NET_BIND_SERVICE, or set http_challenge_listen to a port above 1023 and let a web "+
+			"server pass %s on to it: %w", r.address, wellKnown, err)
+	default:
+		return pluginapi.Errorf(pluginapi.Unavailable, "http_challenge_listen: %w", err)
+	}
+}
+
+// serve answers on a listener until stop. The lock is held, or nobody else knows the responder yet.
+func (r *responder) serve(l net.Listener) {
+	server := &http.Server{
+		Handler:           http.HandlerFunc(r.answer),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+	}
+	server.SetKeepAlivesEnabled(false) // nobody fetches two files, and open connections only delay the end
+	r.listener, r.server = l, server
+	r.log.Debug("http challenge responder listens", "address", l.Addr().String())
+	r.running.Go(func() {
+		err := server.Serve(netutil.LimitListener(l, maxConnections))
+		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		r.log.Error("http challenge responder failed", "address", r.address, "error", err)
+		_ = server.Close()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.server == server {
+			r.listener, r.server = nil, nil // the next publication listens again
+		}
+	})
+}
+
+// stop ends listening at once, and lets requests in flight finish. The lock is held.
+func (r *responder) stop() {
+	if r.listener == nil {
+		return
+	}
+	_ = r.listener.Close() // before anything else, so that the address is free when this returns
+	server := r.server
+	r.listener, r.server = nil, nil
+	r.log.Debug("http challenge responder stopped", "address", r.address)
+	r.running.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+	})
+}
+
+func (r *responder) close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.stop()
+	r.mu.Unlock()
+	r.running.Wait()
+	return nil
+}
+
+// answer gives out a published file and says nothing about anything else.
+func (r *responder) answer(w http.ResponseWriter, req *http.Request) {
+	at := place{normalHost(req.Host), req.URL.Path}
+	r.mu.Lock()
+	body, ok := r.files[at]
+	r.mu.Unlock()
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Type", "text/plain")
+	log := r.log.With("host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
+	switch {
+	case !ok:
+		log.Debug("http request for nothing published")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, "not found\n")
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
+		header.Set("Allow", "GET, HEAD")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	default:
+		log.Info("http challenge fetched")
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = io.WriteString(w, body) // of a HEAD request the server drops it
+	}
+}
+
+// dialAddress is where the responder can be reached from this machine, or an error when it does not listen.
+func (r *responder) dialAddress() (network, address string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener == nil {
+		return "", "", fmt.Errorf("the shared responder does not listen on %s", r.address)
+	}
+	addr := r.listener.Addr()
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.Network(), addr.String(), nil
+	}
+	loopback := "127.0.0.1"
+	if tcp.IP.To4() == nil {
+		loopback = "::1"
+		// A socket for both families may live on a machine without IPv6 on its loopback interface.
+		if interfaces, err := net.InterfaceAddrs(); err == nil && !hasAddress(interfaces, net.IPv6loopback) {
+			loopback = "127.0.0.1"
+		}
+	}
+	return "tcp", net.JoinHostPort(loopback, strconv.Itoa(tcp.Port)), nil
+}
+
+func hasAddress(addrs []net.Addr, want net.IP) bool {
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(want) {
+			return true
+		}
+	}
+	return false
+}

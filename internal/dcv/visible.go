@@ -1,0 +1,168 @@
+package dcv
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+const (
+	defaultSelfCheck = 5 * time.Second
+	fetchTimeout     = 3 * time.Second
+	firstLook        = 100 * time.Millisecond
+	longestLook      = time.Second
+)
+
+// AwaitVisible returns when a published challenge can be seen, as far as that can be told from here. A file must be
+// there through the responder's own listener; through its public address it must be there unless nothing answers at that
+// address, which is common behind address translation and proves nothing. Records are not looked at.
+func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.Challenge) error {
+	pub, err := s.profile(profile)
+	if err != nil {
+		return err
+	}
+	if c.HTTP == nil {
+		return nil
+	}
+	if err := s.awaitFile(ctx, pub, *c.HTTP); err != nil {
+		return fmt.Errorf("dcv profile %q: %w", profile, err)
+	}
+	return nil
+}
+
+func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) error {
+	if r, ok := pub.(*responder); ok {
+		network, address, err := r.dialAddress()
+		if err != nil {
+			return pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
+		}
+		direct := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		if err := fetch(ctx, direct, f); err != nil {
+			return s.invisible(ctx, fmt.Errorf("the shared responder at %s: %w", address, err))
+		}
+	}
+	if s.checker.limit < 0 {
+		return nil
+	}
+	err := s.checker.look(ctx, f)
+	var wrong *wrongAnswerError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil || errors.As(err, &wrong):
+		return s.invisible(ctx, err)
+	default:
+		s.log.LogAttrs(ctx, slog.LevelInfo, "challenge file not looked at through its public address",
+			slog.String("host", f.Host), slog.String("path", f.Path), slog.Any("error", err))
+		return nil
+	}
+}
+
+func (s *Solver) invisible(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return pluginapi.Errorf(pluginapi.Unavailable, "the challenge cannot be seen: %w", err)
+}
+
+// checker looks at files as a CA would.
+type checker struct {
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	limit time.Duration
+}
+
+func newChecker(opts Options) checker {
+	c := checker{dial: opts.Dial, limit: opts.SelfCheck}
+	if c.dial == nil {
+		c.dial = new(net.Dialer).DialContext
+	}
+	if c.limit == 0 {
+		c.limit = defaultSelfCheck
+	}
+	return c
+}
+
+// look fetches a file until it is right, nothing answers, or the time is up.
+func (c checker) look(ctx context.Context, f pluginapi.HTTPFile) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	var last *wrongAnswerError
+	for pause := firstLook; ; pause = min(2*pause, longestLook) {
+		err := fetch(ctx, c.dial, f)
+		var wrong *wrongAnswerError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &wrong):
+			last = wrong
+		case ctx.Err() != nil && last != nil:
+			return last
+		default:
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return last
+		}
+	}
+}
+
+// wrongAnswerError is an answer that is not the challenge.
+type wrongAnswerError struct {
+	url, answer string
+}
+
+func (e *wrongAnswerError) Error() string {
+	return fmt.Sprintf("%s answers %s, and the CA will see the same: look which server that is, whether its document "+
+		"root is the profile's webroot, or whether it passes %s on to http_challenge_listen", e.url, e.answer, wellKnown)
+}
+
+// fetch gets a file from the public address and compares it. Like a CA it follows redirects and trusts every certificate
+// on the way: the one that is there may be the expired one.
+func fetch(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), f pluginapi.HTTPFile) error {
+	client := &http.Client{
+		Timeout: fetchTimeout,
+		Transport: &http.Transport{
+			DialContext:            dial,
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 64 << 10,
+			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+		},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+urlHost(f.Host)+f.Path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "certbridged")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	at := resp.Request.URL.String() // after redirects
+	if resp.StatusCode != http.StatusOK {
+		return &wrongAnswerError{at, resp.Status}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(body)) != strings.TrimSpace(f.Body) {
+		return &wrongAnswerError{at, "something else"}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package dcv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+const (
+	fileMode   = 0o644
+	folderMode = 0o755
+	// marker is a file in each folder that was made here. Where it is the last file, the folder goes: also after a
+	// restart, and when the answer of Publish was lost.
+	marker     = ownPrefix + "folder"
+	markerText = "certbridged made this folder for a domain control challenge and removes it when it is empty.\n"
+)
+
+// webroot publishes files below the document root of a web server. Everything it does stays inside that folder, whatever
+// symbolic links there are.
+type webroot struct {
+	path string
+	log  *slog.Logger
+	mu   sync.Mutex // one change at a time; none of them waits for a network, unless the folder is on one
+}
+
+func (w *webroot) can(_ context.Context, c pluginapi.Challenge) error { return checkFile(c) }
+
+func (w *webroot) types(context.Context) ([]pluginapi.ChallengeType, error) {
+	return []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, nil
+}
+
+func (w *webroot) publish(_ context.Context, c pluginapi.Challenge) ([]byte, error) {
+	if err := checkFile(c); err != nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "%w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	root, err := os.OpenRoot(w.path)
+	if err != nil {
+		return nil, pluginapi.Errorf(pluginapi.Unavailable, "open webroot: %w", err)
+	}
+	defer root.Close()
+	name := strings.TrimPrefix(c.HTTP.Path, "/")
+	switch found, err := look(root, name, c.HTTP.Body); {
+	case err != nil:
+		return nil, w.failed(name, err)
+	case found == same:
+		return w.receipt(), nil
+	case found == other:
+		return nil, pluginapi.Errorf(pluginapi.Conflict, "webroot %s: %s is there with other content: it belongs to "+
+			"another order, which must end first, or somebody else put it there; then remove it", w.path, name)
+	}
+	if err := makeFolders(root, path.Dir(name)); err != nil {
+		removeFolders(root, path.Dir(name))
+		return nil, w.failed(path.Dir(name), err)
+	}
+	if err := writeFile(root, name, c.HTTP.Body); err != nil {
+		removeFolders(root, path.Dir(name))
+		return nil, w.failed(name, err)
+	}
+	return w.receipt(), nil
+}
+
+// withdraw removes the file if its content is that of the challenge, and the folders that were made for it and are
+// empty.
+func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) error {
+	if checkFile(c) != nil {
+		return nil // such a thing was never published here
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	root, err := os.OpenRoot(w.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return pluginapi.Errorf(pluginapi.Unavailable, "open webroot: %w", err)
+	}
+	defer root.Close()
+	name := strings.TrimPrefix(c.HTTP.Path, "/")
+	found, err := look(root, name, c.HTTP.Body)
+	switch {
+	case err != nil:
+		return w.failed(name, err)
+	case found == other:
+		w.log.Warn("challenge file left alone: its content is not ours", "webroot", w.path, "file", name)
+	case found == same:
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return w.failed(name, err)
+		}
+	}
+	// What a crash during publish may have left.
+	if err := root.Remove(temporary(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.log.Warn("temporary challenge file not removed", "webroot", w.path, "file", temporary(name), "error", err)
+	}
+	removeFolders(root, path.Dir(name))
+	return nil
+}
+
+// failed is an error of the file system, which may pass: somebody makes room, or mounts the folder.
+func (w *webroot) failed(name string, err error) error {
+	return pluginapi.Errorf(pluginapi.Unavailable, "webroot %s: %s: %w", w.path, name, err)
+}
+
+// content is what is found where a file is to be.
+type content int
+
+const (
+	nothing content = iota
+	same
+	other
+)
+
+func look(root *os.Root, name, body string) (content, error) {
+	info, err := root.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nothing, nil
+	}
+	if err != nil {
+		return nothing, err
+	}
+	if !info.Mode().IsRegular() || info.Size() != int64(len(body)) {
+		return other, nil // in particular, a named pipe is not opened
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nothing, err
+	}
+	defer f.Close()
+	have, err := io.ReadAll(io.LimitReader(f, maxBody+1))
+	if err != nil {
+		return nothing, err
+	}
+	if bytes.Equal(have, []byte(body)) {
+		return same, nil
+	}
+	return other, nil
+}
+
+// makeFolders makes a folder and those above it, as far as they are missing, and marks them as ours.
+func makeFolders(root *os.Root, folder string) error {
+	made := ""
+	for segment := range strings.SplitSeq(folder, "/") {
+		made = path.Join(made, segment)
+		err := root.Mkdir(made, folderMode)
+		if errors.Is(err, fs.ErrExist) {
+			continue // what is there and is no folder fails at the next step
+		}
+		if err != nil {
+			return err
+		}
+		if err := setMode(root, made, folderMode); err != nil {
+			return errors.Join(err, root.Remove(made))
+		}
+		mark := path.Join(made, marker)
+		if err := root.WriteFile(mark, []byte(markerText), fileMode); err != nil {
+			// Without its mark the folder would stay for ever.
+			_ = root.Remove(mark)
+			return errors.Join(err, root.Remove(made))
+		}
+	}
+	return nil
+}
+
+// removeFolders removes a folder and those above it, as far as they are marked as ours and empty.
+func removeFolders(root *os.Root, folder string) {
+	for ; folder != "."; folder = path.Dir(folder) {
+		if !onlyMarker(root, folder) {
+			return
+		}
+		if root.Remove(path.Join(folder, marker)) != nil {
+			return
+		}
+		if root.Remove(folder) != nil {
+			// Somebody put something there just now. The mark goes back for when that is gone.
+			_ = root.WriteFile(path.Join(folder, marker), []byte(markerText), fileMode)
+			return
+		}
+	}
+}
+
+func onlyMarker(root *os.Root, folder string) bool {
+	f, err := root.Open(folder)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(2)
+	return err == nil && len(entries) == 1 && entries[0].Name() == marker
+}
+
+// temporary is the name of a file while it is written: always the same, so that nothing is left but what the next
+// attempt or Withdraw removes.
+func temporary(name string) string {
+	return path.Join(path.Dir(name), ownPrefix+path.Base(name)+".tmp")
+}
+
+// writeFile makes the file appear whole or not at all, also after a power cut.
+func writeFile(root *os.Root, name, body string) (err error) {
+	tmp := temporary(name)
+	if err := root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, body)
+	// The mode again, for the daemon's umask may be strict, and the web server is another user.
+	err = errors.Join(err, f.Chmod(fileMode), f.Sync(), f.Close())
+	if err == nil {
+		err = root.Rename(tmp, name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write: %w", err), root.Remove(tmp))
+	}
+	return nil
+}
+
+func setMode(root *os.Root, name string, mode fs.FileMode) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Chmod(mode)
+}
