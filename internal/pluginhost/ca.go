@@ -1,0 +1,142 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// CA is a CA account. It has every method of the contract but Configure, which the host calls itself after each launch;
+// one that the plugin does not offer fails with wire.ErrUnsupported. Account state that comes with a reply is stored
+// before the reply is returned. Every error names the plugin and the account once and holds a *pluginapi.Error.
+type CA struct{ inst *instance }
+
+// Name is the account's.
+func (c *CA) Name() string { return c.inst.spec.Name }
+
+// Plugin is the file name of its plugin.
+func (c *CA) Plugin() string { return c.inst.file }
+
+// Close lets the account's process end; calls under way may end, further ones fail.
+func (c *CA) Close() { c.inst.host.drop(c.inst) }
+
+// Describe says what the plugin is and can do; the list of abilities is complete. What is known of the file from an
+// earlier start is returned without a start.
+func (c *CA) Describe(ctx context.Context) (pluginapi.Description, error) {
+	return describe(ctx, c.inst, func(sum string) (pluginapi.Description, bool) {
+		d, ok := c.inst.host.cas[sum]
+		return d, ok
+	})
+}
+
+// Findings configures the account, when it is not yet, and returns all that the plugin noticed about its settings. With
+// a Fault among it the error is nil too: this is what a check of the configuration shows.
+func (c *CA) Findings(ctx context.Context) ([]pluginapi.Finding, error) { return findings(ctx, c.inst) }
+
+// Preflight implements pluginapi.Preflighter.
+func (c *CA) Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error) {
+	for _, s := range orderSettings {
+		c.inst.mask.add(s.Secrets)
+	}
+	return use(ctx, c.inst, func(ctx context.Context, r *running) (pluginapi.PreflightReply, error) {
+		reply, err := r.ca.Preflight(ctx, orderSettings)
+		if err == nil {
+			err = c.store(reply.AccountState, pluginapi.Unavailable)
+		}
+		return reply, err
+	})
+}
+
+// PlaceOrder implements pluginapi.CA. It fails with Unavailable when the plugin could not be started, which spends
+// nothing, and with UnknownOutcome when the request may have reached it and no answer came, or when the account state
+// that came with the answer could not be stored.
+func (c *CA) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
+	c.inst.mask.add(order.Settings.Secrets)
+	return c.order(ctx, pluginapi.UnknownOutcome, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.PlaceOrder(ctx, order)
+	})
+}
+
+// FindOrder implements pluginapi.OrderFinder.
+func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
+	c.inst.mask.add(order.Settings.Secrets)
+	return c.order(ctx, pluginapi.UnknownOutcome, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.FindOrder(ctx, order, sentAt)
+	})
+}
+
+// FindOrderByCertificate implements pluginapi.CertificateFinder.
+func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi.OrderReply, error) {
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.FindOrderByCertificate(ctx, leaf)
+	})
+}
+
+// GetOrder implements pluginapi.CA.
+func (c *CA) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
+	c.inst.mask.add(order.Settings.Secrets)
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.GetOrder(ctx, order)
+	})
+}
+
+// RespondToChallenges implements pluginapi.CA.
+func (c *CA) RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error) {
+	c.inst.mask.add(order.Settings.Secrets)
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.RespondToChallenges(ctx, order, challengeIDs)
+	})
+}
+
+// CancelOrder implements pluginapi.OrderCanceler.
+func (c *CA) CancelOrder(ctx context.Context, order pluginapi.PlacedOrder, reason string) (pluginapi.OrderReply, error) {
+	c.inst.mask.add(order.Settings.Secrets)
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.CancelOrder(ctx, order, reason)
+	})
+}
+
+// RevokeCertificate implements pluginapi.Revoker.
+func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocation) (pluginapi.RevocationReply, error) {
+	return use(ctx, c.inst, func(ctx context.Context, r *running) (pluginapi.RevocationReply, error) {
+		reply, err := r.ca.RevokeCertificate(ctx, revocation)
+		if err == nil {
+			err = c.store(reply.AccountState, pluginapi.Unavailable)
+		}
+		return reply, err
+	})
+}
+
+// RenewalInfo implements pluginapi.RenewalInformer.
+func (c *CA) RenewalInfo(ctx context.Context, leaf []byte) (pluginapi.RenewalInfo, error) {
+	return use(ctx, c.inst, func(ctx context.Context, r *running) (pluginapi.RenewalInfo, error) {
+		return r.ca.RenewalInfo(ctx, leaf)
+	})
+}
+
+// order makes a call whose reply is an order, and stores the account state. When that fails the reply is returned
+// beside the error, so that the reference is not lost with it.
+func (c *CA) order(
+	ctx context.Context, unstored pluginapi.ErrorKind, call func(context.Context, *running) (pluginapi.OrderReply, error),
+) (pluginapi.OrderReply, error) {
+	return use(ctx, c.inst, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		reply, err := call(ctx, r)
+		if err == nil {
+			err = c.store(reply.AccountState, unstored)
+		}
+		return reply, err
+	})
+}
+
+// ErrStateNotStored: the call was carried out, and the account state that came with its reply could not be stored.
+var ErrStateNotStored = errors.New("account state not stored")
+
+func (c *CA) store(state []byte, kind pluginapi.ErrorKind) error {
+	err := c.inst.saveState(state)
+	if err == nil {
+		return nil
+	}
+	return &pluginapi.Error{Kind: kind, Message: err.Error(), Err: errors.Join(ErrStateNotStored, err)}
+}

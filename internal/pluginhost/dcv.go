@@ -1,0 +1,56 @@
+package pluginhost
+
+import (
+	"context"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// DCV is a DCV profile served by a plugin. The host configures it after each launch. Every error names the plugin and
+// the profile once and holds a *pluginapi.Error.
+type DCV struct{ inst *instance }
+
+// Name is the profile's.
+func (d *DCV) Name() string { return d.inst.spec.Name }
+
+// Plugin is the file name of its plugin.
+func (d *DCV) Plugin() string { return d.inst.file }
+
+// Close lets the profile's process end; calls under way may end, further ones fail.
+func (d *DCV) Close() { d.inst.host.drop(d.inst) }
+
+// Describe says what the plugin is, without a start where that is known of the file.
+func (d *DCV) Describe(ctx context.Context) (pluginapi.DCVDescription, error) {
+	return describe(ctx, d.inst, func(sum string) (pluginapi.DCVDescription, bool) {
+		got, ok := d.inst.host.dcvs[sum]
+		return got, ok
+	})
+}
+
+// Findings configures the profile and returns what the plugin noticed about its settings, faults included.
+func (d *DCV) Findings(ctx context.Context) ([]pluginapi.Finding, error) {
+	return findings(ctx, d.inst)
+}
+
+// Configured says what the profile can publish and how long that takes.
+func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
+	return use(ctx, d.inst, func(ctx context.Context, r *running) (pluginapi.DCVConfigured, error) {
+		value, err := d.inst.configure(ctx, r)
+		return value.dcv, err
+	})
+}
+
+// Publish implements pluginapi.DCV.
+func (d *DCV) Publish(ctx context.Context, challenge pluginapi.Challenge) ([]byte, error) {
+	return use(ctx, d.inst, func(ctx context.Context, r *running) ([]byte, error) {
+		return r.dcv.Publish(ctx, challenge)
+	})
+}
+
+// Withdraw implements pluginapi.DCV.
+func (d *DCV) Withdraw(ctx context.Context, challenge pluginapi.Challenge, receipt []byte) error {
+	_, err := use(ctx, d.inst, func(ctx context.Context, r *running) (struct{}, error) {
+		return struct{}{}, r.dcv.Withdraw(ctx, challenge, receipt)
+	})
+	return err
+}
