@@ -147,6 +147,7 @@ func (c *client) attempt(ctx context.Context, f func(*exchange) error) (http.Hea
 		if err == nil {
 			return x.last(), nil
 		}
+		err = x.cause(err)
 		if try < nonceTries && isProblem(err, "badNonce") {
 			// The refusal brought a fresh nonce; older ones are as likely to be refused.
 			if try < 3 || wait(ctx, pause) == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,8 +36,19 @@ type exchange struct {
 	// sent: a POST was written at least in part.
 	sent atomic.Bool
 
-	mu     sync.Mutex
-	header http.Header // of the last answer
+	mu      sync.Mutex
+	header  http.Header // of the last answer
+	failure error       // of the last request that failed
+}
+
+// cause returns why a call over the exchange failed: go-jose keeps only the words of an error of its nonce source.
+func (x *exchange) cause(err error) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.failure != nil && !errors.Is(err, x.failure) {
+		return x.failure
+	}
+	return err
 }
 
 // last returns the header of the last answer; it may be nil.
@@ -58,6 +70,9 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	header, body, err := x.send(req)
 	if err != nil {
+		x.mu.Lock()
+		x.failure = err
+		x.mu.Unlock()
 		return nil, err
 	}
 	return answer(req, header, body), nil

@@ -21,6 +21,8 @@ type view struct {
 	pace    time.Duration // the CA's Retry-After, zero when it gave none
 	// placedNow: the order was placed by this very call, so it must come back whatever else fails.
 	placedNow bool
+	// toldNow: the CA was told by this very call that challenges are published.
+	toldNow bool
 }
 
 // reply tells an order in the contract's words, after the steps that are free and due.
@@ -119,7 +121,10 @@ func (s *session) pendingWith(v *view, list []lego.Authorization, out *pluginapi
 	default:
 		out.Status = pluginapi.PendingValidation
 		out.Detail = fmt.Sprintf("%d of %d names wait to be validated", waiting, len(list))
-		if v.state.Responded {
+		switch {
+		case v.toldNow && v.pace == 0:
+			out.LookAgainAfter = pluginapi.After(time.Second) // most validations are done by then
+		case v.state.Responded:
 			out.LookAgainAfter = pluginapi.After(v.next())
 		}
 	}
@@ -142,7 +147,8 @@ func (s *session) invalid(ctx context.Context, v view, out *pluginapi.Order) err
 	switch {
 	case words != "":
 		out.Status, out.Detail = status, words
-		if v.order.Error != nil && status != pluginapi.Expired {
+		// Some CAs repeat an authorization's problem as the order's.
+		if v.order.Error != nil && !strings.Contains(words, clean(v.order.Error.Detail, maxWords)) {
 			out.Detail = problemWords(v.order.Error) + "; " + words
 		}
 	case v.order.Error != nil:

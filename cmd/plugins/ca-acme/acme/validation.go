@@ -82,7 +82,7 @@ func due(list []lego.Authorization, ids []string) ([]string, error) {
 
 // respond tells the CA about each challenge.
 func (s *session) respond(ctx context.Context, v *view, ids []string) error {
-	v.state.Responded = true
+	v.state.Responded, v.toldNow = true, true
 	paces := make([]time.Duration, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(connections / 2)
@@ -156,27 +156,27 @@ func tell(a lego.Authorization, thumbprint string) (pluginapi.Authorization, err
 	if a.Status != lego.StatusPending {
 		return out, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA gave it the unknown status %q", clean(a.Status, 40))
 	}
-	for _, c := range a.Challenges {
-		told, ok, err := challenge(a.Identifier, c, thumbprint)
-		if err != nil {
-			return out, err
-		}
-		if ok {
+	for _, known := range []string{http01, dns01, tlsALPN01} { // CAs shuffle them
+		for _, c := range a.Challenges {
+			if c.Type != known {
+				continue
+			}
+			told, err := challenge(a.Identifier, c, thumbprint)
+			if err != nil {
+				return out, err
+			}
 			out.Challenges = append(out.Challenges, told)
 		}
 	}
 	return out, nil
 }
 
-// challenge puts a challenge into the contract's words; one of an unknown type is left out.
-func challenge(id lego.Identifier, c lego.Challenge, thumbprint string) (pluginapi.Challenge, bool, error) {
+// challenge puts a challenge of a known type into the contract's words.
+func challenge(id lego.Identifier, c lego.Challenge, thumbprint string) (pluginapi.Challenge, error) {
 	out := pluginapi.Challenge{ID: c.URL, Identifier: id.Value}
-	if c.Type != http01 && c.Type != dns01 && c.Type != tlsALPN01 {
-		return out, false, nil
-	}
 	// The token becomes part of a path and of a file's name.
 	if !isToken(c.Token) || !isHTTPS(c.URL) {
-		return out, false, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA sent a challenge for %s whose token or address is malformed (RFC 8555 section 8.3)", clean(id.Value, 300))
+		return out, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA sent a challenge for %s whose token or address is malformed (RFC 8555 section 8.3)", clean(id.Value, 300))
 	}
 	authorization := c.Token + "." + thumbprint // RFC 8555 section 8.1
 	digest := sha256.Sum256([]byte(authorization))
@@ -196,7 +196,7 @@ func challenge(id lego.Identifier, c lego.Challenge, thumbprint string) (plugina
 		}
 		out.TLSALPN = &pluginapi.TLSALPN{Host: host, KeyAuthorizationDigest: digest[:]}
 	}
-	return out, true, nil
+	return out, nil
 }
 
 // isToken reports base64url text without padding.
