@@ -120,9 +120,7 @@ func (f *Found) identifyDER(data []byte, password pluginapi.Secret) error {
 		Rest    asn1.RawValue
 	}
 	const pkcs12Version = 3 // RFC 7292 section 4
-	_, err := asn1.Unmarshal(data, &pfx)
-	var structural asn1.StructuralError
-	if err != nil && !errors.As(err, &structural) || pfx.Version != pkcs12Version {
+	if _, err := asn1.Unmarshal(data, &pfx); err != nil || pfx.Version != pkcs12Version {
 		return errors.New("DER, but neither a certificate nor a private key nor a PKCS#12 file")
 	}
 	return f.open(PKCS12, data, password)

@@ -1,0 +1,241 @@
+package certstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+var errCrash = errors.New("crash")
+
+// crashAt makes a store die before its n-th step (from 0): that step and all later ones fail, as in a process that is
+// gone. It returns how many steps were begun and what the n-th was.
+func crashAt(s *Store, n int) (steps *int, last *string) {
+	steps, last = new(int), new(string)
+	s.disk.fault = func(op, path string) error {
+		*steps++
+		if *steps > n {
+			if *steps == n+1 {
+				*last = op + " " + filepath.Base(path)
+			}
+			return errCrash
+		}
+		return nil
+	}
+	return steps, last
+}
+
+// TestCrashAtEveryStep kills the store before each of its steps, of an installation and of a roll-back, starts it anew,
+// and looks at the files: they are one whole set, and nothing else is left.
+func TestCrashAtEveryStep(t *testing.T) {
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	operations := map[string]struct {
+		before func(t *testing.T, s *Store, files []File)
+		run    func(s *Store, files []File) error
+		after  pair // what is there when it was not interrupted
+	}{
+		"install": {
+			before: func(*testing.T, *Store, []File) {},
+			run:    func(s *Store, files []File) error { return s.Install(ctx, newPair.generation("new", files...)) },
+			after:  newPair,
+		},
+		"roll back": {
+			before: func(t *testing.T, s *Store, files []File) { install(t, s, newPair.generation("new", files...)) },
+			run:    func(s *Store, _ []File) error { return s.RollBack(ctx, "shop", "new") },
+			after:  oldPair,
+		},
+		"commit": {
+			before: func(t *testing.T, s *Store, files []File) { install(t, s, newPair.generation("new", files...)) },
+			run:    func(s *Store, _ []File) error { return s.Commit(ctx, "shop", "new") },
+			after:  newPair,
+		},
+	}
+	for name, op := range operations {
+		t.Run(name, func(t *testing.T) {
+			for n := 0; ; n++ {
+				root := t.TempDir()
+				files := separate(root)
+				state := filepath.Join(t.TempDir(), "generations")
+				s := openStore(t, state)
+				install(t, s, oldPair.generation("old", files...))
+				if err := s.Commit(ctx, "shop", "old"); err != nil {
+					t.Fatal(err)
+				}
+				op.before(t, s, files)
+
+				dying := openStore(t, state)
+				steps, last := crashAt(dying, n)
+				err := op.run(dying, files)
+				if *steps <= n {
+					if err != nil {
+						t.Fatalf("not interrupted and yet: %v", err)
+					}
+					if n < 5 {
+						t.Fatalf("only %d steps: the steps are not counted", n)
+					}
+					holds(t, s, files, op.after)
+					noLeftovers(t, root)
+					t.Logf("%d steps", n)
+					return
+				}
+
+				reborn := openStore(t, state)
+				recoveries, err := reborn.Recover(ctx)
+				if err != nil {
+					t.Fatalf("crash before step %d (%s): %v", n, *last, err)
+				}
+				for _, r := range recoveries {
+					if r.Err != nil {
+						t.Fatalf("crash before step %d (%s): %s: %v", n, *last, r.Outcome, r.Err)
+					}
+				}
+				noLeftovers(t, root)
+				whole(t, reborn, files, fmt.Sprintf("crash before step %d (%s)", n, *last), oldPair, newPair)
+
+				// Doing it again ends as if nothing had happened.
+				if err := op.run(reborn, files); err != nil && !errors.Is(err, ErrUnknownGeneration) {
+					t.Fatalf("again after a crash before step %d (%s): %v", n, *last, err)
+				}
+				holds(t, reborn, files, op.after)
+				noLeftovers(t, root)
+				if again, err := reborn.Recover(ctx); err != nil || len(again) != 0 {
+					t.Fatalf("a second recovery found %v, %v", again, err)
+				}
+			}
+		})
+	}
+}
+
+// whole checks that files hold one of some pairs.
+func whole(t *testing.T, s *Store, files []File, when string, allowed ...pair) {
+	t.Helper()
+	snap, err := s.Read(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := snap.Err(); err != nil || !snap.KeyMatches {
+		t.Fatalf("%s: not a whole set: %v", when, err)
+	}
+	for _, p := range allowed {
+		if snap.Leaf().Equal(p.chain[0]) {
+			return
+		}
+	}
+	t.Fatalf("%s: an unknown certificate", when)
+}
+
+// TestFailureAtEveryStep makes each step fail once, as for a full disk, while the process lives on: an installation
+// that reports an error leaves the old set, byte for byte, and nothing else; one that does not has done its work.
+func TestFailureAtEveryStep(t *testing.T) {
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	for n := 0; ; n++ {
+		root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+		files := append(separate(root), File{Form: Combined, Path: filepath.Join(root, "new.pem")})
+		s := openStore(t, state)
+		install(t, s, oldPair.generation("old", files[:2]...))
+		if err := s.Commit(ctx, "shop", "old"); err != nil {
+			t.Fatal(err)
+		}
+		before := tree(t, root)
+		steps, last := 0, ""
+		s.disk.fault = func(op, path string) error {
+			steps++
+			if steps == n+1 {
+				last = op + " " + filepath.Base(path)
+				return unix.ENOSPC
+			}
+			return nil
+		}
+		err := s.Install(ctx, newPair.generation("new", files...))
+		if steps <= n {
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d steps", n)
+			return
+		}
+		s.disk.fault = nil
+		switch {
+		case err == nil:
+			holds(t, s, files, newPair)
+		case tree(t, root) != before:
+			t.Fatalf("step %d (%s) failed, and the files are not as before:\n%s\nbut\n%s", n, last, before, tree(t, root))
+		case !errors.Is(err, unix.ENOSPC):
+			t.Fatalf("step %d (%s): the error hides its cause: %v", n, last, err)
+		}
+		noLeftovers(t, root)
+		if err := s.Install(ctx, newPair.generation("new", files...)); err != nil {
+			t.Fatalf("again after step %d (%s) failed: %v", n, last, err)
+		}
+		holds(t, s, files, newPair)
+	}
+}
+
+// TestRollBackFailureAtEveryStep is the same for a roll-back: the new set stays whole or the old one is back.
+func TestRollBackFailureAtEveryStep(t *testing.T) {
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	for n := 0; ; n++ {
+		root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+		files := separate(root)
+		s := openStore(t, state)
+		install(t, s, oldPair.generation("old", files...))
+		install(t, s, newPair.generation("new", files...))
+		steps := 0
+		s.disk.fault = func(string, string) error {
+			steps++
+			if steps == n+1 {
+				return unix.ENOSPC
+			}
+			return nil
+		}
+		err := s.RollBack(ctx, "shop", "new")
+		s.disk.fault = nil
+		if steps <= n {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		if err := s.RollBack(ctx, "shop", "new"); err != nil {
+			t.Fatalf("again after step %d failed: %v", n, err)
+		}
+		holds(t, s, files, oldPair)
+		noLeftovers(t, root)
+	}
+}
+
+// TestNoPrivateCopiesAfterCommit looks for old private keys where none may be.
+func TestNoPrivateCopiesAfterCommit(t *testing.T) {
+	root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+	s := openStore(t, state)
+	files := separate(root)
+	install(t, s, newPair(t).generation("a", files...))
+	install(t, s, newPair(t).generation("b", files...))
+	if all := tree(t, state); !strings.Contains(all, "old-1 -rw-------") {
+		t.Fatalf("the old key was not saved, or not privately:\n%s", all)
+	}
+	if err := s.Commit(t.Context(), "shop", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if all := tree(t, state); strings.Contains(all, "old-") {
+		t.Fatalf("copies are left:\n%s", all)
+	}
+	for i := range 10 {
+		id := fmt.Sprint(i)
+		install(t, s, newPair(t).generation(id, files...))
+		if err := s.Commit(t.Context(), "shop", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(tree(t, state), manifestName); n != keptManifests {
+		t.Errorf("%d manifests are kept, want %d", n, keptManifests)
+	}
+}
