@@ -134,10 +134,14 @@ func (e *wrongAnswerError) Error() string {
 // fetch gets a file from the public address and compares it. Like a CA it follows redirects and trusts every certificate
 // on the way: the one that is there may be the expired one.
 func fetch(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), f pluginapi.HTTPFile) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
 	client := &http.Client{
-		Timeout: fetchTimeout,
 		Transport: &http.Transport{
-			DialContext:            dial,
+			// Our context, not the transport's, which lets a dial go on in case another request could use it.
+			DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+				return dial(ctx, network, address)
+			},
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 64 << 10,
 			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
