@@ -34,13 +34,17 @@ func serve(t *testing.T, b Backend, group string) (socket string, stop func()) {
 		}
 	}
 	socket = filepath.Join(dir, "c.sock")
-	s, err := Listen(Options{Socket: socket, Backend: b, Group: group, Logger: slog.New(slog.DiscardHandler)})
+	l, err := Listen(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(Options{Backend: b, Group: group, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx) }()
+	go func() { done <- s.Serve(ctx, l) }()
 	stopped := false
 	stop = func() {
 		if stopped {

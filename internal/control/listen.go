@@ -17,12 +17,9 @@ import (
 // ErrInUse says that another daemon serves the socket.
 var ErrInUse = errors.New("another daemon is running")
 
-// listen makes the socket. Everybody may connect: the server asks the kernel who calls. A socket that a dead daemon
+// Listen makes the socket. Everybody may connect: the server asks the kernel who calls. A socket that a dead daemon
 // left behind is replaced; one that somebody listens on is refused with ErrInUse. Close removes it.
-func listen(path string) (net.Listener, error) {
-	// Nothing here waits for long: both ends are on this machine.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
+func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -74,6 +71,8 @@ func refuseLiving(ctx context.Context, path string) error {
 	case info.Mode()&fs.ModeSocket == 0:
 		return errors.New("something that is not a socket is there; move it away")
 	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {
 		conn.Close()

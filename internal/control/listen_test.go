@@ -11,7 +11,7 @@ import (
 
 func TestListen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "c.sock")
-	l, err := listen(path)
+	l, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestListen(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o666 {
 		t.Errorf("mode = %v, %v; want 0666", info.Mode(), err)
 	}
-	if _, err := listen(path); !errors.Is(err, ErrInUse) {
+	if _, err := Listen(t.Context(), path); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second daemon: %v; want ErrInUse", err)
 	}
 	if err := l.Close(); err != nil {
@@ -31,7 +31,7 @@ func TestListen(t *testing.T) {
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is still there: %v", err)
 	}
-	again, err := listen(path)
+	again, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatalf("after Close: %v", err)
 	}
@@ -46,7 +46,7 @@ func TestListenReplacesWhatADeadDaemonLeft(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
-	l, err := listen(path)
+	l, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestListenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		if _, err := listen(path); !errors.Is(err, ErrInUse) {
+		if _, err := Listen(t.Context(), path); !errors.Is(err, ErrInUse) {
 			t.Errorf("error = %v", err)
 		}
 		if _, err := os.Lstat(path); err != nil {
@@ -78,7 +78,7 @@ func TestListenRefuses(t *testing.T) {
 		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := listen(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		if _, err := Listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not a socket") {
 			t.Errorf("error = %v", err)
 		}
 		if text, _ := os.ReadFile(path); string(text) != "precious" {
@@ -105,21 +105,7 @@ func TestNoDaemon(t *testing.T) {
 }
 
 func TestControlGroupMustExist(t *testing.T) {
-	if _, err := Listen(Options{Group: "no-such-group-here"}); err == nil || !strings.Contains(err.Error(), "control group") {
+	if _, err := NewServer(Options{Group: "no-such-group-here"}); err == nil || !strings.Contains(err.Error(), "control group") {
 		t.Errorf("error = %v", err)
-	}
-}
-
-func TestCloseWithoutServe(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "c.sock")
-	s, err := Listen(Options{Socket: path, Backend: &fake{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(s.Close(), s.Close()); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Lstat(path); !os.IsNotExist(err) {
-		t.Errorf("the socket is still there: %v", err)
 	}
 }

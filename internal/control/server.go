@@ -32,8 +32,6 @@ const (
 
 // Options are what a Server needs.
 type Options struct {
-	// Socket is the path of the unix socket, absolute.
-	Socket  string
 	Backend Backend
 	// Group is the name or number of the group whose members may act beside root and the daemon's user; empty for none.
 	Group  string
@@ -42,10 +40,9 @@ type Options struct {
 
 // Server serves a Backend on a socket.
 type Server struct {
-	log      *slog.Logger
-	listener net.Listener
-	group    atomic.Pointer[group]
-	grpc     *grpc.Server
+	log   *slog.Logger
+	group atomic.Pointer[group]
+	grpc  *grpc.Server
 	// stopping ends calls that would go on for ever when the server stops.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -58,15 +55,10 @@ type group struct {
 	set  bool
 }
 
-// Listen makes the socket, so that callers may connect; Serve answers them. It fails with ErrInUse when another daemon
-// serves the socket. A server that is not served is to be closed.
-func Listen(o Options) (*Server, error) {
+// NewServer makes a server; Serve runs it.
+func NewServer(o Options) (*Server, error) {
 	s := &Server{log: o.Logger}
 	if err := s.SetGroup(o.Group); err != nil {
-		return nil, err
-	}
-	var err error
-	if s.listener, err = listen(o.Socket); err != nil {
 		return nil, err
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
@@ -111,18 +103,8 @@ func lookupGroup(name string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// Close removes the socket at once. After Serve it does nothing.
-func (s *Server) Close() error {
-	s.stop()
-	s.grpc.Stop()
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	return nil
-}
-
-// Serve serves until ctx ends, then lets calls in flight come to an end for a moment and removes the socket.
-func (s *Server) Serve(ctx context.Context) error {
+// Serve serves until ctx ends and then lets calls in flight come to an end for a moment. It closes the listener.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	watching := make(chan struct{})
 	served := make(chan struct{})
 	go func() {
@@ -133,7 +115,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		s.shutdown()
 	}()
-	err := s.grpc.Serve(s.listener)
+	err := s.grpc.Serve(l)
 	close(served)
 	<-watching
 	if err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
