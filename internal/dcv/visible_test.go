@@ -46,12 +46,13 @@ func TestAwaitVisible(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := httptest.NewServer(tc.handler)
 			defer server.Close()
 			s := newSolver(t, Options{
 				Profiles:  []Profile{{Name: "web", Webroot: t.TempDir()}},
 				Dial:      toAddress(strings.TrimPrefix(server.URL, "http://")),
-				SelfCheck: 700 * time.Millisecond,
+				SelfCheck: 2 * time.Second,
 			})
 			mustPublish(t, s, "web", c)
 			err := s.AwaitVisible(t.Context(), "web", c)

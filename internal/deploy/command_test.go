@@ -97,14 +97,14 @@ func TestHungCommandIsKilledWithItsGrandchildren(t *testing.T) {
 	for name, script := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := new(Runner).Reload(t.Context(), Plan{Reload: shell(script), Timeout: 200 * time.Millisecond})
-			if !errors.Is(got.Err, ErrTimedOut) || !strings.HasPrefix(got.Err.Error(), "reload: command sh: timed out after 200ms") {
+			got := new(Runner).Reload(t.Context(), Plan{Reload: shell(script), Timeout: time.Second})
+			if !errors.Is(got.Err, ErrTimedOut) || !strings.HasPrefix(got.Err.Error(), "reload: command sh: timed out after 1s") {
 				t.Errorf("error %v, want timed out", got.Err)
 			}
 			if got.ExitCode != -1 {
 				t.Errorf("exit code %d", got.ExitCode)
 			}
-			if got.Took > 2*killGrace {
+			if got.Took > time.Second+3*killGrace {
 				t.Errorf("took %s", got.Took)
 			}
 			pid, err := strconv.Atoi(strings.TrimSpace(got.Output))

@@ -106,10 +106,18 @@ func refusedUs(err error, seen [][]byte) bool {
 
 // withCause says why ctx ended, when that is what made a connection fail.
 func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
+	if !over(ctx) {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// over reports whether ctx has ended. A connection knows the deadline itself, and fails of it a moment before ctx says so.
+func over(ctx context.Context) bool {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // suitesFor are the TLS 1.2 cipher suites that need a certificate with the leaf's kind of key, or nil.

@@ -158,7 +158,7 @@ func TestReloadWithoutEffectFailsTheVerification(t *testing.T) {
 		fresh := s.ca.issue(t, newKey(t))
 		store(t, s.file, fresh)
 		plan := s.plan()
-		plan.Reload, plan.Timeout = []string{"true"}, time.Second
+		plan.Reload, plan.Timeout = []string{"true"}, 2*time.Second
 		got := new(Runner).Run(t.Context(), plan, fresh.Leaf)
 		var mismatch *MismatchError
 		if got.Stage != StageVerify || !errors.As(got.Err, &mismatch) || mismatch.Served.Serial != s.served.Leaf.SerialNumber.Text(16) {

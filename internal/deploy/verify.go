@@ -149,7 +149,7 @@ func (r *Runner) verifyTarget(ctx context.Context, plan Plan, target Target, lea
 	for {
 		chain, err := p.probe(ctx)
 		switch {
-		case err != nil && ctx.Err() != nil && result.Err != nil:
+		case err != nil && result.Err != nil && over(ctx):
 			// The end of the time cut this attempt short: what was seen before says more.
 			result.Err = giveUp(ctx, result.Err)
 			return result
@@ -192,7 +192,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ctx.Err() == nil
+		return !over(ctx)
 	case <-ctx.Done():
 		return false
 	}
