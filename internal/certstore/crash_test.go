@@ -58,10 +58,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 	}
 	for name, op := range operations {
 		t.Run(name, func(t *testing.T) {
-			for n := 0; ; n++ {
-				root := t.TempDir()
+			t.Parallel()
+			// scenario crashes before step n, and its recovery before step m; it reports whether both happened.
+			scenario := func(n, m int) (crashed, again bool) {
+				root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
 				files := separate(root)
-				state := filepath.Join(t.TempDir(), "generations")
 				s := openStore(t, state)
 				install(t, s, oldPair.generation("old", files...))
 				if err := s.Commit(ctx, "shop", "old"); err != nil {
@@ -76,38 +77,58 @@ func TestCrashAtEveryStep(t *testing.T) {
 					if err != nil {
 						t.Fatalf("not interrupted and yet: %v", err)
 					}
-					if n < 5 {
-						t.Fatalf("only %d steps: the steps are not counted", n)
-					}
 					holds(t, s, files, op.after)
 					noLeftovers(t, root)
-					t.Logf("%d steps", n)
-					return
+					return false, false
+				}
+				when := fmt.Sprintf("crash before step %d (%s)", n, *last)
+
+				dyingAgain := openStore(t, state)
+				steps, last = crashAt(dyingAgain, m)
+				_, _ = dyingAgain.Recover(ctx) // it dies, or not
+				if again = *steps > m; again {
+					when += fmt.Sprintf(" and in the recovery before step %d (%s)", m, *last)
 				}
 
 				reborn := openStore(t, state)
 				recoveries, err := reborn.Recover(ctx)
 				if err != nil {
-					t.Fatalf("crash before step %d (%s): %v", n, *last, err)
+					t.Fatalf("%s: %v", when, err)
 				}
 				for _, r := range recoveries {
 					if r.Err != nil {
-						t.Fatalf("crash before step %d (%s): %s: %v", n, *last, r.Outcome, r.Err)
+						t.Fatalf("%s: %s: %v", when, r.Outcome, r.Err)
 					}
 				}
 				noLeftovers(t, root)
-				whole(t, reborn, files, fmt.Sprintf("crash before step %d (%s)", n, *last), oldPair, newPair)
+				whole(t, reborn, files, when, oldPair, newPair)
 
 				// Doing it again ends as if nothing had happened.
 				if err := op.run(reborn, files); err != nil && !errors.Is(err, ErrUnknownGeneration) {
-					t.Fatalf("again after a crash before step %d (%s): %v", n, *last, err)
+					t.Fatalf("again after a %s: %v", when, err)
 				}
 				holds(t, reborn, files, op.after)
 				noLeftovers(t, root)
 				if again, err := reborn.Recover(ctx); err != nil || len(again) != 0 {
-					t.Fatalf("a second recovery found %v, %v", again, err)
+					t.Fatalf("%s: a second recovery found %v, %v", when, again, err)
+				}
+				return true, again
+			}
+			n, total := 0, 0
+			for crashed := true; crashed; n++ {
+				again := true
+				for m := 0; again; m++ {
+					crashed, again = scenario(n, m)
+					total++
+					if testing.Short() {
+						break // one crash in the recovery is enough for a quick look
+					}
 				}
 			}
+			if n < 10 {
+				t.Fatalf("only %d steps: the steps are not counted", n)
+			}
+			t.Logf("%d steps, %d scenarios", n-1, total)
 		})
 	}
 }
@@ -133,6 +154,7 @@ func whole(t *testing.T, s *Store, files []File, when string, allowed ...pair) {
 // TestFailureAtEveryStep makes each step fail once, as for a full disk, while the process lives on: an installation
 // that reports an error leaves the old set, byte for byte, and nothing else; one that does not has done its work.
 func TestFailureAtEveryStep(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {
@@ -180,6 +202,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 
 // TestRollBackFailureAtEveryStep is the same for a roll-back: the new set stays whole or the old one is back.
 func TestRollBackFailureAtEveryStep(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {

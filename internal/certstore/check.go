@@ -1,0 +1,64 @@
+package certstore
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Check reports everything that would keep the files of these certificates from being installed, and changes nothing:
+// missing folders and folders that cannot be written, links that are not followed, unknown owners and groups, keys open to
+// everybody, and paths that are one file on disk, whichever certificates they belong to.
+func Check(sets map[string][]File) error {
+	var errs []error
+	seen := make(map[string]string)
+	for _, certificate := range slices.Sorted(maps.Keys(sets)) {
+		for _, file := range sets[certificate] {
+			target, err := checkFile(file)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("certificate %q: %w", certificate, err))
+				continue
+			}
+			this := fmt.Sprintf("%s of certificate %q", file.Path, certificate)
+			if other, ok := seen[target]; ok {
+				errs = append(errs, fmt.Errorf("%s %w %s", this, ErrShared, other))
+			}
+			seen[target] = this
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkFile returns the real path of a file that could be installed.
+func checkFile(file File) (string, error) {
+	if err := file.validate(); err != nil {
+		return "", err
+	}
+	where, err := resolve(file.Path)
+	if err != nil {
+		return "", err
+	}
+	f, err := disk{}.openFolder(where)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file.Path, err)
+	}
+	defer f.close()
+	c := &change{path: file.Path, folder: f, base: where.base}
+	if err := unix.Access(where.dir, unix.W_OK|unix.X_OK); err != nil {
+		return "", explain(c, err)
+	}
+	if c.before, err = readBefore(f, where.base); err != nil {
+		return "", fmt.Errorf("%s: read the file that is there: %w", file.Path, err)
+	}
+	var old *attributes
+	if c.before != nil {
+		old = &c.before.attributes
+	}
+	if _, err := file.wanted(old); err != nil {
+		return "", err
+	}
+	return where.path(), nil
+}
