@@ -35,7 +35,7 @@ func servePlugin() {
 		fmt.Println("1|99|unix|/nowhere|grpc|")
 		time.Sleep(time.Hour)
 	case "net-rpc":
-		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		fmt.Println("1|1|tcp|127.0.0.1:1|netrpc|")
 		time.Sleep(time.Hour)
 	case "foreign-socket":
 		fmt.Println("1|1|unix|/run/somebody-else.sock|grpc|")
@@ -94,7 +94,8 @@ func (c *fakeCA) do(ctx context.Context, command string) (pluginapi.OrderReply, 
 	}
 	switch name {
 	case "crash":
-		fmt.Fprintln(os.Stderr, "fatal error: as told")
+		// As the runtime does: go-plugin replaces os.Stderr by a stream that is lost with the process.
+		_, _ = syscall.Write(2, []byte("panic: as told\n\ngoroutine 1:\nmain.main()\n"))
 		os.Exit(7)
 	case "exit0":
 		os.Exit(0)

@@ -306,7 +306,7 @@ func (r *running) end() string {
 	if reason == "" {
 		reason = r.proc.verdict
 	}
-	if last := r.out.lastLine(); last != "" {
+	if last := r.out.lastWords(); last != "" {
 		reason += "; its last words: " + last
 	}
 	return clip(r.inst.mask.text(reason), 1000)

@@ -29,12 +29,16 @@ type output struct {
 	lines   int
 	dropped int
 	last    string
+	panic   string // the line that tells of it: what follows is a long trace
 }
 
-// lastLine returns the last line written, without secrets: a crashed plugin's last words.
-func (o *output) lastLine() string {
+// lastWords returns the line that tells most about a crash, without secrets: that of a panic, or the last one.
+func (o *output) lastWords() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.panic != "" {
+		return o.panic
+	}
 	return o.last
 }
 
@@ -77,6 +81,9 @@ func (o *output) admit(now time.Time, text string) (dropped int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = clip(text, 300)
+	if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
+		o.panic = o.last
+	}
 	if now.Sub(o.start) >= burstPeriod {
 		dropped, o.dropped = o.dropped, 0
 		o.start, o.lines = now, 0

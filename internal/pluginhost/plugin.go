@@ -213,7 +213,7 @@ func (r *running) explain(err error) error {
 			cause += "; " + r.proc.verdict
 		}
 	}
-	if last := r.out.lastLine(); last != "" {
+	if last := r.out.lastWords(); last != "" {
 		cause += "; its last words: " + last
 	}
 	return fmt.Errorf("%w: %s", ErrStart, clip(r.inst.mask.text(cause), 1000))
@@ -222,6 +222,12 @@ func (r *running) explain(err error) error {
 // firstSentence takes the matter of go-plugin's many-lined messages.
 func firstSentence(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if said, ok := strings.CutPrefix(line, "Unrecognized remote plugin message:"); ok {
+		if strings.TrimSpace(said) == "" {
+			return "it wrote no handshake to its standard output"
+		}
+		line = "the first line of its standard output is not the handshake:" + said
+	}
 	return clip(strings.TrimSuffix(line, "."), 500)
 }
 

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -309,10 +310,14 @@ func (p *process) rss() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// maxHandshake bounds the handshake line; with a certificate it has about 1,200 bytes.
+const maxHandshake = 8 << 10
+
 // firstLine passes on a stream up to its first end of line and swallows the rest, so that a plugin never waits for
 // somebody to read its standard output and no long line ends the reading.
 type firstLine struct {
 	file *os.File
+	seen int
 	past bool
 }
 
@@ -320,11 +325,7 @@ type firstLine struct {
 func (r *firstLine) Read(buf []byte) (int, error) {
 	for {
 		n, err := r.file.Read(buf)
-		if r.past {
-			n = 0
-		} else if i := strings.IndexByte(string(buf[:n]), '\n'); i >= 0 {
-			n, r.past = i+1, true
-		}
+		n = r.pass(buf[:n])
 		if err != nil {
 			return n, io.EOF
 		}
@@ -332,6 +333,22 @@ func (r *firstLine) Read(buf []byte) (int, error) {
 			return n, nil
 		}
 	}
+}
+
+// pass returns how much of what was read belongs to the first line. One that is too long is ended.
+func (r *firstLine) pass(read []byte) int {
+	if r.past || len(read) == 0 {
+		return 0
+	}
+	if i := bytes.IndexByte(read, '\n'); i >= 0 && r.seen+i < maxHandshake {
+		r.past = true
+		return i + 1
+	}
+	if r.seen += len(read); r.seen >= maxHandshake {
+		r.past = true
+		read[len(read)-1] = '\n'
+	}
+	return len(read)
 }
 
 // Close implements io.Closer.
