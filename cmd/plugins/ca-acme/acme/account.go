@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
 	lego "github.com/go-acme/lego/v4/acme"
@@ -21,12 +22,14 @@ type accountBook struct {
 
 	mu    sync.Mutex
 	state accountState
-	// saved is the state the daemon has for sure.
-	saved []byte
+	// told is the state the daemon was last told.
+	told []byte
 	// inForce is the signer of the record's key.
 	inForce signer
 	// known: the CA was asked, or need not be, which key is in force, and the account's address is known.
 	known bool
+	// placing holds the idempotency keys of orders that are being placed right now.
+	placing map[string]bool
 }
 
 // openBook reads the account state and makes what keys are missing.
@@ -59,7 +62,7 @@ func openBook(data []byte, s accountSettings) (*accountBook, []pluginapi.Finding
 	state.Accounts[s.directoryURL] = record
 	b := &accountBook{
 		directory: s.directoryURL, gate: make(chan struct{}, 1),
-		state: state, saved: data, known: record.URL != "" && record.Next == nil,
+		state: state, told: data, known: record.URL != "" && record.Next == nil, placing: map[string]bool{},
 	}
 	if b.inForce, err = record.Key.signer(record.URL); err != nil {
 		found.fault("", "the stored account key cannot be used: %v", err)
@@ -80,17 +83,54 @@ func (k keyRecord) signer(url string) (signer, error) {
 	return signer{key: key, thumbprint: print, url: url}, nil
 }
 
-// changed returns the state's bytes when the daemon may not have them, else nil. Whatever order the daemon stores the
-// states of concurrent replies in, none loses a key that may be in force: while a change of key is under way every
-// state of this process holds both, and both are tried.
+// changed returns the state's bytes when they are not what the daemon was last told, else nil.
+//
+// A reply may be lost, and those of concurrent calls may be stored in any order, without harm: addresses and orders
+// are found again, and while a change of key is under way every state of this process but the last holds both keys,
+// which are both tried.
 func (b *accountBook) changed() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, err := b.state.encode()
-	if err != nil || string(now) == string(b.saved) {
+	if err != nil || string(now) == string(b.told) {
 		return nil // encoding plain structures of text and bytes does not fail
 	}
+	b.told = now
 	return now
+}
+
+// begin claims an idempotency key. It reports false while another call has it; else it returns the order that the key
+// made before, if that is remembered. The caller ends the claim.
+func (b *accountBook) begin(key string) (note orderNote, free bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.placing[key] {
+		return orderNote{}, false
+	}
+	b.placing[key] = true
+	for _, n := range b.state.Accounts[b.directory].Orders {
+		if n.IdempotencyKey == key {
+			return n, true
+		}
+	}
+	return orderNote{}, true
+}
+
+func (b *accountBook) end(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.placing, key)
+}
+
+// placed remembers an order in the place of any other that its key made.
+func (b *accountBook) placed(note orderNote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.state.Accounts[b.directory]
+	orders := slices.DeleteFunc(slices.Clone(r.Orders), func(n orderNote) bool { return n.IdempotencyKey == note.IdempotencyKey })
+	orders = append(orders, note)
+	r.Orders = orders[max(0, len(orders)-maxNotes):]
+	b.state.Accounts[b.directory] = r
 }
 
 func (b *accountBook) record() accountRecord {

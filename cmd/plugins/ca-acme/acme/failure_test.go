@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,12 +103,70 @@ func (r *rig) persist(request pluginapi.OrderRequest, o pluginapi.Order) {
 	r.t.Fatalf("order is still %s: %s", o.Status, o.Detail)
 }
 
+// A private CA that is set up anew knows neither the account nor its orders.
 func TestAccountThatTheCALost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, peer.PebbleOptions{})
-	r.proxy.meddle(once(http.MethodPost, "/order-plz", verdict{answer: says(400, "accountDoesNotExist", "who are you?")}))
 	req := request(t, nil, "lostaccount.example.com")
-	leafOf(t, r.order(req, pluginapi.ChallengeHTTP), req)
+	o, err := r.place(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := says(400, "accountDoesNotExist", "who are you?")
+	r.proxy.meddle(once(http.MethodPost, "/my-order/", verdict{answer: lost}))
+	if _, err := r.get(pluginapi.PlacedOrder{OrderRequest: req, Reference: o.Reference, State: o.State}); pluginapi.KindOf(err) != pluginapi.NotFound {
+		t.Errorf("look at an order of the lost account: %v", err)
+	}
+	before := r.proxy.requests("POST sign-me-up")
+	r.proxy.meddle(once(http.MethodPost, "/order-plz", verdict{answer: lost}))
+	next := request(t, nil, "lostaccount.example.com")
+	leafOf(t, r.order(next, pluginapi.ChallengeHTTP), next)
+	if r.proxy.requests("POST sign-me-up") == before {
+		t.Error("the account was not registered again")
+	}
+}
+
+// A call that is made again finds its order, also in a new process, and two at once do not make two.
+func TestPlaceOrderAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, peer.PebbleOptions{})
+	req := request(t, nil, "again.example.com")
+	first, err := r.place(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	second, err := r.place(req)
+	if err != nil || second.Reference != first.Reference || second.Status != pluginapi.PendingValidation {
+		t.Errorf("again: %s (%s), not %s: %v", second.Reference, second.Status, first.Reference, err)
+	}
+	leafOf(t, r.finish(req, second, pluginapi.ChallengeHTTP), req)
+	done, err := r.place(req)
+	if err != nil || done.Reference != first.Reference {
+		t.Errorf("again after its end: %s, %v", done.Reference, err)
+	}
+	leafOf(t, r.finish(req, done, pluginapi.ChallengeHTTP), req)
+
+	// The CA holds back its answer to one call until another with the same key was told off.
+	other := request(t, nil, "atonce.example.com")
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	var held sync.Once
+	r.proxy.meddle(func(req *http.Request) verdict {
+		if req.URL.Path == "/order-plz" {
+			held.Do(func() { close(arrived); <-goOn })
+		}
+		return verdict{}
+	})
+	ended := make(chan error, 1)
+	go func() { _, err := r.place(other); ended <- err }()
+	<-arrived
+	if _, err := r.place(other); pluginapi.KindOf(err) != pluginapi.Conflict {
+		t.Errorf("a second call at once: %v", err)
+	}
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("the first call: %v", err)
+	}
 }
 
 func TestNonceRefusedForEver(t *testing.T) {

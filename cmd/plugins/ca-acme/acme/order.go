@@ -24,8 +24,9 @@ const (
 	maxNames = 1000
 )
 
-// PlaceOrder sends newOrder (RFC 8555 section 7.4) and returns the order's address as its reference. It costs nothing,
-// so an order whose answer was lost is simply placed again; the CA forgets the other one.
+// PlaceOrder sends newOrder (RFC 8555 section 7.4) and returns the order's address as its reference. An order whose
+// answer was lost is simply placed again, for it costs nothing and the CA forgets the other one. An order whose answer
+// arrived is remembered in the account state, so that a repeated call finds it.
 func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
 	s, err := c.configured()
 	if err != nil {
@@ -35,18 +36,51 @@ func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pl
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
+	note, free := s.book.begin(request.IdempotencyKey)
+	if !free {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "this order is being placed by another call")
+	}
+	defer s.book.end(request.IdempotencyKey)
+	if note.URL != "" {
+		reply, err := s.placedBefore(ctx, request, note)
+		if pluginapi.KindOf(err) != pluginapi.NotFound { // else the CA forgot it
+			return reply, err
+		}
+	}
 	who, err := s.account(ctx, true)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	placed, remark, err := s.newOrder(ctx, who, names, options)
+	return s.place(ctx, request, who, names, options)
+}
+
+// placedBefore tells the order that an earlier call made. It is NotFound when the CA has forgotten it.
+func (s *session) placedBefore(ctx context.Context, request pluginapi.OrderRequest, note orderNote) (pluginapi.OrderReply, error) {
+	who, err := s.account(ctx, false)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	v := view{
+		request:   pluginapi.PlacedOrder{OrderRequest: request, Reference: note.URL},
+		state:     orderState{Thumbprint: note.Thumbprint},
+		who:       who,
+		placedNow: true,
+	}
+	if err := s.refresh(ctx, &v); err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return s.reply(ctx, v)
+}
+
+func (s *session) place(ctx context.Context, request pluginapi.OrderRequest, who signer, names []string, o api.OrderOptions) (pluginapi.OrderReply, error) {
+	placed, remark, err := s.newOrder(ctx, who, names, o)
 	if isProblem(err, "accountDoesNotExist") {
 		// The CA lost the account, as private ones do that were set up anew. The same key registers again.
 		s.book.registered("")
 		if who, err = s.account(ctx, true); err != nil {
 			return pluginapi.OrderReply{}, err
 		}
-		placed, remark, err = s.newOrder(ctx, who, names, options)
+		placed, remark, err = s.newOrder(ctx, who, names, o)
 	}
 	if err != nil {
 		return pluginapi.OrderReply{}, failSent("place the order", err)
@@ -54,14 +88,14 @@ func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pl
 	if !isHTTPS(placed.Location) {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "place the order: the CA took it but gave no https address for it")
 	}
-	v := view{
+	s.book.placed(orderNote{IdempotencyKey: request.IdempotencyKey, URL: placed.Location, Thumbprint: who.thumbprint})
+	return s.reply(ctx, view{
 		request:   pluginapi.PlacedOrder{OrderRequest: request, Reference: placed.Location},
 		order:     placed.Order,
 		state:     orderState{Thumbprint: who.thumbprint, Remark: remark},
 		who:       who,
 		placedNow: true,
-	}
-	return s.reply(ctx, v)
+	})
 }
 
 // prepare checks a request before anything is sent.
@@ -246,6 +280,10 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 		read, err = core.Orders.Get(v.request.Reference)
 		return err
 	})
+	if isProblem(err, "accountDoesNotExist") {
+		// With its account the order is gone; placing the next one registers the account again.
+		return pluginapi.Errorf(pluginapi.NotFound, "read the order: the CA does not know the account any more, nor its orders: %w", err)
+	}
 	if err != nil {
 		return fail("read the order", err)
 	}

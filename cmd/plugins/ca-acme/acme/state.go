@@ -27,6 +27,18 @@ type accountRecord struct {
 	Next *keyRecord `json:"next,omitempty"`
 	// URL is the account's address at the CA, the "kid" of its requests; empty before registration.
 	URL string `json:"url,omitempty"`
+	// Orders are the latest orders, oldest first, so that a call of PlaceOrder that is made again finds its order.
+	Orders []orderNote `json:"orders,omitempty"`
+}
+
+// maxNotes bounds the orders that are remembered.
+const maxNotes = 64
+
+// orderNote remembers which order a call of PlaceOrder made.
+type orderNote struct {
+	IdempotencyKey string `json:"idempotency_key"`
+	URL            string `json:"url"`
+	Thumbprint     string `json:"thumbprint"` // see orderState
 }
 
 type keyRecord struct {
