@@ -66,6 +66,9 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("open certificate store: %s is open to other users (mode %04o): it holds private keys, so run \"chmod 0700 %s\"", dir, info.Mode().Perm(), dir)
 	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Store{dir: dir, log: log, locks: make(map[string]chan struct{})}, nil
 }
 
