@@ -1,0 +1,301 @@
+package certstore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watching is a Watcher under test.
+type watching struct {
+	*Watcher
+	changes chan string
+}
+
+// patience is how long an event may take on a busy machine; silence how long none must come.
+const (
+	patience = 20 * time.Second
+	silence  = 250 * time.Millisecond
+)
+
+func startWatcher(t *testing.T, rescan time.Duration) *watching {
+	t.Helper()
+	w, err := NewWatcher(WatcherOptions{Settle: 50 * time.Millisecond, Rescan: rescan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &watching{w, make(chan string, 1000)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx, func(c string) { out.changes <- c }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return out
+}
+
+// watch sets the files and waits until they are watched: it adds a probe whose appearance must be reported.
+func (w *watching) watch(t *testing.T, sets map[string][]string) {
+	t.Helper()
+	probe := filepath.Join(t.TempDir(), "probe")
+	sets["probe"] = []string{probe}
+	w.Set(sets)
+	deadline := time.After(patience)
+	for n := 0; ; n++ {
+		writeFile(t, probe, fmt.Append(nil, n), 0o600)
+		select {
+		case got := <-w.changes:
+			if got == "probe" {
+				w.quiet(t)
+				return
+			}
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("the watching does not begin")
+		}
+	}
+}
+
+// quiet waits until nothing more comes of what the preparation did.
+func (w *watching) quiet(t *testing.T) {
+	t.Helper()
+	for {
+		select {
+		case <-w.changes:
+		case <-time.After(silence):
+			return
+		}
+	}
+}
+
+// expect waits for a report about a certificate, and for the silence after it: on a busy machine what was done in one go
+// may be reported in two.
+func (w *watching) expect(t *testing.T, certificate string) {
+	t.Helper()
+	select {
+	case got := <-w.changes:
+		if got != certificate {
+			t.Fatalf("a change of %q was reported, not of %q", got, certificate)
+		}
+	case <-time.After(patience):
+		t.Fatalf("no change of %q was reported", certificate)
+	}
+	for {
+		select {
+		case got := <-w.changes:
+			if got != certificate {
+				t.Fatalf("a change of %q was reported, not of %q", got, certificate)
+			}
+		case <-time.After(silence):
+			return
+		}
+	}
+}
+
+func (w *watching) expectNothing(t *testing.T) {
+	t.Helper()
+	select {
+	case got := <-w.changes:
+		t.Fatalf("a change of %q was reported", got)
+	case <-time.After(silence):
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWatcherReportsChanges(t *testing.T) {
+	dir := t.TempDir()
+	w := startWatcher(t, 0)
+	a, b := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.key")
+	w.watch(t, map[string][]string{"a": {a, b}, "other": {filepath.Join(dir, "o.pem")}})
+
+	writeFile(t, a, []byte("1"), 0o600)
+	writeFile(t, b, []byte("1"), 0o600)
+	w.expect(t, "a")
+
+	writeFile(t, filepath.Join(dir, "unrelated"), []byte("1"), 0o600)
+	w.expectNothing(t)
+
+	writeFile(t, filepath.Join(dir, "new"), []byte("2"), 0o600)
+	rename(t, filepath.Join(dir, "new"), a)
+	w.expect(t, "a")
+	if err := os.Remove(b); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(t, "a")
+
+	// A store's own installation is reported.
+	files := separate(dir)
+	files[0].Path, files[1].Path = a, b
+	install(t, newStore(t), newPair(t).generation("1", files...))
+	w.expect(t, "a")
+}
+
+func TestWatcherFollowsLinks(t *testing.T) {
+	dir := t.TempDir()
+	live, archive := filepath.Join(dir, "live"), filepath.Join(dir, "archive")
+	mkdir(t, live)
+	mkdir(t, archive)
+	writeFile(t, filepath.Join(archive, "1.pem"), []byte("1"), 0o600)
+	path := filepath.Join(live, "shop.pem")
+	symlink(t, "../archive/1.pem", path)
+	w := startWatcher(t, 0)
+	w.watch(t, map[string][]string{"shop": {path}})
+
+	writeFile(t, filepath.Join(archive, "1.pem"), []byte("changed"), 0o600) // the target
+	w.expect(t, "shop")
+	writeFile(t, filepath.Join(archive, "2.pem"), []byte("2"), 0o600)
+	w.expectNothing(t)
+	symlink(t, "../archive/2.pem", path+".new") // the link
+	rename(t, path+".new", path)
+	w.expect(t, "shop")
+	writeFile(t, filepath.Join(archive, "1.pem"), []byte("the old target"), 0o600)
+	w.expectNothing(t)
+	writeFile(t, filepath.Join(archive, "2.pem"), []byte("the new target"), 0o600)
+	w.expect(t, "shop")
+}
+
+// TestWatcherFollowsSwitchedFolders has what Kubernetes does with mounted secrets.
+func TestWatcherFollowsSwitchedFolders(t *testing.T) {
+	dir := t.TempDir()
+	for _, version := range []string{"..1", "..2"} {
+		mkdir(t, filepath.Join(dir, version))
+		writeFile(t, filepath.Join(dir, version, "tls.crt"), []byte(version), 0o600)
+	}
+	symlink(t, "..1", filepath.Join(dir, "..data"))
+	symlink(t, "..data/tls.crt", filepath.Join(dir, "tls.crt"))
+	w := startWatcher(t, 0)
+	w.watch(t, map[string][]string{"shop": {filepath.Join(dir, "tls.crt")}})
+	symlink(t, "..2", filepath.Join(dir, "..data_tmp"))
+	rename(t, filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data"))
+	w.expect(t, "shop")
+	writeFile(t, filepath.Join(dir, "..2", "tls.crt"), []byte("changed"), 0o600)
+	w.expect(t, "shop")
+}
+
+func TestWatcherWaitsForFolders(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "etc", "tls", "shop.pem")
+	w := startWatcher(t, 0)
+	w.watch(t, map[string][]string{"shop": {path}})
+	mkdir(t, filepath.Dir(path))
+	w.expect(t, "shop")
+	w.quiet(t)
+	writeFile(t, path, []byte("1"), 0o600)
+	w.expect(t, "shop")
+
+	// The folder is moved away and another takes its place.
+	rename(t, filepath.Dir(path), filepath.Join(dir, "etc", "old"))
+	mkdir(t, filepath.Dir(path))
+	w.expect(t, "shop")
+	w.quiet(t)
+	writeFile(t, filepath.Join(dir, "etc", "old", "shop.pem"), []byte("nobody's any more"), 0o600)
+	w.expectNothing(t)
+	writeFile(t, path, []byte("2"), 0o600)
+	w.expect(t, "shop")
+
+	// And removed altogether.
+	if err := os.RemoveAll(filepath.Join(dir, "etc")); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(t, "shop")
+	w.quiet(t)
+	mkdir(t, filepath.Dir(path))
+	w.quiet(t)
+	writeFile(t, path, []byte("3"), 0o600)
+	w.expect(t, "shop")
+}
+
+func TestWatcherForgetsCertificates(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.pem"), filepath.Join(dir, "b.pem")
+	w := startWatcher(t, 0)
+	w.watch(t, map[string][]string{"a": {a}, "b": {b}})
+	w.watch(t, map[string][]string{"b": {b}})
+	writeFile(t, a, []byte("1"), 0o600)
+	w.expectNothing(t)
+	writeFile(t, b, []byte("1"), 0o600)
+	w.expect(t, "b")
+}
+
+// TestWatcherRescans changes something the watcher is not told of: it works on a watch loop without any events.
+func TestWatcherRescans(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.pem")
+	writeFile(t, path, []byte("1"), 0o600)
+	w, err := NewWatcher(WatcherOptions{Settle: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	var got []string
+	loop := newWatchLoop(w, func(c string) { got = append(got, c) })
+	later := func() time.Time { return time.Now().Add(time.Minute) }
+	loop.set(map[string][]string{"a": {path}})
+	loop.rescan()
+	if loop.flush(later()); len(got) != 0 {
+		t.Fatalf("reported %q though nothing changed", got)
+	}
+	writeFile(t, path, []byte("changed"), 0o600)
+	loop.rescan()
+	if loop.flush(later()); len(got) != 1 {
+		t.Fatalf("reported %q, want one change", got)
+	}
+	loop.rescan()
+	if loop.flush(later()); len(got) != 1 {
+		t.Errorf("reported %q, the same change twice", got)
+	}
+}
+
+func TestWatcherReportsOnceForASet(t *testing.T) {
+	var got []string
+	w := &Watcher{options: WatcherOptions{Settle: time.Second}}
+	loop := newWatchLoop(w, func(c string) { got = append(got, c) })
+	loop.watched = map[string]map[string][]string{"/tls": {"a.pem": {"a"}, "a.key": {"a"}, "b.pem": {"b"}}}
+	start := time.Now()
+	for _, name := range []string{"/tls/a.pem", "/tls/a.key", "/tls/a.pem", "/tls/.certbridged-1-0.tmp", "/other/b.pem"} {
+		loop.event(fsnotify.Event{Name: name, Op: fsnotify.Create})
+	}
+	if wait, more := loop.flush(start); len(got) != 0 || !more || wait <= 0 {
+		t.Fatalf("reported %q at once, wait %v, %t", got, wait, more)
+	}
+	if _, more := loop.flush(start.Add(time.Minute)); !slices.Equal(got, []string{"a"}) || more {
+		t.Errorf("reported %q, more to come %t", got, more)
+	}
+}
+
+// TestWatcherNeverHoldsBackForEver has a certificate that never comes to rest.
+func TestWatcherNeverHoldsBackForEver(t *testing.T) {
+	loop := newWatchLoop(&Watcher{options: WatcherOptions{Settle: time.Second}}, func(string) {})
+	reported := 0
+	loop.changed = func(string) { reported++ }
+	start := time.Now()
+	for i := range 4 * settleLimit {
+		now := start.Add(time.Duration(i) * time.Second / 2)
+		loop.note("a", now)
+		loop.flush(now)
+	}
+	if reported != 1 {
+		t.Errorf("reported %d times in %d settle times, want once", reported, 2*settleLimit)
+	}
+}
