@@ -89,6 +89,7 @@ func TestCommandEnvironmentHoldsNothingOfOurs(t *testing.T) {
 }
 
 func TestHungCommandIsKilledWithItsGrandchildren(t *testing.T) {
+	t.Parallel()
 	cases := map[string]string{
 		"obeys SIGTERM":                    "sleep 1000 & echo $!; wait",
 		"ignores SIGTERM":                  "trap '' TERM; sleep 1000 & echo $!; wait; wait",
@@ -164,6 +165,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 }
 
 func TestWhatASuccessfulCommandLeavesRunningIsLetAlone(t *testing.T) {
+	t.Parallel()
 	got := new(Runner).Reload(t.Context(), Plan{Reload: shell("sleep 1000 & echo $!")})
 	if got.Err != nil {
 		t.Fatalf("error %v", got.Err)

@@ -72,7 +72,7 @@ type Result struct {
 
 // Runner runs deployments. Its zero value is ready for use; it may be used concurrently.
 type Runner struct {
-	// Logger gets a line for each stage that ran; nil means none.
+	// Logger gets a line for each stage that ran and for each warning; nil means none.
 	Logger *slog.Logger
 	// Dial opens the connections of Verify; nil means a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -145,6 +145,12 @@ func (r *Runner) finish(ctx context.Context, plan Plan, result Result, start tim
 		level, attrs = slog.LevelWarn, append(attrs, slog.Any("error", result.Err))
 	}
 	r.Logger.LogAttrs(ctx, level, "deploy stage done", attrs...)
+	for _, served := range result.Served {
+		for _, warning := range served.Warnings {
+			r.Logger.LogAttrs(ctx, slog.LevelWarn, "served chain is incomplete", slog.String("certificate", plan.Certificate),
+				slog.String("target", served.Target.String()), slog.String("warning", warning))
+		}
+	}
 	return result
 }
 

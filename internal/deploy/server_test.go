@@ -103,6 +103,7 @@ func forEachServer(t *testing.T, test func(t *testing.T, s *realServer)) {
 }
 
 func TestReloadOfRealServersKeepsOpenConnections(t *testing.T) {
+	t.Parallel()
 	forEachServer(t, func(t *testing.T, s *realServer) {
 		s.verifyServed(t, s.served)
 		client := &http.Client{Transport: &http.Transport{
@@ -139,6 +140,7 @@ func TestReloadOfRealServersKeepsOpenConnections(t *testing.T) {
 }
 
 func TestBrokenConfigurationFailsTheCheckAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	forEachServer(t, func(t *testing.T, s *realServer) {
 		s.Configure(t, strings.Replace(s.conf, "127.0.0.1", "no such thing", 1))
 		got := new(Runner).Run(t.Context(), s.plan(), s.ca.issue(t, newKey(t)).Leaf)
@@ -154,6 +156,7 @@ func TestBrokenConfigurationFailsTheCheckAndChangesNothing(t *testing.T) {
 }
 
 func TestReloadWithoutEffectFailsTheVerification(t *testing.T) {
+	t.Parallel()
 	forEachServer(t, func(t *testing.T, s *realServer) {
 		fresh := s.ca.issue(t, newKey(t))
 		store(t, s.file, fresh)
@@ -169,6 +172,7 @@ func TestReloadWithoutEffectFailsTheVerification(t *testing.T) {
 
 // A reload that the server cannot carry out leaves the old workers serving: that is what verification must see.
 func TestServerThatRefusesTheNewFileFailsTheVerification(t *testing.T) {
+	t.Parallel()
 	forEachServer(t, func(t *testing.T, s *realServer) {
 		fresh := s.ca.issue(t, newKey(t))
 		wrong := tls.Certificate{Certificate: fresh.Certificate, PrivateKey: newKey(t)}

@@ -2,12 +2,14 @@ package deploy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -42,6 +44,7 @@ func TestVerifyWantsSeveralGoodAnswersInARow(t *testing.T) {
 }
 
 func TestVerifyNamesTheCertificateThatIsServedInstead(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	old, fresh := ca.issue(t, newKey(t)), ca.issue(t, newKey(t))
 	address := serveTLS(t, func(int) *tls.Config { return with(old) })
@@ -66,6 +69,7 @@ func TestVerifyNamesTheCertificateThatIsServedInstead(t *testing.T) {
 }
 
 func TestVerifyFailures(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	c := ca.issue(t, newKey(t))
 	alternating := serveTLS(t, func(n int) *tls.Config {
@@ -139,11 +143,12 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 }
 
 func TestVerifyLooksAtAllTargets(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	old, fresh := ca.issue(t, newKey(t)), ca.issue(t, newKey(t))
 	good := serveTLS(t, func(int) *tls.Config { return with(fresh) })
 	bad := serveTLS(t, func(int) *tls.Config { return with(old) })
-	got := verify(t, fresh.Leaf, time.Second, Target{Address: good}, Target{Address: bad})
+	got := verify(t, fresh.Leaf, 3*time.Second, Target{Address: good}, Target{Address: bad})
 	if got.Err == nil || !strings.Contains(got.Err.Error(), bad) || strings.Contains(got.Err.Error(), good) {
 		t.Errorf("error %v, want one about %s alone", got.Err, bad)
 	}
@@ -201,6 +206,7 @@ func TestVerifyOverIPv6(t *testing.T) {
 
 // A server with an RSA and an ECDSA certificate shows modern clients the ECDSA one; either may be ours.
 func TestVerifyFindsOursAmongTwoKindsOfKey(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	ec, rsa := ca.issue(t, newKey(t)), ca.issue(t, newRSAKey(t))
 	address := serveTLS(t, func(int) *tls.Config { return with(ec, rsa) })
@@ -232,6 +238,7 @@ func TestVerifyWhereClientsNeedACertificate(t *testing.T) {
 
 // A server that shows our certificate with another key cannot serve anyone.
 func TestVerifyRefusesACertificateWithTheWrongKey(t *testing.T) {
+	t.Parallel()
 	c := newAuthority(t).issue(t, newKey(t))
 	wrong := tls.Certificate{Certificate: c.Certificate, PrivateKey: newKey(t)}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -268,9 +275,14 @@ func TestVerifyReportsMissingIntermediates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address := serveTLS(t, func(int) *tls.Config { return with(tc.served) })
 			plan := Plan{Verify: []Target{{Address: address}}, Chain: tc.chain}
-			got := new(Runner).Verify(t.Context(), plan, tc.leaf)
+			var log bytes.Buffer
+			runner := &Runner{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			got := runner.Verify(t.Context(), plan, tc.leaf)
 			if got.Err != nil {
 				t.Fatal(got.Err)
+			}
+			if logged := strings.Contains(log.String(), "served chain is incomplete"); logged != (tc.want != "") {
+				t.Errorf("log:\n%s", &log)
 			}
 			warnings := strings.Join(got.Served[0].Warnings, "; ")
 			if (tc.want == "") != (warnings == "") || !strings.Contains(warnings, tc.want) {
@@ -281,6 +293,7 @@ func TestVerifyReportsMissingIntermediates(t *testing.T) {
 }
 
 func TestVerifyAfterStartTLS(t *testing.T) {
+	t.Parallel()
 	c := newAuthority(t).issue(t, newKey(t))
 	// What the server says at first and after each line or message of the client.
 	scripts := map[Protocol][]string{
