@@ -42,6 +42,8 @@ type Options struct {
 	// Published reports whether a challenge can be seen; nil: the suite believes the plugin.
 	Published func(ctx context.Context, challenge pluginapi.Challenge) (bool, error)
 
+	// Only, if set, names the checks to make, beside "start" and "describe", which are always made.
+	Only []string
 	// OrderTimeout bounds one order from placing to certificate; the default is two minutes.
 	OrderTimeout time.Duration
 	// CallTimeout bounds one call; the default is thirty seconds.

@@ -54,6 +54,9 @@ func (c *smallCA) Describe(context.Context) (pluginapi.Description, error) {
 		},
 		OrderSettings: []pluginapi.Field{{Name: "product", Type: pluginapi.String, Help: "The product."}},
 	}
+	if c.broken("hangs") && c.calls.Load() > 0 {
+		<-context.Background().Done()
+	}
 	if c.broken("describe-changes") {
 		d.Version = fmt.Sprint(c.calls.Add(1))
 	}
@@ -223,9 +226,9 @@ func (c *smallCA) reply(o *smallOrder) pluginapi.OrderReply {
 }
 
 func (c *smallCA) GetOrder(ctx context.Context, p pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
-	if c.broken("ignores-deadlines") {
-		time.Sleep(30 * time.Millisecond)
-		select {} //nolint:staticcheck // the fault
+	if c.broken("hangs") {
+		c.calls.Store(1) // from now on even Describe gets no answer
+		<-context.WithoutCancel(ctx).Done()
 	}
 	if c.broken("dies-on-garbled-state") && strings.Contains(string(p.State), "garbage") {
 		os.Exit(3)
