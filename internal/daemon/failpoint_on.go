@@ -1,0 +1,66 @@
+//go:build failpoint
+
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/certbridge/certbridged/internal/order"
+)
+
+// FailpointVariable names the instant at which a daemon built with the tag "failpoint" kills itself: "before:STEP" or
+// "after:STEP", where STEP is the name of a journal step, or "list:FILE" to append the names of all steps to a file.
+const FailpointVariable = "CERTBRIDGED_FAILPOINT"
+
+type failingJournal struct {
+	order.Journal
+	when, step string
+}
+
+func failpoint(j order.Journal) order.Journal {
+	when, step, _ := strings.Cut(os.Getenv(FailpointVariable), ":")
+	return failingJournal{j, when, step}
+}
+
+// Write implements order.Journal.
+func (f failingJournal) Write(bucket string, records map[string][]byte) error {
+	step := stepOf(records)
+	if f.when == "list" && step != "" {
+		file, err := os.OpenFile(f.step, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(file, step)
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	if f.when == "before" && step == f.step {
+		die()
+	}
+	err := f.Journal.Write(bucket, records)
+	if f.when == "after" && step == f.step {
+		die()
+	}
+	return err
+}
+
+func stepOf(records map[string][]byte) string {
+	for key, value := range records {
+		if strings.HasPrefix(key, "order/") && value != nil {
+			if r, err := order.DecodeRecord(value); err == nil {
+				return r.Step
+			}
+		}
+	}
+	return ""
+}
+
+// die ends the process as a power cut would: nothing deferred runs.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}

@@ -1,0 +1,214 @@
+package daemon
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/certstore"
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/deploy"
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/internal/schedule"
+)
+
+// look is what a certificate's files looked like at one moment.
+type look struct {
+	leaf    *x509.Certificate
+	names   []string
+	keyType string
+	// broken says why the files are no whole set; empty when they are, or when there are none at all.
+	broken string
+	files  []certstore.FileState
+}
+
+// look reads a certificate's files, or only their identity where they have not changed.
+func (d *Daemon) look(c config.Certificate) look {
+	snapshot, err := d.store.Read(storeFiles(c))
+	l := look{leaf: snapshot.Leaf(), files: snapshot.Files}
+	if l.leaf != nil {
+		l.names = cert.Names(l.leaf)
+		if t, err := cert.KeyTypeOf(l.leaf.PublicKey); err == nil {
+			l.keyType = string(t)
+		}
+	}
+	if err == nil && !nothingThere(snapshot) {
+		err = snapshot.Err()
+	}
+	if err != nil {
+		l.broken = err.Error()
+	}
+	d.mu.Lock()
+	d.looks[c.Name] = l
+	d.mu.Unlock()
+	return l
+}
+
+// nothingThere tells a certificate that was never installed from one of whose files some are missing.
+func nothingThere(s certstore.Snapshot) bool {
+	for _, f := range s.Files {
+		if !errors.Is(f.Problem, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// lookOf returns what was last seen.
+func (d *Daemon) lookOf(name string) (look, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l, ok := d.looks[name]
+	return l, ok
+}
+
+func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {
+	d.mu.Lock()
+	before := d.verdicts[name]
+	d.verdicts[name] = v
+	d.mu.Unlock()
+	if before.Reason != v.Reason || before.Act != v.Act {
+		d.log.Debug("decided", "certificate", name, "act", v.Act, "reason", string(v.Reason), "detail", v.Detail)
+	}
+}
+
+func (d *Daemon) verdictOf(name string) schedule.Verdict {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.verdicts[name]
+}
+
+func (d *Daemon) noWindows(account string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.windowless[account]
+}
+
+func (d *Daemon) setNoWindows(account string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.windowless[account] = true
+}
+
+func (d *Daemon) limitOf(account string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.limits[account]
+}
+
+// storeFiles are a certificate's files as the store wants them.
+func storeFiles(c config.Certificate) []certstore.File {
+	list := make([]certstore.File, 0, len(c.Files))
+	for _, f := range c.Files {
+		list = append(list, certstore.File{
+			Form: certstore.Form(f.Form), Path: f.Path, Owner: f.Owner, Group: f.Group, Mode: f.Mode,
+			Password: f.Password, Alias: f.Alias,
+		})
+	}
+	return list
+}
+
+// files fits the certificate store to the order engine.
+type files struct{ d *Daemon }
+
+func (f files) config(name string) (config.Certificate, error) {
+	c, ok := f.d.setup.Load().certificates[name]
+	if !ok {
+		return c, fmt.Errorf("certificate %s: %w", name, order.ErrNotConfigured)
+	}
+	return c, nil
+}
+
+// Current implements order.Files.
+func (f files) Current(name string) (order.Current, error) {
+	c, err := f.config(name)
+	if err != nil {
+		return order.Current{}, err
+	}
+	l := f.d.look(c)
+	return order.Current{Leaf: l.leaf, Whole: l.leaf != nil && l.broken == ""}, nil
+}
+
+// CurrentKey implements order.Files.
+func (f files) CurrentKey(name string) (crypto.Signer, error) {
+	c, err := f.config(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.d.store.Key(storeFiles(c))
+}
+
+// Install implements order.Files.
+func (f files) Install(ctx context.Context, name, id string, key crypto.Signer, chain []*x509.Certificate) error {
+	c, err := f.config(name)
+	if err != nil {
+		return err
+	}
+	return f.d.store.Install(ctx, certstore.Generation{ID: id, Certificate: name, Files: storeFiles(c), Key: key, Chain: chain})
+}
+
+// RollBack implements order.Files.
+func (f files) RollBack(ctx context.Context, name, id string) error {
+	return f.d.store.RollBack(ctx, name, id)
+}
+
+// Commit implements order.Files.
+func (f files) Commit(ctx context.Context, name, id string) error {
+	return f.d.store.Commit(ctx, name, id)
+}
+
+// deployer fits the deploy runner to the order engine.
+type deployer struct{ d *Daemon }
+
+// Deploy implements order.Deployer.
+func (p deployer) Deploy(ctx context.Context, name string, leaf *x509.Certificate) order.Deployment {
+	plan, err := p.plan(name)
+	if err != nil {
+		return order.Deployment{Stage: order.StageCheck, Message: err.Error(), ExitCode: -1, At: time.Now()}
+	}
+	outcome := deployment(p.d.runner.Run(ctx, plan, leaf))
+	p.d.metrics.deployed(name, outcome)
+	return outcome
+}
+
+// Reload implements order.Deployer.
+func (p deployer) Reload(ctx context.Context, name string) order.Deployment {
+	plan, err := p.plan(name)
+	if err != nil {
+		return order.Deployment{Stage: order.StageReload, Message: err.Error(), ExitCode: -1, At: time.Now()}
+	}
+	return deployment(p.d.runner.Reload(ctx, plan))
+}
+
+func (p deployer) plan(name string) (deploy.Plan, error) {
+	c, err := files{p.d}.config(name)
+	if err != nil {
+		return deploy.Plan{}, err
+	}
+	snapshot, err := p.d.store.Read(storeFiles(c))
+	if err != nil {
+		return deploy.Plan{}, err
+	}
+	names := c.Domains
+	if leaf := snapshot.Leaf(); len(names) == 0 && leaf != nil {
+		names = cert.Names(leaf)
+	}
+	plan := deployPlan(c, names)
+	if len(snapshot.Chain) > 1 {
+		plan.Chain = snapshot.Chain[1:]
+	}
+	return plan, nil
+}
+
+func deployment(r deploy.Result) order.Deployment {
+	d := order.Deployment{OK: r.Err == nil, Stage: string(r.Stage), Output: r.Output, ExitCode: r.ExitCode, At: time.Now(), Took: r.Took}
+	if r.Err != nil {
+		d.Message = r.Err.Error()
+	}
+	return d
+}

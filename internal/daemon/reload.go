@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/certbridge/certbridged/internal/certstore"
+	"github.com/certbridge/certbridged/internal/config"
+)
+
+// Reload reads the configuration again and takes it over as a whole, or changes nothing and says what is wrong with it
+// (a *config.Errors). It returns remarks.
+func (d *Daemon) Reload(ctx context.Context) ([]string, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	d.notify("RELOADING=1\nMONOTONIC_USEC=" + monotonic())
+	defer d.notify("READY=1")
+	warnings, err := d.reload(ctx)
+	d.mu.Lock()
+	d.configProblems = nil
+	if err != nil {
+		d.configProblems = strings.Split(err.Error(), "\n")
+	} else {
+		d.configLoaded = time.Now()
+	}
+	d.mu.Unlock()
+	if err != nil {
+		d.metrics.reloads.WithLabelValues("refused").Inc()
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			d.tell(Event{Kind: "reload-refused", Level: slog.LevelError, Message: "the new configuration is refused, the old one runs on: " + line})
+		}
+		return nil, err
+	}
+	d.metrics.reloads.WithLabelValues("ok").Inc()
+	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().certificates))})
+	return warnings, nil
+}
+
+func (d *Daemon) reload(ctx context.Context) ([]string, error) {
+	c, err := config.Load(d.opts.ConfigPath, config.Options{})
+	if err != nil {
+		return nil, err
+	}
+	before := d.setup.Load()
+	if err := d.refuseFaults(ctx, c); err != nil {
+		return nil, err
+	}
+	var remarks []string
+	for _, w := range c.Warnings {
+		remarks = append(remarks, w.String())
+	}
+	remarks = append(remarks, needRestart(before.config.Daemon, c.Daemon)...)
+	next := d.newSetup(c, before)
+	if err := d.solver.Reconfigure(next.profiles()); err != nil {
+		next.retire(before)
+		return nil, fmt.Errorf("domain control: %w", err)
+	}
+	if err := d.server.SetGroup(c.Daemon.ControlGroup); err != nil {
+		err = errors.Join(err, d.solver.Reconfigure(before.profiles()))
+		next.retire(before)
+		return nil, err
+	}
+	d.setup.Store(next)
+	before.retire(next)
+	d.forgetRemoved(before, next)
+	d.watcher.Set(watchedFiles(next))
+	d.resume()
+	for _, r := range remarks {
+		d.log.Warn("configuration", "remark", r)
+	}
+	return remarks, nil
+}
+
+// forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
+// so are their orders in the journal: a certificate that comes back goes on where it was.
+func (d *Daemon) forgetRemoved(before, next *setup) {
+	for name, c := range before.certificates {
+		if _, still := next.certificates[name]; still {
+			continue
+		}
+		d.timer.Set(evaluateKey+name, time.Time{})
+		d.timer.Set(windowKey+name, time.Time{})
+		d.store.Forget(storeFiles(c))
+		d.mu.Lock()
+		delete(d.looks, name)
+		delete(d.verdicts, name)
+		d.mu.Unlock()
+		d.tell(Event{Kind: "removed", Certificate: name, Level: slog.LevelInfo, Message: "no longer in the configuration; its files are let alone"})
+	}
+	d.mu.Lock()
+	clear(d.windowless) // an account may have another plugin now
+	clear(d.limits)
+	d.mu.Unlock()
+}
+
+// needRestart names the settings that only take effect at the next start.
+func needRestart(before, after config.Daemon) []string {
+	var list []string
+	for name, changed := range map[string]bool{
+		"state_dir": before.StateDir != after.StateDir, "plugin_dir": before.PluginDir != after.PluginDir,
+		"control_socket": before.ControlSocket != after.ControlSocket, "metrics_listen": before.MetricsListen != after.MetricsListen,
+		"http_challenge_listen": before.HTTPChallengeListen != after.HTTPChallengeListen,
+		"plugin_idle_after":     before.PluginIdleAfter != after.PluginIdleAfter,
+		"plugin_start_timeout":  before.PluginStartTimeout != after.PluginStartTimeout,
+		"plugin_call_timeout":   before.PluginCallTimeout != after.PluginCallTimeout,
+		"plugin_memory_limit":   before.PluginMemoryLimit != after.PluginMemoryLimit,
+	} {
+		if changed {
+			list = append(list, "daemon."+name+" has changed; that takes effect at the next start")
+		}
+	}
+	return list
+}
+
+func watchedFiles(s *setup) map[string][]string {
+	sets := map[string][]string{}
+	for _, c := range s.config.Certificates {
+		for _, f := range c.Files {
+			sets[c.Name] = append(sets[c.Name], f.Path)
+		}
+	}
+	return sets
+}
+
+// startWatching starts watching certificate files and the configuration.
+func (d *Daemon) startWatching(start func(string, func(context.Context) error)) error {
+	s := d.setup.Load()
+	w, err := certstore.NewWatcher(certstore.WatcherOptions{Rescan: s.config.Daemon.RescanInterval, Log: d.log})
+	if err != nil {
+		return err
+	}
+	d.watcher = w
+	w.Set(watchedFiles(s))
+	start("certificate files", func(ctx context.Context) error {
+		return w.Run(ctx, func(name string) { d.timer.Set(evaluateKey+name, time.Now()) })
+	})
+	folder := filepath.Join(filepath.Dir(s.config.Path), "conf.d")
+	start("configuration", func(ctx context.Context) error { return d.watchConfiguration(ctx, folder) })
+	return nil
+}
+
+// configSettle is how long conf.d must be at rest before it is read: an editor or a package writes more than once.
+const configSettle = 500 * time.Millisecond
+
+// watchConfiguration reloads when a file in conf.d changes. A folder that cannot be watched is no reason to stop:
+// reload by signal works all the same.
+func (d *Daemon) watchConfiguration(ctx context.Context, folder string) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		d.log.WarnContext(ctx, "conf.d is not watched; reload by signal", "error", err)
+		return nil
+	}
+	defer func() { _ = w.Close() }() // nothing is lost with it
+	// The folder above tells of a conf.d that is made later.
+	if err := w.Add(filepath.Dir(folder)); err != nil {
+		d.log.WarnContext(ctx, "conf.d is not watched; reload by signal", "error", err)
+		return nil
+	}
+	_ = w.Add(folder) // it need not be there
+	settle := time.NewTimer(time.Hour)
+	settle.Stop()
+	defer settle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-w.Events:
+			switch {
+			case e.Name == folder:
+				_ = w.Add(folder) // gone again: the next event tells
+				settle.Reset(configSettle)
+			case filepath.Dir(e.Name) == folder && filepath.Ext(e.Name) == ".toml" && e.Op != fsnotify.Chmod:
+				settle.Reset(configSettle)
+			}
+		case err := <-w.Errors:
+			d.log.WarnContext(ctx, "watching conf.d", "error", err)
+			settle.Reset(configSettle)
+		case <-settle.C:
+			_, _ = d.Reload(ctx) // told as an event
+		}
+	}
+}

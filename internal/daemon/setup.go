@@ -1,0 +1,173 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/dcv"
+	"github.com/certbridge/certbridged/internal/deploy"
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/internal/pluginhost"
+	"github.com/certbridge/certbridged/internal/schedule"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// setup is all that follows from one configuration. It is made whole and swapped whole, and never changed.
+type setup struct {
+	config       *config.Config
+	certificates map[string]config.Certificate
+	cas          map[string]*pluginhost.CA
+	dcvs         map[string]*pluginhost.DCV
+}
+
+// newSetup makes the setup of a configuration. Accounts and profiles that are as before keep their plugin process.
+func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
+	s := &setup{config: c, certificates: map[string]config.Certificate{}, cas: map[string]*pluginhost.CA{}, dcvs: map[string]*pluginhost.DCV{}}
+	for _, cert := range c.Certificates {
+		s.certificates[cert.Name] = cert
+	}
+	for name, ca := range c.CA {
+		if before != nil && before.cas[name] != nil && reflect.DeepEqual(pluginPart(before.config.CA[name]), pluginPart(ca)) {
+			s.cas[name] = before.cas[name]
+			continue
+		}
+		s.cas[name] = d.host.CA(pluginhost.Instance{
+			Name: name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings,
+			State:     func() []byte { return d.accountState(name) },
+			SaveState: func(state []byte) error { return d.saveAccountState(name, state) },
+		})
+	}
+	for name, profile := range c.DCV {
+		if profile.Plugin == "" {
+			continue
+		}
+		if before != nil && before.dcvs[name] != nil && reflect.DeepEqual(before.config.DCV[name], profile) {
+			s.dcvs[name] = before.dcvs[name]
+			continue
+		}
+		s.dcvs[name] = d.host.DCV(pluginhost.Instance{
+			Name: name, Plugin: profile.Plugin, SHA256: profile.SHA256, Settings: profile.Settings, Env: reveal(profile.Env),
+		})
+	}
+	return s
+}
+
+// pluginPart is what a CA account's process depends on.
+func pluginPart(ca config.CA) config.CA {
+	return config.CA{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings}
+}
+
+func reveal(env map[string]pluginapi.Secret) map[string]string {
+	plain := make(map[string]string, len(env))
+	for k, v := range env {
+		plain[k] = v.Reveal()
+	}
+	return plain
+}
+
+// profiles are the DCV profiles as the solver wants them.
+func (s *setup) profiles() []dcv.Profile {
+	var list []dcv.Profile
+	for _, name := range slices.Sorted(maps.Keys(s.config.DCV)) {
+		p := s.config.DCV[name]
+		profile := dcv.Profile{Name: name, Webroot: p.Webroot, Responder: p.Responder}
+		if plugin := s.dcvs[name]; plugin != nil {
+			profile.Plugin = plugin
+		}
+		list = append(list, profile)
+	}
+	return list
+}
+
+// retire closes the plugins of a setup that its successor does not use.
+func (s *setup) retire(next *setup) {
+	for name, ca := range s.cas {
+		if next == nil || next.cas[name] != ca {
+			ca.Close()
+		}
+	}
+	for name, p := range s.dcvs {
+		if next == nil || next.dcvs[name] != p {
+			p.Close()
+		}
+	}
+}
+
+// catalog answers the order engine with the configuration of the day.
+type catalog struct{ d *Daemon }
+
+// Spec implements order.Catalog.
+func (c catalog) Spec(name string) (order.Spec, bool) {
+	s := c.d.setup.Load()
+	cert, ok := s.certificates[name]
+	if !ok {
+		return order.Spec{}, false
+	}
+	ca := s.config.CA[cert.CA]
+	spec := order.Spec{
+		Name: name, Account: cert.CA, Names: cert.Domains, KeyType: string(cert.Key), ReuseKey: cert.ReuseKey,
+		Settings: cert.Order, Profiles: cert.Profiles,
+		MaxPerDay: ca.MaxOrdersPerDay, MaxPerCertificate: ca.MaxOrdersPerCertificate, PollInterval: ca.PollInterval,
+	}
+	if len(spec.Names) > 0 && spec.KeyType != "" {
+		return spec, true
+	}
+	// What the configuration leaves out is as it is on disk.
+	look := c.d.look(cert)
+	if len(spec.Names) == 0 {
+		spec.Names = look.names
+	}
+	if spec.KeyType == "" {
+		if spec.KeyType = look.keyType; spec.KeyType == "" {
+			spec.KeyType = string(config.DefaultKey)
+		}
+	}
+	return spec, true
+}
+
+// CA implements order.Catalog.
+func (c catalog) CA(account string) (order.CA, bool) {
+	ca, ok := c.d.setup.Load().cas[account]
+	return ca, ok
+}
+
+const accountBucket = "accounts"
+
+func (d *Daemon) accountState(account string) []byte {
+	state, err := d.state.Read(accountBucket, account)
+	if err != nil {
+		d.log.Error("the account state cannot be read", "account", account, "error", err)
+	}
+	return state
+}
+
+func (d *Daemon) saveAccountState(account string, state []byte) error {
+	if err := d.state.Write(accountBucket, map[string][]byte{account: state}); err != nil {
+		return fmt.Errorf("account %s: %w", account, err)
+	}
+	return nil
+}
+
+func renewBefore(r config.RenewBefore) schedule.RenewBefore {
+	return schedule.RenewBefore{Fraction: r.Fraction, Duration: r.Duration}
+}
+
+// deployPlan is how a certificate is deployed.
+func deployPlan(c config.Certificate, names []string) deploy.Plan {
+	plan := deploy.Plan{Certificate: c.Name, Domains: names, Check: c.Deploy.Check, Reload: c.Deploy.Reload, Timeout: c.Deploy.Timeout}
+	plan.Env = map[string]string{}
+	for _, f := range c.Files {
+		plan.Env["CERTBRIDGED_FILE_"+envName(string(f.Form))] = f.Path
+	}
+	for _, v := range c.Deploy.Verify {
+		target := deploy.Target{Address: v.Address, ServerName: v.ServerName, Protocol: deploy.Protocol(v.Protocol)}
+		if target.ServerName == "" {
+			target.ServerName = serverName(names)
+		}
+		plan.Verify = append(plan.Verify, target)
+	}
+	return plan
+}

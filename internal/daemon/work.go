@@ -1,0 +1,362 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/internal/schedule"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// The timer's keys are a kind of work and what it is about.
+const (
+	evaluateKey = "evaluate/" // a certificate's name: decide whether it must be ordered
+	stepKey     = "order/"    // an order's id: take its next step
+	withdrawKey = "withdraw/" // an order's id: take down what it no longer needs
+	windowKey   = "window/"   // a certificate's name: ask the CA when to renew
+	sweepKey    = "sweep"     // look at all certificates
+	pruneKey    = "prune"     // forget old orders
+)
+
+// Limits of what runs at once. Certificates are many, cores and file descriptors are not.
+const (
+	evaluationsAtOnce = 4
+	ordersAtOnce      = 16 // per CA account, unless the plugin says otherwise
+	localAtOnce       = 32 // installations and deployments; one that hangs holds one place until its timeout
+	windowsAtOnce     = 2
+	withdrawalsAtOnce = 8
+)
+
+const pruneEvery = 24 * time.Hour
+
+// fire puts work that is due into its lane.
+func (d *Daemon) fire(key string) {
+	kind, name, _ := strings.Cut(key, "/")
+	switch kind + "/" {
+	case evaluateKey:
+		d.lanes.put(job{key: key, lane: "evaluate", limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
+	case stepKey:
+		d.fireStep(key, name)
+	case withdrawKey:
+		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
+	case windowKey:
+		c := d.setup.Load().certificates[name]
+		d.lanes.put(job{key: key, lane: "window/" + c.CA, limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
+	case sweepKey + "/":
+		d.sweep()
+	case pruneKey + "/":
+		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
+	}
+}
+
+// fireStep chooses the lane by what the step will wait for: the CA, the DCV profiles, or nothing but this machine.
+func (d *Daemon) fireStep(key, id string) {
+	r, ok := d.engine.Order(id)
+	if !ok {
+		return
+	}
+	lane, limit := "ca/"+r.Account, d.accountLimit(r.Account)
+	switch r.Phase {
+	case order.Issued, order.Installed:
+		lane, limit = "local", localAtOnce
+		if r.Phase == order.Installed { // a command that hangs must not hold up another certificate's
+			lane, limit = "deploy/"+r.Certificate, 1
+		}
+	case order.Validating:
+		lane = "ca/" + r.Account + "/dcv/" + d.profilesOf(id)
+	}
+	d.lanes.put(job{key: key, lane: lane, limit: limit, urgency: d.urgency(r.Certificate), do: func(ctx context.Context) { d.step(ctx, id) }})
+}
+
+// profilesOf names the DCV profiles an order publishes through.
+func (d *Daemon) profilesOf(id string) string {
+	r, _ := d.engine.Order(id)
+	var names []string
+	for _, p := range r.Publications {
+		names = append(names, p.Profile)
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), "+")
+}
+
+func (d *Daemon) accountLimit(account string) int {
+	if n := d.limitOf(account); n > 0 {
+		return n
+	}
+	return ordersAtOnce
+}
+
+// urgency is when what is on disk ends: the nearest expiry goes first.
+func (d *Daemon) urgency(certificate string) time.Time {
+	if look, ok := d.lookOf(certificate); ok && look.leaf != nil {
+		return look.leaf.NotAfter
+	}
+	return time.Time{}
+}
+
+// evaluate decides whether a certificate must be ordered and sees to what follows.
+func (d *Daemon) evaluate(ctx context.Context, name string) {
+	c, ok := d.setup.Load().certificates[name]
+	if !ok {
+		return // removed from the configuration: let alone
+	}
+	look := d.look(c)
+	d.scheduleWindow(c, look)
+	v := schedule.Decide(d.input(c, look), time.Now())
+	d.noteVerdict(name, v)
+	switch {
+	case v.Act:
+		d.begin(ctx, c, v)
+	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld:
+		d.reconsider(c)
+	default:
+		d.timer.Set(evaluateKey+name, v.At)
+	}
+}
+
+// input is what the decision about a certificate rests on.
+func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
+	h := d.engine.History(c.Name)
+	in := schedule.Input{
+		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
+		Broken: look.broken, KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
+		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures,
+	}
+	if look.leaf != nil {
+		in.Certificate = &schedule.Certificate{
+			Serial: cert.Serial(look.leaf), NotBefore: look.leaf.NotBefore, NotAfter: look.leaf.NotAfter,
+			Missing: cert.Missing(look.leaf, c.Domains), KeyType: look.keyType,
+		}
+	}
+	if w := h.Window; w != nil {
+		in.Window = &schedule.Window{Serial: w.Serial, Start: w.Start, End: w.End}
+	}
+	if r, open := d.engine.OpenOrder(c.Name); open {
+		in.Order = &schedule.Order{Phase: string(r.Phase), Held: r.Phase == order.Held}
+		if r.Hold != nil {
+			in.Order.Why = r.Hold.Detail
+		}
+	}
+	return in
+}
+
+func (d *Daemon) begin(ctx context.Context, c config.Certificate, v schedule.Verdict) {
+	r, err := d.engine.Begin(order.Intent{Certificate: c.Name, Reason: string(v.Reason), Detail: v.Detail})
+	switch {
+	case err == nil:
+		d.timer.Set(stepKey+r.ID, time.Now())
+	case errors.Is(err, order.ErrOpenOrder):
+	default:
+		// Most likely the journal cannot be written. Nothing was sent; the wait is short since the disk may get room.
+		d.log.ErrorContext(ctx, "no order could be begun", "certificate", c.Name, "error", err)
+		d.timer.Set(evaluateKey+c.Name, time.Now().Add(schedule.Backoff(1, 0, c.Name)))
+	}
+}
+
+// reconsider ends an order that was never sent when the configuration now wants something else.
+func (d *Daemon) reconsider(c config.Certificate) {
+	r, open := d.engine.OpenOrder(c.Name)
+	if !open {
+		return
+	}
+	spec, ok := catalog{d}.Spec(c.Name)
+	if !ok {
+		return
+	}
+	why := ""
+	switch {
+	case r.Account != spec.Account:
+		why = "the configuration now names CA account " + spec.Account
+	case len(c.Domains) > 0 && !slices.Equal(r.Names, spec.Names):
+		why = "the configuration now has other domains"
+	default:
+		return
+	}
+	superseded, err := d.engine.Supersede(r.ID, why)
+	if err != nil {
+		d.log.Error("an order could not be superseded", "order", r.ID, "error", err)
+	}
+	if superseded {
+		d.timer.Set(evaluateKey+c.Name, time.Now())
+	}
+}
+
+// step takes an order's next step and sees to the one after it.
+func (d *Daemon) step(ctx context.Context, id string) {
+	err := d.engine.Step(ctx, id)
+	d.learnLimit(ctx, id)
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case errors.Is(err, order.ErrNotConfigured):
+		d.log.DebugContext(ctx, "an order rests, its certificate is not configured", "order", id)
+	case errors.Is(err, order.ErrBusy), errors.Is(err, order.ErrNoOrder):
+		return
+	default:
+		// The journal cannot be written. The answer is kept in memory; writing it is tried again soon.
+		d.log.ErrorContext(ctx, "an order could not be journaled", "order", id, "error", err)
+		d.timer.Set(stepKey+id, time.Now().Add(journalAgain))
+		return
+	}
+	d.scheduleOrder(id)
+}
+
+// learnLimit remembers how many orders a plugin wants at once; it has just been called, so it is known.
+func (d *Daemon) learnLimit(ctx context.Context, id string) {
+	r, ok := d.engine.Order(id)
+	if !ok || d.limitOf(r.Account) > 0 {
+		return
+	}
+	ca, ok := catalog{d}.CA(r.Account)
+	if !ok {
+		return
+	}
+	if description, err := ca.Describe(ctx); err == nil {
+		d.mu.Lock()
+		d.limits[r.Account] = orElse(description.MaxConcurrentOrders, ordersAtOnce)
+		d.mu.Unlock()
+	}
+}
+
+// journalAgain is how soon a journal that could not be written is tried again.
+const journalAgain = 10 * time.Second
+
+// scheduleOrder sees to what comes next for an order.
+func (d *Daemon) scheduleOrder(id string) {
+	r, ok := d.engine.Order(id)
+	if !ok {
+		return
+	}
+	if _, configured := d.setup.Load().certificates[r.Certificate]; configured && !r.Phase.Final() && r.Phase != order.Held {
+		d.timer.Set(stepKey+id, r.NextAt)
+	}
+	if r.ToWithdraw() {
+		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
+	}
+	if r.Phase.Final() || r.Phase == order.Held {
+		d.timer.Set(evaluateKey+r.Certificate, time.Now())
+	}
+}
+
+func (d *Daemon) withdraw(ctx context.Context, id string) {
+	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
+		d.log.ErrorContext(ctx, "a withdrawal could not be journaled", "order", id, "error", err)
+		d.timer.Set(withdrawKey+id, time.Now().Add(journalAgain))
+		return
+	}
+	if r, ok := d.engine.Order(id); ok && r.ToWithdraw() {
+		if r.LastError != nil && r.LastError.Kind == "withdraw" {
+			d.tell(Event{Kind: "withdraw-failed", Certificate: r.Certificate, Order: id, Level: slog.LevelWarn,
+				Message: r.LastError.Message + "; next try at " + r.WithdrawAt.UTC().Format(time.RFC3339)})
+		}
+		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
+	}
+}
+
+// Asking a CA about renewal windows (RFC 9773 section 4.3): every six hours unless it says otherwise, and not again
+// soon after a failure.
+const (
+	windowAgain      = 6 * time.Hour
+	windowAtMost     = 24 * time.Hour
+	windowAtLeast    = time.Minute
+	windowAfterFault = time.Hour
+)
+
+// scheduleWindow sees to it that the CA is asked about a certificate that came from it.
+func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
+	h := d.engine.History(c.Name)
+	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || len(h.Last.Chain) == 0 || string(h.Last.Chain[0]) != string(look.leaf.Raw) {
+		return
+	}
+	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {
+		return
+	}
+	at := time.Now()
+	if h.Window != nil && h.Window.Serial == cert.Serial(look.leaf) {
+		at = laterOf(h.Window.LookAt, at)
+	}
+	d.timer.Set(windowKey+c.Name, at)
+}
+
+func (d *Daemon) askWindow(ctx context.Context, name string) {
+	s := d.setup.Load()
+	c, ok := s.certificates[name]
+	if !ok {
+		return
+	}
+	look := d.look(c)
+	if look.leaf == nil {
+		return
+	}
+	description, err := s.cas[c.CA].Describe(ctx)
+	if err == nil && !description.Has(pluginapi.AbilityRenewalInfo) {
+		d.setNoWindows(c.CA)
+		return
+	}
+	info, err := s.cas[c.CA].RenewalInfo(ctx, look.leaf.Raw)
+	again := windowAfterFault
+	switch {
+	case err != nil:
+		d.log.DebugContext(ctx, "the CA gives no renewal window", "certificate", name, "error", err)
+	case info.Serial != cert.Serial(look.leaf):
+		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
+	default:
+		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
+		err := d.engine.SaveWindow(name, order.Window{
+			Serial: info.Serial, Start: info.WindowStart, End: info.WindowEnd,
+			ExplanationURL: info.ExplanationURL, LookAt: time.Now().Add(again),
+		})
+		if err != nil {
+			d.log.ErrorContext(ctx, "a renewal window could not be saved", "certificate", name, "error", err)
+		}
+		d.timer.Set(evaluateKey+name, time.Now())
+	}
+	d.timer.Set(windowKey+name, time.Now().Add(again))
+}
+
+// sweep looks at every certificate, whatever was or wasn't noticed.
+func (d *Daemon) sweep() {
+	s := d.setup.Load()
+	for _, c := range s.config.Certificates {
+		d.timer.Set(evaluateKey+c.Name, time.Now())
+	}
+	d.metrics.lastSweep.SetToCurrentTime()
+	d.timer.Set(sweepKey, time.Now().Add(s.config.Daemon.RescanInterval))
+}
+
+func (d *Daemon) prune() {
+	if err := d.engine.Prune(); err != nil {
+		d.log.Error("old orders could not be forgotten", "error", err)
+	}
+	d.timer.Set(pruneKey, time.Now().Add(pruneEvery))
+}
+
+// nextAction is when something is next to be done for a certificate; zero when only an event or a person changes
+// anything.
+func (d *Daemon) nextAction(name string, _ look) time.Time {
+	if r, open := d.engine.OpenOrder(name); open {
+		return r.NextAt
+	}
+	return d.verdictOf(name).At
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func orElse[T comparable](v, other T) T {
+	var zero T
+	if v == zero {
+		return other
+	}
+	return v
+}
