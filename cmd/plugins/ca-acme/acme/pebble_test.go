@@ -27,6 +27,7 @@ func TestOrders(t *testing.T) {
 		"many names by http":        {names: []string{"a.example.com", "b.example.com", "c.example.com", "d.example.com"}, with: pluginapi.ChallengeHTTP},
 		"wildcard and name by dns":  {names: []string{"*.wild.example.com", "wild.example.com"}, with: pluginapi.ChallengeDNS},
 		"one name by tls-alpn":      {names: []string{"alpn.example.com"}, with: pluginapi.ChallengeTLSALPN},
+		"address by tls-alpn":       {names: []string{"127.0.0.2"}, with: pluginapi.ChallengeTLSALPN},
 		"address by http":           {names: []string{"127.0.0.1"}, with: pluginapi.ChallengeHTTP},
 		"name in capitals":          {names: []string{"Capitals.Example.Com"}, with: pluginapi.ChallengeHTTP},
 		"profile of six days":       {names: []string{"short.example.com"}, settings: map[string]any{"profile": "shortlived"}, with: pluginapi.ChallengeHTTP, lifetime: 6 * 24 * time.Hour},

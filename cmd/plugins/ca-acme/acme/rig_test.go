@@ -69,10 +69,10 @@ func newRig(t *testing.T, options peer.PebbleOptions) *rig {
 		"terms_of_service_agreed": true,
 		"email":                   "admin@example.com",
 	}
-	r.serve(r.pebble.HTTPPort, func(l net.Listener) error {
+	r.serve("127.0.0.1", r.pebble.HTTPPort, func(l net.Listener) error {
 		return http.Serve(l, http.HandlerFunc(r.file)) //nolint:gosec // a test's responder
 	})
-	r.serve(r.pebble.TLSPort, func(l net.Listener) error {
+	showCertificates := func(l net.Listener) error {
 		config := &tls.Config{NextProtos: []string{"acme-tls/1"}, GetCertificate: r.alpnCertificate, MinVersion: tls.VersionTLS12}
 		for {
 			conn, err := l.Accept()
@@ -83,7 +83,10 @@ func newRig(t *testing.T, options peer.PebbleOptions) *rig {
 			_ = c.HandshakeContext(t.Context())
 			c.Close()
 		}
-	})
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
+		r.serve(host, r.pebble.TLSPort, showCertificates)
+	}
 	t.Cleanup(func() {
 		if r.ca != nil {
 			r.ca.Close()
@@ -95,9 +98,9 @@ func newRig(t *testing.T, options peer.PebbleOptions) *rig {
 	return r
 }
 
-func (r *rig) serve(port int, run func(net.Listener) error) {
+func (r *rig) serve(host string, port int, run func(net.Listener) error) {
 	r.t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		r.t.Fatal(err)
 	}
