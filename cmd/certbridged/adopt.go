@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/certstore"
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// adopted is a certificate found in files that are in use.
+type adopted struct {
+	Name     string        `json:"name"`
+	Names    []string      `json:"names"`
+	KeyType  string        `json:"key_type,omitempty"`
+	Serial   string        `json:"serial"`
+	NotAfter time.Time     `json:"not_after"`
+	HasKey   bool          `json:"has_key"`
+	Files    []adoptedFile `json:"files"`
+	// TOML is what to put into the configuration.
+	TOML string `json:"toml"`
+}
+
+// adoptedFile is one of its files.
+type adoptedFile struct {
+	Form   string `json:"form"`
+	Path   string `json:"path"`
+	Target string `json:"target,omitempty"`
+	Owner  string `json:"owner"`
+	Group  string `json:"group"`
+	Mode   string `json:"mode"`
+}
+
+// unused is a file that belongs to no certificate.
+type unused struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+func (a *app) adoptCommand() *cobra.Command {
+	var account, passwordFile string
+	cmd := &cobra.Command{
+		Use:   "adopt PATH...",
+		Short: "Read certificate files that are in use and print the configuration that manages them",
+		Long: `Read certificate files that are in use, sort out which belong together, and print the configuration that manages
+them. Nothing is changed: put the output into a file under conf.d and run "certbridged check". A folder stands for the
+files in it and below it.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var password pluginapi.Secret
+			if passwordFile != "" {
+				text, err := os.ReadFile(passwordFile)
+				if err != nil {
+					return notFound(err)
+				}
+				password = pluginapi.NewSecret(strings.TrimRight(string(text), "\r\n"))
+			}
+			found, rest, err := inspect(args, password)
+			if err != nil {
+				return err
+			}
+			sets, apart := certstore.Gather(found)
+			for _, f := range apart {
+				rest = append(rest, unused{f.Path, whyApart(f)})
+			}
+			return a.printAdopted(a.adopted(sets, a.accountFor(account), passwordFile), rest)
+		},
+	}
+	cmd.Flags().StringVar(&account, "ca", "", "CA account to renew with; default: the configuration's, when it has only one")
+	cmd.Flags().StringVar(&passwordFile, "password-file", "", "`file` with the password of PKCS#12 and JKS files")
+	return cmd
+}
+
+// accountFor chooses the CA account: the one asked for, or the only one there is.
+func (a *app) accountFor(asked string) string {
+	if asked != "" {
+		return asked
+	}
+	cfg, err := config.Load(a.configPath, config.Options{SkipSecrets: true})
+	if err == nil && len(cfg.CA) == 1 {
+		return sortedKeys(cfg.CA)[0]
+	}
+	return ""
+}
+
+// inspect looks into files. A file that was named and cannot be used is an error; one in a folder is not.
+func inspect(paths []string, password pluginapi.Secret) (found []certstore.Found, rest []unused, err error) {
+	seen := map[string]bool{}
+	look := func(path string) error {
+		f, err := certstore.Inspect(path, password)
+		if err == nil && !seen[f.Path] {
+			seen[f.Path] = true
+			found = append(found, f)
+		}
+		return err
+	}
+	var errs []error
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			errs = append(errs, notFound(err))
+			continue
+		}
+		if !info.IsDir() {
+			errs = append(errs, look(path))
+			continue
+		}
+		errs = append(errs, filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				rest = append(rest, unused{p, err.Error()})
+				return nil
+			}
+			if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
+				if err := look(p); err != nil {
+					rest = append(rest, unused{p, err.Error()})
+				}
+			}
+			return nil
+		}))
+	}
+	return found, rest, errors.Join(errs...)
+}
+
+func whyApart(f certstore.Found) string {
+	switch {
+	case f.NeedsPassword:
+		return "a keystore whose password is needed: --password-file"
+	case f.Form.HasKey():
+		return "a private key without its certificate"
+	default:
+		return "a chain without its certificate"
+	}
+}
+
+// adopted makes names and configuration for sets of files.
+func (a *app) adopted(sets []certstore.Set, account, passwordFile string) []adopted {
+	var out []adopted
+	taken := map[string]int{}
+	for _, s := range sets {
+		name := nameFor(s.Names)
+		if taken[name]++; taken[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, taken[name])
+		}
+		c := adopted{
+			Name: name, Names: orEmpty(s.Names), KeyType: string(s.KeyType), Serial: cert.Serial(s.Leaf), NotAfter: s.Leaf.NotAfter,
+			HasKey: s.HasKey,
+		}
+		for _, f := range s.Files {
+			c.Files = append(c.Files, adoptedFile{string(f.Form), f.Path, f.Target, f.Owner, f.Group, fmt.Sprintf("%04o", f.Mode.Perm())})
+		}
+		c.TOML = c.toml(account, passwordFile)
+		out = append(out, c)
+	}
+	return out
+}
+
+// nameFor makes a certificate's name of the names it is for.
+func nameFor(names []string) string {
+	if len(names) == 0 {
+		return "certificate"
+	}
+	name := strings.ReplaceAll(strings.Replace(names[0], "*.", "wildcard.", 1), ":", "-")
+	if len(name) > 60 {
+		name = name[:60]
+	}
+	return strings.Trim(name, ".-")
+}
+
+// toml writes the configuration of a certificate.
+func (c adopted) toml(account, passwordFile string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[[certificate]]\nname = %s\ndomains = [", tomlText(c.Name))
+	for i, n := range c.Names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(tomlText(n))
+	}
+	b.WriteString("]\n")
+	if account == "" {
+		b.WriteString("ca = \"\"  # name the CA account to renew with\n")
+	} else {
+		fmt.Fprintf(&b, "ca = %s\n", tomlText(account))
+	}
+	if c.KeyType != "" {
+		fmt.Fprintf(&b, "key = %s\n", tomlText(c.KeyType))
+	}
+	b.WriteString("\n[certificate.files]\n")
+	byForm := map[string][]string{}
+	for _, f := range c.Files {
+		value := tomlText(f.Path)
+		if f.Form == string(certstore.PKCS12) || f.Form == string(certstore.JKS) {
+			value = fmt.Sprintf("{ path = %s, password = { file = %s } }", value, tomlText(orText(passwordFile, "PASSWORD-FILE")))
+		}
+		key := strings.ReplaceAll(f.Form, "-", "_")
+		byForm[key] = append(byForm[key], value)
+	}
+	for _, form := range sortedKeys(byForm) {
+		value := byForm[form][0]
+		if len(byForm[form]) > 1 {
+			value = "[" + strings.Join(byForm[form], ", ") + "]"
+		}
+		fmt.Fprintf(&b, "%s = %s\n", form, value)
+	}
+	if !c.HasKey {
+		b.WriteString("key = \"\"  # the private key was not among the files; name its file\n")
+	}
+	return b.String()
+}
+
+func orText(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// tomlText writes a TOML basic string; JSON's escapes are a part of TOML's (TOML 1.0, "String").
+func tomlText(s string) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return `""`
+	}
+	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
+}
+
+func (a *app) printAdopted(list []adopted, rest []unused) error {
+	if a.json {
+		if err := a.printJSON(struct {
+			Certificates []adopted `json:"certificates"`
+			Unused       []unused  `json:"unused"`
+		}{orEmpty(list), orEmpty(rest)}); err != nil {
+			return err
+		}
+	} else {
+		for i, c := range list {
+			if i > 0 {
+				a.printf("\n")
+			}
+			a.printf("# serial %s, expires %s\n%s", c.Serial, c.NotAfter.UTC().Format(time.DateOnly), c.TOML)
+		}
+		for _, u := range rest {
+			fmt.Fprintf(a.err, "not used: %s: %s\n", safe(u.Path), safe(u.Reason))
+		}
+	}
+	if len(list) == 0 {
+		return &codeError{code: exitNotFound, err: errors.New("no certificate is among these files")}
+	}
+	return nil
+}
