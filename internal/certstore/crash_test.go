@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -232,6 +233,129 @@ func TestRollBackFailureAtEveryStep(t *testing.T) {
 		}
 		holds(t, s, files, oldPair)
 		noLeftovers(t, root)
+	}
+}
+
+// failRename makes every renaming onto a file fail, as for one that is a mount point, beside what fault does.
+func failRename(base string, fault func(op, path string) error) func(op, path string) error {
+	return func(op, path string) error {
+		if fault != nil {
+			if err := fault(op, path); err != nil {
+				return err
+			}
+		}
+		if op == "rename" && filepath.Base(path) == base {
+			return unix.EBUSY
+		}
+		return nil
+	}
+}
+
+// TestCrashWhileUndoing has a switch that fails half-way and a process that dies before each step of putting the old
+// files back. The recovery may go either way, but all the way.
+func TestCrashWhileUndoing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	for _, stillFailing := range []bool{false, true} {
+		for n := 0; ; n++ {
+			root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+			files := separate(root)
+			s := openStore(t, state)
+			install(t, s, oldPair.generation("old", files...))
+			dying := openStore(t, state)
+			steps, last := crashAt(dying, n)
+			dying.disk.fault = failRename("shop.key", dying.disk.fault)
+			err := dying.Install(ctx, newPair.generation("new", files...))
+			if err == nil {
+				t.Fatal("no renaming failed")
+			}
+			if *steps <= n {
+				if !errors.Is(err, unix.EBUSY) {
+					t.Fatal(err)
+				}
+				holds(t, s, files, oldPair)
+				noLeftovers(t, root)
+				break
+			}
+			when := fmt.Sprintf("crash before step %d (%s), file still busy: %t", n, *last, stillFailing)
+			reborn := openStore(t, state)
+			if stillFailing {
+				reborn.disk.fault = failRename("shop.key", nil)
+			}
+			recoveries, err := reborn.Recover(ctx)
+			if err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+			for _, r := range recoveries {
+				if r.Err != nil {
+					t.Fatalf("%s: %s: %v", when, r.Outcome, r.Err)
+				}
+			}
+			noLeftovers(t, root)
+			whole(t, reborn, files, when, oldPair, newPair)
+		}
+	}
+}
+
+// TestInterruptedAndChanged has an interrupted generation whose files, or their whole folder, somebody else changed before
+// the next start: nothing of theirs is lost, and the certificate is not stuck.
+func TestInterruptedAndChanged(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	mine := []byte("an administrator's own work")
+	for _, what := range []string{"install", "roll back"} {
+		for _, change := range []string{"file", "folder"} {
+			for n := 0; ; n++ {
+				root, state := filepath.Join(t.TempDir(), "tls"), filepath.Join(t.TempDir(), "generations")
+				if err := os.Mkdir(root, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				files := separate(root)
+				s := openStore(t, state)
+				install(t, s, oldPair.generation("old", files...))
+				dying := openStore(t, state)
+				if what == "roll back" {
+					install(t, s, newPair.generation("new", files...))
+				}
+				steps, last := crashAt(dying, n)
+				if what == "install" {
+					_ = dying.Install(ctx, newPair.generation("new", files...))
+				} else {
+					_ = dying.RollBack(ctx, "shop", "new")
+				}
+				if *steps <= n {
+					break
+				}
+				when := fmt.Sprintf("%s, crash before step %d (%s), %s changed", what, n, *last, change)
+				if change == "file" {
+					writeFile(t, files[0].Path, mine, 0o644)
+				} else if err := os.RemoveAll(root); err != nil {
+					t.Fatal(err)
+				}
+				reborn := openStore(t, state)
+				recoveries, err := reborn.Recover(ctx)
+				if err != nil {
+					t.Fatalf("%s: %v", when, err)
+				}
+				for _, r := range recoveries {
+					if r.Err != nil {
+						t.Fatalf("%s: %s: %v", when, r.Outcome, r.Err)
+					}
+				}
+				if change == "folder" {
+					if err := os.Mkdir(root, 0o755); err != nil {
+						t.Fatal(err)
+					}
+				}
+				noLeftovers(t, root)
+				if err := reborn.Install(ctx, newPair.generation("next", files...)); err != nil {
+					t.Fatalf("%s: the certificate is stuck: %v", when, err)
+				}
+				holds(t, reborn, files, newPair)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 )
 
@@ -103,6 +104,9 @@ func (s *Store) removeStaged(m *manifest) error {
 	var errs []error
 	for _, e := range m.Files {
 		f, err := s.disk.realFolder(e.Dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone with all that was in it
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remove the staged file for %s: %w", e.Path, err))
 			continue
@@ -192,11 +196,19 @@ func (b *batch) folderOf(e entry) (*folder, error) {
 
 // restore puts a generation's old set back, all files together. It may be interrupted and called again. In a switch that
 // failed (undo), the caller forgets the generation afterwards; otherwise the manifest says rolled-back.
+//
+// A file that somebody else changed keeps a roll-back from beginning. Once something is half done, though, it is brought
+// to an end around such a file, and around folders that are gone: a certificate must not stay stuck for ever.
 func (s *Store) restore(m *manifest, home *folder, undo bool) error {
 	b := newBatch(s.disk)
 	defer b.close()
+	begun := undo || m.Phase == rollingBack
 	for _, e := range m.Files {
 		c, err := b.restoreFile(e, home)
+		if begun && (errors.Is(err, ErrChanged) || errors.Is(err, fs.ErrNotExist)) {
+			s.log.Warn("left a certificate file alone while putting old ones back", "certificate", m.Certificate, "path", e.Path, "error", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -257,7 +269,8 @@ func (b *batch) restoreFile(e entry, home *folder) (*change, error) {
 	}
 	data, _, file, err := home.read(e.Before.Name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: read the copy of the old file: %w", e.Path, err)
+		// Not wrapped: that the copy is missing is no reason to go on without it.
+		return nil, fmt.Errorf("%s: read the copy of the old file: %v", e.Path, err) //nolint:errorlint // see above
 	}
 	_ = file.Close()
 	if sumOf(data) != e.Before.Sum {

@@ -227,6 +227,28 @@ func TestWatcherWaitsForFolders(t *testing.T) {
 	w.expect(t, "shop")
 }
 
+// TestWatcherNoticesFoldersInUse removes a folder that some process holds open: the system reports its end only to those
+// who watch the folder above.
+func TestWatcherNoticesFoldersInUse(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tls")
+	mkdir(t, dir)
+	path := filepath.Join(dir, "shop.pem")
+	held, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	w := startWatcher(t, 0)
+	w.watch(t, map[string][]string{"shop": {path}})
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	mkdir(t, dir)
+	w.quiet(t)
+	writeFile(t, path, []byte("1"), 0o600)
+	w.expect(t, "shop")
+}
+
 func TestWatcherForgetsCertificates(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a.pem"), filepath.Join(dir, "b.pem")
