@@ -30,7 +30,7 @@ type Journal interface {
 // CA is one CA account. Every plugin error it returns has a kind; anything else counts as an unknown outcome where
 // money can be spent.
 type CA interface {
-	Description(ctx context.Context) (pluginapi.Description, error)
+	Describe(ctx context.Context) (pluginapi.Description, error)
 	pluginapi.OrderFinder
 	pluginapi.OrderCanceler
 	pluginapi.Revoker

@@ -130,7 +130,7 @@ func newShop(now func() time.Time) *shop {
 	}
 }
 
-func (s *shop) Description(context.Context) (pluginapi.Description, error) { return s.description, nil }
+func (s *shop) Describe(context.Context) (pluginapi.Description, error) { return s.description, nil }
 
 func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
 	s.mu.Lock()

@@ -92,7 +92,7 @@ func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason str
 	if !ok {
 		return fmt.Errorf("order %s: CA account %s: %w", r.ID, r.Account, ErrNotConfigured)
 	}
-	d, err := ca.Description(ctx)
+	d, err := ca.Describe(ctx)
 	if err != nil {
 		return fmt.Errorf("order %s: %w", r.ID, err)
 	}

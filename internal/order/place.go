@@ -29,7 +29,7 @@ func (w *work) intended(ctx context.Context) error {
 
 // prepare decides the kind, makes key and CSR and asks the questions that may need a person, before anything is sent.
 func (w *work) prepare(ctx context.Context) error {
-	d, err := w.ca.Description(ctx)
+	d, err := w.ca.Describe(ctx)
 	if err != nil {
 		return w.retry("prepare", problemKind(err), err)
 	}
@@ -232,7 +232,7 @@ const trustedAnswers = 2
 // findOut learns what became of a call whose answer was lost. It never guesses: where the CA cannot tell and money may
 // have been spent, a person decides.
 func (w *work) findOut(ctx context.Context) error {
-	d, err := w.ca.Description(ctx)
+	d, err := w.ca.Describe(ctx)
 	if err != nil {
 		return w.retry("find", problemKind(err), err)
 	}

@@ -141,7 +141,7 @@ func (w *work) pace(ctx context.Context, o pluginapi.Order) time.Duration {
 	case o.LookAgainAfter != nil:
 		return max(*o.LookAgainAfter, shortestPace)
 	}
-	if d, err := w.ca.Description(ctx); err == nil && d.PollInterval > 0 {
+	if d, err := w.ca.Describe(ctx); err == nil && d.PollInterval > 0 {
 		return d.PollInterval
 	}
 	return defaultPace

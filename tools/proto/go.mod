@@ -1,5 +1,5 @@
-// Tools for work on the project, pinned apart from what the daemon and its plugins link.
-module github.com/certbridge/certbridged/tools
+// Tools that work on the .proto files, pinned apart from what the daemon and its plugins link.
+module github.com/certbridge/certbridged/tools/proto
 
 go 1.26.7
 

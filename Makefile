@@ -1,0 +1,72 @@
+# certbridged. `make help` lists what can be done.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+BUF      := $(GO) tool -modfile=tools/proto/go.mod buf
+LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+VULN     := $(GO) tool -modfile=tools/vuln/go.mod govulncheck
+FUZZTIME ?= 20s
+# The tests of packages that start servers and daemons share two cores with each other better when they are few.
+TESTFLAGS ?= -timeout 20m
+
+.PHONY: help deps build run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that the tests use (as root; otherwise say which are missing)
+	@tools/deps.sh
+
+build: ## build everything: build/bin and build/plugins
+	@mkdir -p build/bin build/plugins
+	$(BUILD) -o build/bin/ ./cmd/certbridged
+	$(BUILD) -o build/plugins/ ./cmd/plugins/...
+	@chmod go-w build build/bin build/plugins build/bin/* build/plugins/*
+
+run: build ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
+	$(GO) run ./examples/demo
+
+test: deps ## all tests, with everything real that they need
+	$(GO) vet ./...
+	$(GO) test $(TESTFLAGS) ./...
+	cd examples/ca-plugin && $(GO) vet ./... && $(GO) test $(TESTFLAGS) ./...
+
+race: deps ## all tests under the race detector
+	$(GO) test -race $(TESTFLAGS) ./...
+
+e2e: deps build ## the end-to-end and crash tests alone
+	$(GO) test $(TESTFLAGS) -v ./test/e2e/...
+
+lint: ## golangci-lint and buf lint
+	$(LINT) run ./...
+	$(BUF) lint
+
+proto: ## generate Go from the .proto files
+	$(BUF) lint
+	$(BUF) generate
+
+proto-check: ## the generated Go is that of the .proto files, and nothing in them breaks the last release
+	$(BUF) lint
+	$(BUF) generate
+	git diff --exit-code -- proto
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null || true); \
+	if [ -n "$$tag" ]; then $(BUF) breaking --against ".git#tag=$$tag"; \
+	else $(BUF) breaking --against '.git#branch=HEAD'; echo "no release yet: compared with the last commit"; fi
+
+tidy-check: ## go.mod and go.sum are tidy in every module
+	for m in . examples/ca-plugin; do (cd $$m && $(GO) mod tidy -diff); done
+
+fuzz-short: ## every fuzz target for $(FUZZTIME)
+	@tools/fuzz.sh $(FUZZTIME)
+
+vuln: ## known vulnerabilities in what is linked (needs the vulnerability database on the network)
+	$(VULN) ./...
+
+clean: ## remove what was built and the demo's folder
+	rm -rf build run
