@@ -3,6 +3,7 @@ package dcv
 import (
 	"context"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -10,13 +11,17 @@ import (
 	"testing"
 	"time"
 
+	legolog "github.com/go-acme/lego/v4/log"
 	"go.uber.org/goleak"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/test/peer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	legolog.Logger = log.New(io.Discard, "", 0) // Pebble's log says what matters
+	goleak.VerifyTestMain(m)
+}
 
 const token = "/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 

@@ -14,10 +14,11 @@ type publication struct {
 	busy chan struct{}
 	// pub is what it was published with, or nil when this process has not published it. It belongs to who holds busy.
 	pub publisher
-	// owners are the ids of the challenges it is published for; users counts who works with this publication. Both are
-	// guarded by the Solver.
+	// owners are the ids of the challenges it is published for; users counts who works with this publication; wrong
+	// counts in how many looks something else was seen. All are guarded by the Solver.
 	owners map[string]bool
 	users  int
+	wrong  int
 }
 
 // Publish puts up what a challenge asks for. It is safe to repeat, also after a restart. The receipt belongs to Withdraw.
@@ -112,7 +113,7 @@ func (s *Solver) othersOwn(p *publication, id string) bool {
 
 // acquire waits for its turn with the publication of a challenge.
 func (s *Solver) acquire(ctx context.Context, profile string, c pluginapi.Challenge) (*publication, func(), error) {
-	key := profile + "\x00" + fingerprint(c)
+	key := publicationKey(profile, c)
 	s.mu.Lock()
 	p := s.published[key]
 	if p == nil {
@@ -135,6 +136,10 @@ func (s *Solver) acquire(ctx context.Context, profile string, c pluginapi.Challe
 		leave()
 		return nil, nil, fmt.Errorf("dcv profile %q: %s: waiting for another call: %w", profile, describe(c), context.Cause(ctx))
 	}
+}
+
+func publicationKey(profile string, c pluginapi.Challenge) string {
+	return profile + "\x00" + fingerprint(c)
 }
 
 // fingerprint is the same for challenges that ask for the same thing in the same place.

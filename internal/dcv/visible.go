@@ -20,11 +20,16 @@ const (
 	fetchTimeout     = 3 * time.Second
 	firstLook        = 100 * time.Millisecond
 	longestLook      = time.Second
+	// patience is how many looks at a publication may fail for what its public address answers. Then the CA is left to
+	// judge: inside a network a name may lead to another server than outside, and a certificate must not expire for
+	// that.
+	patience = 3
 )
 
 // AwaitVisible returns when a published challenge can be seen, as far as that can be told from here. A file must be
-// there through the responder's own listener; through its public address it must be there unless nothing answers at that
-// address, which is common behind address translation and proves nothing. Records are not looked at.
+// there through the responder's own listener. Through its public address it must be there unless nothing answers at that
+// address, which is common behind address translation and proves nothing, and unless it was not there in several looks
+// before: then it is left to the CA to look. Records are not looked at.
 func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.Challenge) error {
 	pub, err := s.profile(profile)
 	if err != nil {
@@ -33,10 +38,29 @@ func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.C
 	if c.HTTP == nil {
 		return nil
 	}
-	if err := s.awaitFile(ctx, pub, *c.HTTP); err != nil {
+	err = s.awaitFile(ctx, pub, *c.HTTP)
+	var wrong *wrongAnswerError
+	if err != nil && errors.As(err, &wrong) && wrong.public && s.lostPatience(profile, c) {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "challenge file not seen at its public address, going on",
+			slog.String("profile", profile), slog.Any("error", err))
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("dcv profile %q: %w", profile, err)
 	}
 	return nil
+}
+
+// lostPatience counts a look that saw something else, and reports whether there were enough of them.
+func (s *Solver) lostPatience(profile string, c pluginapi.Challenge) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.published[publicationKey(profile, c)]
+	if p == nil {
+		return false // not published by this process, which is reason enough not to be seen
+	}
+	p.wrong++
+	return p.wrong > patience
 }
 
 func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) error {
@@ -106,8 +130,9 @@ func (c checker) look(ctx context.Context, f pluginapi.HTTPFile) error {
 			return nil
 		case errors.As(err, &wrong):
 			last = wrong
-		case ctx.Err() != nil && last != nil:
-			return last
+			last.public = true
+		case last != nil:
+			return last // this attempt was cut short, or says less
 		default:
 			return err
 		}
@@ -124,6 +149,7 @@ func (c checker) look(ctx context.Context, f pluginapi.HTTPFile) error {
 // wrongAnswerError is an answer that is not the challenge.
 type wrongAnswerError struct {
 	url, answer string
+	public      bool // it came from the public address
 }
 
 func (e *wrongAnswerError) Error() string {
@@ -159,14 +185,14 @@ func fetch(ctx context.Context, dial func(ctx context.Context, network, address 
 	defer resp.Body.Close()
 	at := resp.Request.URL.String() // after redirects
 	if resp.StatusCode != http.StatusOK {
-		return &wrongAnswerError{at, resp.Status}
+		return &wrongAnswerError{url: at, answer: resp.Status}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return err
 	}
 	if strings.TrimSpace(string(body)) != strings.TrimSpace(f.Body) {
-		return &wrongAnswerError{at, "something else"}
+		return &wrongAnswerError{url: at, answer: "something else"}
 	}
 	return nil
 }

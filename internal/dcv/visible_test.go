@@ -1,8 +1,10 @@
 package dcv
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -147,5 +149,33 @@ func TestAwaitVisibleEndsWithItsContext(t *testing.T) {
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context canceled", err)
+	}
+}
+
+// Inside a network a name may lead to another server than outside: that must not keep a certificate from renewal.
+func TestAwaitVisibleLeavesItToTheCAInTheEnd(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	var log bytes.Buffer
+	s := newSolver(t, Options{
+		Profiles:  []Profile{{Name: "web", Webroot: t.TempDir()}},
+		Logger:    slog.New(slog.NewTextHandler(&log, nil)),
+		Dial:      toAddress(strings.TrimPrefix(server.URL, "http://")),
+		SelfCheck: 600 * time.Millisecond,
+	})
+	c := httpChallenge("shop.example.com", token, "body")
+	for round := range 2 {
+		mustPublish(t, s, "web", c)
+		for range patience {
+			wantError(t, s.AwaitVisible(t.Context(), "web", c), pluginapi.Unavailable, "404 Not Found")
+		}
+		if err := s.AwaitVisible(t.Context(), "web", c); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		mustWithdraw(t, s, "web", c, nil)
+	}
+	if n := strings.Count(log.String(), "going on"); n != 2 {
+		t.Errorf("%d warnings, want 2:\n%s", n, &log)
 	}
 }
