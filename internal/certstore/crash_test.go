@@ -62,7 +62,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			t.Parallel()
 			// scenario crashes before step n, and its recovery before step m; it reports whether both happened.
 			scenario := func(n, m int) (crashed, again bool) {
-				root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+				root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
 				files := separate(root)
 				s := openStore(t, state)
 				install(t, s, oldPair.generation("old", files...))
@@ -159,7 +159,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {
-		root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+		root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
 		files := append(separate(root), File{Form: Combined, Path: filepath.Join(root, "new.pem")})
 		s := openStore(t, state)
 		install(t, s, oldPair.generation("old", files[:2]...))
@@ -207,7 +207,7 @@ func TestRollBackFailureAtEveryStep(t *testing.T) {
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {
-		root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+		root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
 		files := separate(root)
 		s := openStore(t, state)
 		install(t, s, oldPair.generation("old", files...))
@@ -259,7 +259,7 @@ func TestCrashWhileUndoing(t *testing.T) {
 	oldPair, newPair := newPair(t), newPair(t)
 	for _, stillFailing := range []bool{false, true} {
 		for n := 0; ; n++ {
-			root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+			root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
 			files := separate(root)
 			s := openStore(t, state)
 			install(t, s, oldPair.generation("old", files...))
@@ -308,7 +308,7 @@ func TestInterruptedAndChanged(t *testing.T) {
 	for _, what := range []string{"install", "roll back"} {
 		for _, change := range []string{"file", "folder"} {
 			for n := 0; ; n++ {
-				root, state := filepath.Join(t.TempDir(), "tls"), filepath.Join(t.TempDir(), "generations")
+				root, state := filepath.Join(memoryDir(t), "tls"), filepath.Join(memoryDir(t), "generations")
 				if err := os.Mkdir(root, 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -361,7 +361,7 @@ func TestInterruptedAndChanged(t *testing.T) {
 
 // TestNoPrivateCopiesAfterCommit looks for old private keys where none may be.
 func TestNoPrivateCopiesAfterCommit(t *testing.T) {
-	root, state := t.TempDir(), filepath.Join(t.TempDir(), "generations")
+	root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
 	s := openStore(t, state)
 	files := separate(root)
 	install(t, s, newPair(t).generation("a", files...))

@@ -188,6 +188,17 @@ func noLeftovers(t testing.TB, dir string) {
 	}
 }
 
+// memoryDir is a temporary folder in memory where the machine has one: the tests with thousands of syncs need no disk.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "certstore")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func writeFile(t testing.TB, path string, data []byte, mode fs.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, data, mode); err != nil {
