@@ -197,4 +197,3 @@ func unprivileged(t *testing.T, dir string) {
 	}
 	holds(t, s, files, p)
 }
-
