@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,8 +202,13 @@ func (d *Daemon) openHost(c *config.Config) (err error) {
 	return nil
 }
 
+// pluginEvent is called from the plugin host's goroutines.
 func (d *Daemon) pluginEvent(e pluginhost.Event) {
 	d.metrics.plugin(e)
+	switch e.Kind {
+	case pluginhost.EventAdded, pluginhost.EventReplaced, pluginhost.EventReleased:
+		d.pluginChanged(e.Plugin)
+	}
 	if e.Kind == pluginhost.EventQuarantined || e.Kind == pluginhost.EventFailed {
 		d.events.add(Event{Time: e.Time, Kind: "plugin-" + string(e.Kind), Message: e.Plugin + " (" + e.Instance + "): " + e.Reason, Level: slog.LevelWarn})
 	}
@@ -312,6 +318,35 @@ func (d *Daemon) reloadOn(ctx context.Context, reload <-chan os.Signal) error {
 func (d *Daemon) notify(state string) {
 	if d.opts.Notify != nil {
 		d.opts.Notify(state)
+	}
+}
+
+// pluginChanged lets orders that failed for want of this plugin go on at once.
+func (d *Daemon) pluginChanged(file string) {
+	s := d.setup.Load()
+	if s == nil {
+		return // the host looks at its folder before the daemon is whole
+	}
+	d.forgetAbilities()
+	d.nudge(func(r order.Record) bool {
+		return "ca-"+s.config.CA[r.Account].Plugin == file || strings.HasPrefix(file, "dcv-")
+	})
+}
+
+// forgetAbilities drops what was learnt of plugins, which may be others now.
+func (d *Daemon) forgetAbilities() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.windowless)
+	clear(d.limits)
+}
+
+// nudge lets chosen orders that wait after a failure try again now.
+func (d *Daemon) nudge(chosen func(order.Record) bool) {
+	for _, r := range d.engine.Orders() {
+		if !r.Phase.Final() && r.Phase != order.Held && r.Attempts > 0 && chosen(r) {
+			d.timer.Set(stepKey+r.ID, time.Now())
+		}
 	}
 }
 

@@ -337,3 +337,38 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestPluginDroppedInTakesEffectAtOnce(t *testing.T) {
+	r := newRig(t, "")
+	r.write("conf.d/web.toml", fmt.Sprintf(webTOML, r.dir), 0o600)
+	r.selfSigned(24*time.Hour, "a.example.com")
+	plugin := r.read("plugins/ca-local")
+	if err := os.Remove(filepath.Join(r.dir, "plugins/ca-local")); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	waiting := r.until("web", func(c control.Certificate) bool { return c.Order != nil && c.Order.LastError != nil })
+	if !strings.Contains(waiting.Order.LastError.Message, "ca-local") {
+		t.Errorf("the trouble does not name the plugin: %s", waiting.Order.LastError.Message)
+	}
+	begun := time.Now()
+	r.write("plugins/ca-local", plugin, 0o755)
+	r.until("web", func(c control.Certificate) bool { return c.Leaf.Serial != "7" && c.Order == nil })
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("it took %s, as if nobody had noticed", took)
+	}
+}
+
+func TestMendedConfigurationIsTriedAtOnce(t *testing.T) {
+	r := newRig(t, "")
+	broken := strings.Replace(fmt.Sprintf(webTOML, r.dir), "touch", "false", 1)
+	r.write("conf.d/web.toml", broken, 0o600)
+	old := r.selfSigned(24*time.Hour, "a.example.com")
+	r.start()
+	r.until("web", func(c control.Certificate) bool { return c.Deployment != nil && c.Deployment.RolledBack })
+	if !strings.Contains(r.read("tls/web.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: old.Raw}))) {
+		t.Error("the old set is not back")
+	}
+	r.write("conf.d/web.toml", fmt.Sprintf(webTOML, r.dir), 0o600) // noticed without a signal
+	r.until("web", func(c control.Certificate) bool { return c.Leaf.Serial != "7" && c.Order == nil })
+}

@@ -102,7 +102,16 @@ func (d *Daemon) orderChanged(before, after order.Record) {
 		d.log.Debug("order saved", "order", after.ID, "certificate", after.Certificate, "step", after.Step)
 		return
 	}
+	if level == slog.LevelWarn && d.urgent(after.Certificate) {
+		level = slog.LevelError
+	}
 	d.tell(Event{Kind: string(after.Phase), Certificate: after.Certificate, Order: after.ID, Message: message, Level: level})
+}
+
+// urgent reports that trouble with a certificate can no longer wait: a tenth of its life is left, or nothing.
+func (d *Daemon) urgent(name string) bool {
+	l, ok := d.lookOf(name)
+	return ok && l.leaf != nil && time.Until(l.leaf.NotAfter) < l.leaf.NotAfter.Sub(l.leaf.NotBefore)/10
 }
 
 func describe(before, after order.Record) (slog.Level, string) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/order"
 )
 
 // Reload reads the configuration again and takes it over as a whole, or changes nothing and says what is wrong with it
@@ -72,6 +73,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.forgetRemoved(before, next)
 	d.watcher.Set(watchedFiles(next))
 	d.resume()
+	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	for _, r := range remarks {
 		d.log.Warn("configuration", "remark", r)
 	}
@@ -94,10 +96,7 @@ func (d *Daemon) forgetRemoved(before, next *setup) {
 		d.mu.Unlock()
 		d.tell(Event{Kind: "removed", Certificate: name, Level: slog.LevelInfo, Message: "no longer in the configuration; its files are let alone"})
 	}
-	d.mu.Lock()
-	clear(d.windowless) // an account may have another plugin now
-	clear(d.limits)
-	d.mu.Unlock()
+	d.forgetAbilities()
 }
 
 // needRestart names the settings that only take effect at the next start.
