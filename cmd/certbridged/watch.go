@@ -58,7 +58,7 @@ func (a *app) printPlan(acts []control.PlannedAct, end time.Time) {
 		rows = append(rows, []cell{{text: when(p.At)}, {text: p.Certificate}, {text: p.Account}, {text: p.Kind}, money, {text: p.Detail}})
 	}
 	a.table([]string{"WHEN", "CERTIFICATE", "CA", "KIND", "COSTS", "WHY"}, rows)
-	a.printf("%d orders, %d of them purchases\n", len(acts), purchases)
+	a.printf("Orders: %d, purchases among them: %d\n", len(acts), purchases)
 }
 
 // parseUntil reads a date, a moment or a distance from now.
