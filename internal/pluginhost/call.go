@@ -68,6 +68,7 @@ func one[T any](ctx context.Context, i *instance, r *running, call func(ctx cont
 		i.suspect(r, "it broke the connection")
 		return value, err
 	}
+	i.fell(r)
 	return value, died(err, r)
 }
 

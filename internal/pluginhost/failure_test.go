@@ -16,7 +16,12 @@ func neighbour(t *testing.T, r *rig) (check func()) {
 	t.Helper()
 	install(t, r.dir, "ca-good", "")
 	good := r.account("neighbour", "good", "")
-	pid := detail(t, good, "pid")
+	pid := ""
+	eventually(t, "the neighbour answers", func() bool { // limits made for a test may be tight for it
+		reply, err := good.GetOrder(t.Context(), placed("pid"))
+		pid = reply.Order.Detail
+		return err == nil
+	})
 	return func() {
 		t.Helper()
 		if got := detail(t, good, "pid"); got != pid {
@@ -39,7 +44,11 @@ func TestFailuresAtStart(t *testing.T) {
 		"dcv":                   "it does not serve the ca contract",
 	} {
 		t.Run(behaviour, func(t *testing.T) {
-			r := newRig(t, func(o *Options) { o.StartTimeout = 3 * time.Second })
+			r := newRig(t, func(o *Options) {
+				if strings.Contains(want, "not ready") {
+					o.StartTimeout = 3 * time.Second
+				}
+			})
 			check := neighbour(t, r)
 			// Another content, so that the description is not known from the neighbour.
 			install(t, r.dir, "ca-test", "other")
@@ -91,7 +100,7 @@ func TestCrashInCall(t *testing.T) {
 func TestHangInCall(t *testing.T) {
 	for _, command := range []string{"hang", "stop"} {
 		t.Run(command, func(t *testing.T) {
-			r := newRig(t, func(o *Options) { o.CallTimeout, o.StopGrace = 300*time.Millisecond, 100*time.Millisecond })
+			r := newRig(t, func(o *Options) { o.CallTimeout, o.StopGrace = 2*time.Second, 100*time.Millisecond })
 			check := neighbour(t, r)
 			install(t, r.dir, "ca-test", "")
 			c := r.account("shop", "test", "")
@@ -117,12 +126,7 @@ func TestCallerInAHurry(t *testing.T) {
 	c := r.account("shop", "test", "")
 	pid := detail(t, c, "pid")
 	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error, 1)
-	go func() {
-		_, err := c.PlaceOrder(ctx, request("hang"))
-		result <- err
-	}()
-	eventually(t, "the call is under way", func() bool { return r.state(t, "shop").Calls == 1 })
+	result := hanging(ctx, t, c)
 	cancel()
 	if err := <-result; pluginapi.KindOf(err) != pluginapi.UnknownOutcome || !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
@@ -321,19 +325,14 @@ func TestCallsWaitForASlot(t *testing.T) {
 	install(t, r.dir, "ca-test", "")
 	c := r.account("shop", "test", "")
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = c.GetOrder(ctx, placed("hang"))
-	}()
-	eventually(t, "the call is under way", func() bool { return r.state(t, "shop").Calls == 1 })
+	result := hanging(ctx, t, c)
 	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()
 	if _, err := c.PlaceOrder(short, request("pid")); pluginapi.KindOf(err) != pluginapi.Unavailable || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error: %v", err)
 	}
 	cancel()
-	<-done
+	<-result
 	detail(t, c, "pid")
 }
 

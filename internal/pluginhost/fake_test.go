@@ -100,12 +100,16 @@ func (c *fakeCA) do(ctx context.Context, command string) (pluginapi.OrderReply, 
 	case "exit0":
 		os.Exit(0)
 	case "hang":
+		if arg != "" { // tells that the call has arrived
+			_ = os.WriteFile(arg, nil, 0o600)
+		}
 		select {}
 	case "wait":
 		<-ctx.Done()
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "gave up in time")
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {} // the signal may take a moment
 	case "sleep":
 		d, _ := time.ParseDuration(arg)
 		time.Sleep(d)

@@ -302,12 +302,7 @@ func TestCloseEndsEverythingAndIsBounded(t *testing.T) {
 	install(t, r.dir, "ca-test", "")
 	c := r.account("shop", "test", "stubborn")
 	pid := detail(t, c, "pid")
-	failed := make(chan error, 1)
-	go func() {
-		_, err := c.PlaceOrder(context.Background(), request("hang"))
-		failed <- err
-	}()
-	eventually(t, "the call is under way", func() bool { return r.state(t, "shop").Calls == 1 })
+	failed := hanging(context.Background(), t, c)
 	start := time.Now()
 	for range 2 {
 		if err := r.Close(); err != nil {

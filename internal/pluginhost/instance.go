@@ -92,6 +92,7 @@ func (i *instance) acquire(ctx context.Context) (*running, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, undelivered(err, 0)
 		}
+		i.notice()
 		_, id, err := i.host.folder.look(i.file)
 		r, start, wait, err := i.claim(id, err)
 		if err != nil {
@@ -267,9 +268,25 @@ func (i *instance) suspect(r *running, reason string) {
 	}
 }
 
-// fell is called when a process ended that was not asked to.
+// notice takes a process that has ended out of use, should nobody have come to it yet: no call may be made on it.
+func (i *instance) notice() {
+	i.mu.Lock()
+	r := i.current
+	i.mu.Unlock()
+	if r != nil && r.proc.ended() {
+		i.fell(r)
+	}
+}
+
+// fell draws the conclusions when a process ended that was not asked to. Whoever sees it first calls it; a call that
+// broke of it does so before it returns, so that the next one finds the failure on the record.
 func (i *instance) fell(r *running) {
 	i.mu.Lock()
+	if r.fallen {
+		i.mu.Unlock()
+		return
+	}
+	r.fallen = true
 	busy, first := r.calls > 0, !r.retired
 	if i.current == r {
 		i.current = nil

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -204,4 +205,20 @@ func request(command string) pluginapi.OrderRequest {
 // placed names an order by GetOrder, which is safe to repeat.
 func placed(command string) pluginapi.PlacedOrder {
 	return pluginapi.PlacedOrder{OrderRequest: request(command), Reference: "r"}
+}
+
+// hanging starts a PlaceOrder that never returns by itself and waits until the plugin has it.
+func hanging(ctx context.Context, t *testing.T, c *CA) <-chan error {
+	t.Helper()
+	arrived := filepath.Join(tempDir(t), "arrived")
+	result := make(chan error, 1)
+	go func() {
+		_, err := c.PlaceOrder(ctx, request("hang:"+arrived))
+		result <- err
+	}()
+	eventually(t, "the call is under way", func() bool {
+		_, err := os.Stat(arrived)
+		return err == nil
+	})
+	return result
 }

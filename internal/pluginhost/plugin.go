@@ -48,6 +48,7 @@ type running struct {
 	// Guarded by the instance's lock.
 	calls     int
 	retired   bool // takes no more calls
+	fallen    bool // its unexpected end is on the record
 	configure *flight[configured]
 	idle      *time.Timer
 }
