@@ -194,8 +194,9 @@ func (d *Daemon) step(ctx context.Context, id string) {
 	d.learnLimit(ctx, id)
 	switch {
 	case err == nil, ctx.Err() != nil:
-	case errors.Is(err, order.ErrNotConfigured):
-		d.log.DebugContext(ctx, "an order rests, its certificate is not configured", "order", id)
+	case errors.Is(err, order.ErrNotConfigured): // until the configuration changes
+		d.log.WarnContext(ctx, "an order rests; configure what it needs again, or cancel it", "order", id, "reason", err)
+		return
 	case errors.Is(err, order.ErrBusy), errors.Is(err, order.ErrNoOrder):
 		return
 	default:

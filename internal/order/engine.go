@@ -143,8 +143,10 @@ type Engine struct {
 type entry struct {
 	mu     sync.Mutex
 	record Record
-	// unsaved is a change that the journal could not take: what a CA answered must not be lost to a full disk.
-	unsaved *Record
+	// unsaved is a change that the journal could not take, with what belongs to it: what a CA answered must not be lost
+	// to a full disk.
+	unsaved     *Record
+	unsavedMore []sidecar
 
 	stepping, withdrawing bool
 	// live: what the record says is published was published by this process. A responder forgets on restart.
@@ -281,12 +283,12 @@ func (e *Engine) update(en *entry, step string, change func(*Record), more ...si
 	before := en.record
 	after := en.record.clone()
 	if en.unsaved != nil {
-		after = en.unsaved.clone()
+		after, more = en.unsaved.clone(), append(en.unsavedMore, more...)
 	}
 	change(&after)
 	after.Step, after.Updated = step, e.Now()
 	if after.Phase.Final() {
-		after.Key, after.Action = nil, nil
+		after.forget()
 	}
 	err := e.save(en, after, more)
 	en.mu.Unlock()
@@ -314,8 +316,10 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 		return fmt.Errorf("order %s: encode: %w", after.ID, err)
 	}
 	records[orderPrefix+after.ID] = text
+	held := map[*sync.Mutex]bool{}
 	for _, s := range more {
-		if s.lock != nil {
+		if s.lock != nil && !held[s.lock] {
+			held[s.lock] = true
 			s.lock.Lock()
 			defer s.lock.Unlock()
 		}
@@ -324,10 +328,10 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 		}
 	}
 	if err := e.Journal.Write(bucket, records); err != nil {
-		en.unsaved = &after
+		en.unsaved, en.unsavedMore = &after, more
 		return fmt.Errorf("order %s: journal %s: %w", after.ID, after.Step, err)
 	}
-	en.record, en.unsaved = after, nil
+	en.record, en.unsaved, en.unsavedMore = after, nil, nil
 	e.mu.Lock()
 	for _, s := range more {
 		s.apply()
@@ -509,6 +513,13 @@ func (e *Engine) flush(en *entry) error {
 		return nil
 	}
 	return e.update(en, unsaved.Step, func(*Record) {})
+}
+
+// drop forgets what the journal could not take, where nothing has happened yet that it speaks of.
+func (en *entry) drop() {
+	en.mu.Lock()
+	en.unsaved, en.unsavedMore = nil, nil
+	en.mu.Unlock()
 }
 
 func (en *entry) claim(flag *bool) bool {

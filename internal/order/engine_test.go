@@ -524,6 +524,50 @@ func TestFullJournalLosesNoAnswer(t *testing.T) {
 	})
 }
 
+func TestFullJournalLosesNoPaidTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.shop.coverage = 365 * day
+		r := w.begin("web")
+		full := false
+		w.journal.fail = func(int) error {
+			if full {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}
+		var err error
+		for err == nil { // the answer that says "issued" meets a full disk
+			if r, _ = w.engine.Order(r.ID); r.Step == "published" {
+				full = true
+			}
+			err = w.engine.Step(t.Context(), r.ID)
+		}
+		full = false
+		want(t, w.run(r.ID, day), order.Deployed)
+		w.restart()
+		r = w.run(w.begin("web").ID, day)
+		if r.Kind != pluginapi.Reissue {
+			t.Errorf("kind %s: the paid plan was forgotten", r.Kind)
+		}
+	})
+}
+
+func TestUnsentOrderIsSentWhenTheJournalIsBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.shop.description.Abilities = nil // the CA could not tell
+		r := w.begin("web")
+		if err := w.engine.Step(t.Context(), r.ID); err != nil { // prepare
+			t.Fatal(err)
+		}
+		w.journal.fail = func(int) error { return errors.New("no space left on device") }
+		if err := w.engine.Step(t.Context(), r.ID); err == nil || w.shop.calls != 0 {
+			t.Fatalf("sent %d times without a journal: %v", w.shop.calls, err)
+		}
+		w.journal.fail = nil
+		want(t, w.run(r.ID, day), order.Deployed)
+	})
+}
+
 func TestWithdrawalGoesItsOwnPace(t *testing.T) { // invariant 7
 	inBubble(t, func(t *testing.T, w *world) {
 		w.zone.fail = func(call string) error {

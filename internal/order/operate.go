@@ -28,7 +28,10 @@ func (e *Engine) Approve(id string) (Record, error) {
 		return r, fmt.Errorf("order %s: approving cannot tell whether it was bought; resolve it: %w", id, ErrWrongPhase)
 	}
 	err := e.update(en, "approved", func(r *Record) {
-		r.Approved = append(r.Approved, r.Hold.Kind)
+		switch r.Hold.Kind {
+		case HoldBudget, HoldDropsNames, HoldRepeats: // a yes to this order; the others ask for another look
+			r.Approved = append(r.Approved, r.Hold.Kind)
+		}
 		r.Phase, r.Hold = r.Hold.Resume, nil
 		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
 	})
@@ -90,7 +93,7 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason string) error {
 	ca, ok := e.Catalog.CA(r.Account)
 	if !ok {
-		return fmt.Errorf("order %s: CA account %s: %w", r.ID, r.Account, ErrNotConfigured)
+		return nil // the account was taken out of the configuration: only a person can reach it
 	}
 	d, err := ca.Describe(ctx)
 	if err != nil {

@@ -189,7 +189,8 @@ func (w *work) send(ctx context.Context) error {
 		}
 		r.LastSentAt, r.NotFound = now, 0
 	}, purchase...)
-	if err != nil {
+	if err != nil { // and nothing was sent
+		w.entry.drop()
 		w.unreserve()
 		return err
 	}

@@ -256,6 +256,14 @@ func (r *Record) approved(kind HoldKind) bool {
 	return false
 }
 
+// forget drops what a final order no longer needs: its key is on disk or worthless, its chain is in the history.
+func (r *Record) forget() {
+	r.Key, r.CSR, r.Authorizations, r.Action = nil, nil, nil, nil
+	if r.Phase == Deployed {
+		r.Chain, r.Previous = nil, nil
+	}
+}
+
 // clone copies a record so deeply that changing the copy's lists leaves the original alone.
 func (r *Record) clone() Record {
 	c := *r
