@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -84,10 +85,18 @@ func TestUnknownKindIsNoDetail(t *testing.T) {
 	}
 }
 
+// quiet keeps the log of a panic that is made on purpose out of the test's output.
+func quiet(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(before) })
+}
+
 // slow waits for the end of its context.
 func slow(ctx context.Context) { <-ctx.Done() }
 
 func TestLostAnswerOfAPaidCall(t *testing.T) {
+	quiet(t)
 	_, _, csr := testCertificates(t)
 	for name, ca := range map[string]*fakeCA{
 		"the deadline ran out":       {act: slow, err: context.DeadlineExceeded},

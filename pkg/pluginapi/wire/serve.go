@@ -50,7 +50,7 @@ func serve(name string, p plugin.Plugin) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  Handshake(),
 		VersionedPlugins: map[int]plugin.PluginSet{ProtocolVersion: {name: p}},
-		GRPCServer:       life.server,
+		GRPCServer:       life.newServer,
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr, JSONFormat: true}),
 	})
 	close(done)
@@ -59,26 +59,25 @@ func serve(name string, p plugin.Plugin) {
 // lifetime ends a plugin's server in good order: on SIGTERM once the calls under way are through, and on its own when
 // the host is gone, so that no plugin survives it.
 type lifetime struct {
-	mu       sync.Mutex
-	instance *grpc.Server
-	calls    int
-	conns    int
-	idle     chan struct{} // closed when draining and no call is under way
-	drain    bool
-	lonely   *time.Timer
+	ending chan struct{} // closed when the host's streams must end
+
+	mu     sync.Mutex
+	server *grpc.Server
+	conns  int
+	lonely *time.Timer
 }
 
-func newLifetime() *lifetime { return &lifetime{idle: make(chan struct{})} }
+func newLifetime() *lifetime { return &lifetime{ending: make(chan struct{})} }
 
-// server is go-plugin's factory for the gRPC server.
-func (l *lifetime) server(opts []grpc.ServerOption) *grpc.Server {
+// newServer is go-plugin's factory for the gRPC server.
+func (l *lifetime) newServer(opts []grpc.ServerOption) *grpc.Server {
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize), grpc.MaxSendMsgSize(MaxMessageSize),
-		grpc.UnaryInterceptor(l.count), grpc.StatsHandler(l))
+		grpc.StreamInterceptor(l.stream), grpc.StatsHandler(l))
 	s := grpc.NewServer(opts...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.instance = s
+	l.server = s
 	return s
 }
 
@@ -88,63 +87,38 @@ func (l *lifetime) watch(done <-chan struct{}) {
 	defer signal.Stop(signals)
 	select {
 	case <-done:
-		return
 	case <-signals:
+		close(l.ending)
+		force := time.AfterFunc(drainTime, l.stop)
+		defer force.Stop()
+		l.current().GracefulStop()
 	}
-	deadline := time.NewTimer(drainTime)
-	defer deadline.Stop()
-	select {
-	case <-l.draining():
-	case <-deadline.C:
-	case <-done:
-		return
-	}
-	l.stop()
 }
 
-func (l *lifetime) draining() <-chan struct{} {
+// current returns the server; a process without one is still before the handshake, and can end as it is.
+func (l *lifetime) current() *grpc.Server {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drain = true
-	if l.calls == 0 {
-		close(l.idle)
+	if l.server == nil {
+		os.Exit(0)
 	}
-	return l.idle
+	return l.server
 }
 
-// stop ends the server, and with it plugin.Serve. The host's streams never end by themselves, so a graceful stop of
-// gRPC would wait for ever.
-func (l *lifetime) stop() {
-	l.mu.Lock()
-	s := l.instance
-	l.mu.Unlock()
-	if s == nil {
-		os.Exit(0) // still before the handshake
-	}
-	s.Stop()
-}
+// stop ends the server at once, and with it plugin.Serve.
+func (l *lifetime) stop() { l.current().Stop() }
 
-// count knows the calls under way. Those of go-plugin itself do not count.
-func (l *lifetime) count(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if !strings.HasPrefix(info.FullMethod, "/certbridge.") {
-		return handle(ctx, request)
+// stream lets the streams that the host keeps open for go-plugin's own purposes end, which they never do by themselves:
+// a graceful stop would wait for them.
+func (l *lifetime) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	done := make(chan error, 1)
+	go func() { done <- handle(srv, stream) }()
+	select {
+	case err := <-done:
+		return err
+	case <-l.ending:
+		return nil // the stream's context ends with this, and the handler with the context
 	}
-	l.mu.Lock()
-	if l.drain {
-		l.mu.Unlock()
-		return nil, statusOf(pluginapi.Errorf(pluginapi.Unavailable, "the plugin is stopping"), method{}, func(s string) string { return s })
-	}
-	l.calls++
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.calls--
-		if l.drain && l.calls == 0 {
-			close(l.idle)
-		}
-	}()
-	return handle(ctx, request)
 }
 
 // HandleConn implements stats.Handler: it counts the host's connections.
