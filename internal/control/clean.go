@@ -2,6 +2,7 @@ package control
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -14,15 +15,22 @@ func clean[M proto.Message](m M) M {
 	return m
 }
 
+// cleanMessage changes nothing in place but the message's own fields: its lists may be the backend's.
 func cleanMessage(m protoreflect.Message) {
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case field.IsMap():
 			// Only google.protobuf.Struct has one, and its constructor has checked the text.
-		case field.IsList():
-			cleanList(field, v.List())
-		case field.Kind() == protoreflect.StringKind:
-			m.Set(field, protoreflect.ValueOfString(validText(v.String())))
+		case field.IsList() && field.Kind() == protoreflect.StringKind:
+			cleanTexts(m, field, v.List())
+		case field.IsList() && field.Kind() == protoreflect.MessageKind:
+			for i := range v.List().Len() {
+				cleanMessage(v.List().Get(i).Message())
+			}
+		case field.Kind() == protoreflect.StringKind && !field.IsList():
+			if !utf8.ValidString(v.String()) {
+				m.Set(field, protoreflect.ValueOfString(validText(v.String())))
+			}
 		case field.Kind() == protoreflect.MessageKind:
 			cleanMessage(v.Message())
 		}
@@ -30,15 +38,20 @@ func cleanMessage(m protoreflect.Message) {
 	})
 }
 
-func cleanList(field protoreflect.FieldDescriptor, list protoreflect.List) {
+// cleanTexts puts a new list in the place of one that holds odd text.
+func cleanTexts(m protoreflect.Message, field protoreflect.FieldDescriptor, list protoreflect.List) {
+	valid := true
 	for i := range list.Len() {
-		switch field.Kind() {
-		case protoreflect.StringKind:
-			list.Set(i, protoreflect.ValueOfString(validText(list.Get(i).String())))
-		case protoreflect.MessageKind:
-			cleanMessage(list.Get(i).Message())
-		}
+		valid = valid && utf8.ValidString(list.Get(i).String())
 	}
+	if valid {
+		return
+	}
+	fresh := m.NewField(field)
+	for i := range list.Len() {
+		fresh.List().Append(protoreflect.ValueOfString(validText(list.Get(i).String())))
+	}
+	m.Set(field, fresh)
 }
 
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

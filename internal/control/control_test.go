@@ -167,12 +167,16 @@ func TestRequestsAreChecked(t *testing.T) {
 }
 
 func TestOddTextDoesNotBreakStatus(t *testing.T) {
+	backends := []string{"b\xff", "c"}
 	m := &controlv1.StatusResponse{Certificates: []*controlv1.Certificate{{
-		Name: "a\xff", Names: []string{"b\xff"}, Deployment: &controlv1.Deployment{Output: "c\xff"},
+		Name: "a\xff", Names: backends, Deployment: &controlv1.Deployment{Output: "c\xff"},
 	}}}
 	got := clean(m).GetCertificates()[0]
 	if got.GetName() != "a\uFFFD" || got.GetNames()[0] != "b\uFFFD" || got.GetDeployment().GetOutput() != "c\uFFFD" {
 		t.Errorf("clean = %v", got)
+	}
+	if backends[0] != "b\xff" || got.GetNames()[1] != "c" {
+		t.Errorf("the backend's own list was changed to %q, or the rest of it lost: %q", backends, got.GetNames())
 	}
 }
 
