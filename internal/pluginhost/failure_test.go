@@ -120,6 +120,25 @@ func TestHangInCall(t *testing.T) {
 	}
 }
 
+// A CA that does not answer is no fault of the plugin: it gives up in time and says so.
+func TestGivingUpInTimeIsNoFailure(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.CallTimeout = 5 * time.Second })
+	install(t, r.dir, "ca-test", "")
+	c := r.account("shop", "test", "")
+	pid := detail(t, c, "pid")
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for _, ctx := range []context.Context{short, t.Context()} {
+		_, err := c.PlaceOrder(ctx, request("wait"))
+		if pluginapi.KindOf(err) != pluginapi.UnknownOutcome || !strings.Contains(err.Error(), "gave up in time") {
+			t.Errorf("error: %v", err)
+		}
+	}
+	if got := r.state(t, "shop"); got.Failures != 0 || detail(t, c, "pid") != pid {
+		t.Errorf("state: %+v", got)
+	}
+}
+
 func TestCallerInAHurry(t *testing.T) {
 	r := newRig(t, nil)
 	install(t, r.dir, "ca-test", "")

@@ -73,6 +73,7 @@ func newLifetime() *lifetime { return &lifetime{ending: make(chan struct{})} }
 func (l *lifetime) newServer(opts []grpc.ServerOption) *grpc.Server {
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize), grpc.MaxSendMsgSize(MaxMessageSize),
+		grpc.UnaryInterceptor(early),
 		grpc.StreamInterceptor(l.stream), grpc.StatsHandler(l))
 	s := grpc.NewServer(opts...)
 	l.mu.Lock()
