@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,11 +57,21 @@ func newOrder(csr []byte) pluginapi.OrderRequest {
 	}
 }
 
+// seedFile is the same in every run: each worker of a fuzz run makes the seeds anew and must get the same ones.
+func seedFile(f *testing.F, name string) []byte {
+	f.Helper()
+	der, err := os.ReadFile(filepath.Join("testdata", "seed", name))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return der
+}
+
 func seed(f *testing.F, messages ...proto.Message) {
 	f.Helper()
 	f.Add([]byte{})
 	for _, m := range messages {
-		text, err := proto.Marshal(m)
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -69,11 +81,11 @@ func seed(f *testing.F, messages ...proto.Message) {
 
 // FuzzOrder reads arbitrary bytes as each reply with an order: what is accepted keeps every promise of the contract.
 func FuzzOrder(f *testing.F) {
-	leaf, root, _ := testCertificates(f)
+	leaf, root := seedFile(f, "leaf.der"), seedFile(f, "root.der")
 	seed(f,
 		&pb.CAServiceGetOrderResponse{Order: &pb.Order{
 			Reference: "r", State: []byte("s"), Status: pb.OrderStatus_ORDER_STATUS_ISSUED, Chain: [][]byte{leaf, root},
-			CoverageEnd: timestamppb.Now(), LookAgainAfter: durationpb.New(0), Price: &pb.Price{Amount: "1.00", Currency: "USD"},
+			CoverageEnd: timestamppb.New(time.Unix(1_800_000_000, 0)), LookAgainAfter: durationpb.New(0), Price: &pb.Price{Amount: "1.00", Currency: "USD"},
 			Action: &pb.PersonAction{Who: "w", What: "x", Url: "https://a.example/"},
 		}},
 		&pb.CAServiceGetOrderResponse{Order: &pb.Order{
@@ -171,7 +183,7 @@ func FuzzDescribe(f *testing.F) {
 
 // FuzzReplies reads the small replies.
 func FuzzReplies(f *testing.F) {
-	now := time.Now()
+	now := time.Unix(1_800_000_000, 0)
 	seed(f,
 		&pb.CAServiceRenewalInfoResponse{WindowStart: timestamppb.New(now), WindowEnd: timestamppb.New(now.Add(time.Hour)), Serial: "0a"},
 		&pb.CAServiceConfigureResponse{Findings: []*pb.Finding{{Severity: 3, Field: "a.b", Message: "m"}}, AccountState: []byte("s")},
@@ -205,8 +217,7 @@ func FuzzReplies(f *testing.F) {
 
 // FuzzRequests reads what a plugin receives.
 func FuzzRequests(f *testing.F) {
-	_, _, csr := testCertificates(f)
-	order, err := formatOrderRequest(newOrder(csr))
+	order, err := formatOrderRequest(newOrder(seedFile(f, "csr.der")))
 	if err != nil {
 		f.Fatal(err)
 	}
