@@ -31,10 +31,15 @@ func (p prober) probe(ctx context.Context) ([]*x509.Certificate, error) {
 	if suites == nil {
 		return chain, nil
 	}
-	if own, err := p.connect(ctx, suites); err == nil {
+	own, err := p.connect(ctx, suites)
+	switch {
+	case err == nil:
 		return own, nil
+	case over(ctx):
+		return nil, err // whether the server has ours as well is not known
+	default:
+		return chain, nil
 	}
-	return chain, nil
 }
 
 // connect makes one connection. Suites, when given, restrict it to TLS 1.2, where they say which kind of key the
