@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +137,7 @@ A new one is ordered at once, unless the certificate is disabled.`,
 		ValidArgsFunction: a.completeCertificates,
 		PreRunE: func(*cobra.Command, []string) error {
 			if _, ok := revocationReasons()[reason]; !ok {
-				return usagef("--reason %q is none of %s", reason, strings.Join(sortedKeys(revocationReasons()), ", "))
+				return usagef("--reason %q is none of %s", reason, strings.Join(slices.Sorted(maps.Keys(revocationReasons())), ", "))
 			}
 			if !yes {
 				return usagef("revoking cannot be undone; say --yes if you mean it")
@@ -153,7 +155,7 @@ A new one is ordered at once, unless the certificate is disabled.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "unspecified", "why: "+strings.Join(sortedKeys(revocationReasons()), ", "))
+	cmd.Flags().StringVar(&reason, "reason", "unspecified", "why: "+strings.Join(slices.Sorted(maps.Keys(revocationReasons())), ", "))
 	cmd.Flags().StringVar(&serial, "serial", "", "revoke only if the certificate on disk has this serial `number`")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
 	return cmd

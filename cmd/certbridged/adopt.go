@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +91,7 @@ func (a *app) accountFor(asked string) string {
 	}
 	cfg, err := config.Load(a.configPath, config.Options{SkipSecrets: true})
 	if err == nil && len(cfg.CA) == 1 {
-		return sortedKeys(cfg.CA)[0]
+		return slices.Sorted(maps.Keys(cfg.CA))[0]
 	}
 	return ""
 }
@@ -206,7 +208,7 @@ func (c adopted) toml(account, passwordFile string) string {
 		key := strings.ReplaceAll(f.Form, "-", "_")
 		byForm[key] = append(byForm[key], value)
 	}
-	for _, form := range sortedKeys(byForm) {
+	for _, form := range slices.Sorted(maps.Keys(byForm)) {
 		value := byForm[form][0]
 		if len(byForm[form]) > 1 {
 			value = "[" + strings.Join(byForm[form], ", ") + "]"

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/daemon"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // finding is something check found.
@@ -72,18 +67,22 @@ func (a *app) check(ctx context.Context, online bool) ([]finding, []string, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &checkup{cfg: cfg}
-	for _, p := range cfg.Warnings {
-		c.found = append(c.found, finding{levelWarning, p.File, p.Line, p.Path, p.Message})
-	}
-	c.machine()
-	if err := c.plugins(ctx, online); err != nil {
+	remarks, err := daemon.Check(ctx, cfg, daemon.CheckOptions{Online: online})
+	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortStableFunc(c.found, func(x, y finding) int {
-		return cmp.Or(cmp.Compare(slices.Index(cfg.Sources, x.File), slices.Index(cfg.Sources, y.File)), cmp.Compare(x.Line, y.Line))
-	})
-	return c.found, cfg.Sources, nil
+	var found []finding
+	for _, r := range remarks {
+		level := levelWarning
+		switch r.Severity {
+		case pluginapi.Info:
+			continue
+		case pluginapi.Fault:
+			level = levelError
+		}
+		found = append(found, finding{level, r.File, r.Line, r.Path, r.Message})
+	}
+	return found, cfg.Sources, nil
 }
 
 func (a *app) printFindings(found []finding, sources []string) error {
@@ -119,99 +118,4 @@ func (a *app) printFindings(found []finding, sources []string) error {
 		return &codeError{code: exitConfig}
 	}
 	return nil
-}
-
-// checkup looks at what a configuration that can be read says about this machine.
-type checkup struct {
-	cfg   *config.Config
-	found []finding
-}
-
-func (c *checkup) note(level string, path []string, format string, args ...any) {
-	file, line := c.cfg.Position(path...)
-	c.found = append(c.found, finding{level, file, line, strings.Join(path, "."), fmt.Sprintf(format, args...)})
-}
-
-// machine looks at users, groups, folders and commands. They are warnings: they may come later than the configuration.
-func (c *checkup) machine() {
-	if g := c.cfg.Daemon.ControlGroup; g != "" && !groupExists(g) {
-		c.note(levelError, []string{"daemon", "control_group"}, "there is no group %q on this machine", g)
-	}
-	c.folder([]string{"daemon", "plugin_dir"}, c.cfg.Daemon.PluginDir)
-	for _, name := range sortedKeys(c.cfg.DCV) {
-		if d := c.cfg.DCV[name]; d.Webroot != "" {
-			c.folder([]string{"dcv", name, "webroot"}, d.Webroot)
-		}
-	}
-	for _, crt := range c.cfg.Certificates {
-		at := []string{"certificate", crt.Name}
-		for _, f := range crt.Files {
-			c.file(append(at[:2:2], "files", strings.ReplaceAll(string(f.Form), "-", "_")), f)
-		}
-		c.command(append(at[:2:2], "deploy", "check"), crt.Deploy.Check)
-		c.command(append(at[:2:2], "deploy", "reload"), crt.Deploy.Reload)
-	}
-}
-
-func (c *checkup) folder(path []string, dir string) {
-	if info, err := os.Stat(dir); err != nil {
-		c.note(levelWarning, path, "%v", err)
-	} else if !info.IsDir() {
-		c.note(levelWarning, path, "%s is not a folder", dir)
-	}
-}
-
-func (c *checkup) file(path []string, f config.File) {
-	c.folder(path, filepath.Dir(f.Path))
-	if f.Owner != "" && !userExists(f.Owner) {
-		c.note(levelWarning, append(path, "owner"), "there is no user %q on this machine", f.Owner)
-	}
-	if f.Group != "" && !groupExists(f.Group) {
-		c.note(levelWarning, append(path, "group"), "there is no group %q on this machine", f.Group)
-	}
-}
-
-// command looks for a command where the daemon would find it.
-func (c *checkup) command(path, words []string) {
-	if len(words) == 0 {
-		return
-	}
-	if !executable(words[0]) {
-		c.note(levelWarning, path, "there is no command %q", words[0])
-	}
-}
-
-func executable(name string) bool {
-	dirs := []string{""}
-	if !strings.ContainsRune(name, '/') {
-		dirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
-	}
-	return slices.ContainsFunc(dirs, func(dir string) bool {
-		info, err := os.Stat(filepath.Join(dir, name))
-		return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
-	})
-}
-
-func userExists(name string) bool {
-	_, err := user.Lookup(name)
-	return err == nil || isNumber(name)
-}
-
-func groupExists(name string) bool {
-	_, err := user.LookupGroup(name)
-	return err == nil || isNumber(name)
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.ParseUint(s, 10, 32)
-	return err == nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -190,16 +190,21 @@ func (d *Daemon) openHost(c *config.Config) (err error) {
 	if runtimeDir == "" {
 		runtimeDir = filepath.Join(filepath.Dir(c.Daemon.ControlSocket), "plugins")
 	}
-	d.host, err = pluginhost.New(pluginhost.Options{
-		Dir: c.Daemon.PluginDir, RuntimeDir: runtimeDir, OwnerUID: os.Getuid(), Logger: d.log,
-		IdleAfter: c.Daemon.PluginIdleAfter, StartTimeout: c.Daemon.PluginStartTimeout, CallTimeout: c.Daemon.PluginCallTimeout,
-		MaxRSS: c.Daemon.PluginMemoryLimit, OnEvent: d.pluginEvent,
-	})
-	if err != nil {
+	opts := hostOptions(c, runtimeDir, d.log)
+	opts.OnEvent = d.pluginEvent
+	if d.host, err = pluginhost.New(opts); err != nil {
 		return err
 	}
 	d.undo("plugins", func(context.Context) error { return d.host.Close() })
 	return nil
+}
+
+func hostOptions(c *config.Config, runtimeDir string, log *slog.Logger) pluginhost.Options {
+	return pluginhost.Options{
+		Dir: c.Daemon.PluginDir, RuntimeDir: runtimeDir, OwnerUID: os.Geteuid(), Logger: log,
+		IdleAfter: c.Daemon.PluginIdleAfter, StartTimeout: c.Daemon.PluginStartTimeout, CallTimeout: c.Daemon.PluginCallTimeout,
+		MaxRSS: c.Daemon.PluginMemoryLimit,
+	}
 }
 
 // pluginEvent is called from the plugin host's goroutines.

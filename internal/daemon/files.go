@@ -11,6 +11,7 @@ import (
 
 	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/certstore"
+	"github.com/certbridge/certbridged/internal/checkup"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/deploy"
 	"github.com/certbridge/certbridged/internal/order"
@@ -105,10 +106,7 @@ func (d *Daemon) limitOf(account string) int {
 func storeFiles(c config.Certificate) []certstore.File {
 	list := make([]certstore.File, 0, len(c.Files))
 	for _, f := range c.Files {
-		list = append(list, certstore.File{
-			Form: certstore.Form(f.Form), Path: f.Path, Owner: f.Owner, Group: f.Group, Mode: f.Mode,
-			Password: f.Password, Alias: f.Alias,
-		})
+		list = append(list, checkup.StoreFile(f))
 	}
 	return list
 }

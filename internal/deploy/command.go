@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// defaultPath is what commands are looked up in. It is not the daemon's own PATH: a hook behaves the same under
+	// SearchPath is what commands are looked up in. It is not the daemon's own PATH: a hook behaves the same under
 	// systemd and when a person starts the daemon.
-	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	// killGrace is how long a command has between SIGTERM and SIGKILL, and again for the kernel to end it.
 	killGrace = 2 * time.Second
 	// drainDelay is how long the output of a command that has ended is awaited when a process it left behind still
@@ -49,7 +49,7 @@ func (e *CommandError) Error() string {
 // environment is the whole environment of the plan's commands.
 func (p Plan) environment() map[string]string {
 	env := map[string]string{
-		"PATH":                    defaultPath,
+		"PATH":                    SearchPath,
 		"LANG":                    "C.UTF-8",
 		"CERTBRIDGED_CERTIFICATE": p.Certificate,
 		"CERTBRIDGED_DOMAINS":     strings.Join(p.Domains, " "),

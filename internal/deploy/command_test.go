@@ -82,7 +82,7 @@ func TestCommandEnvironmentHoldsNothingOfOurs(t *testing.T) {
 	}
 	got := new(Runner).Check(t.Context(), plan)
 	want := "CERTBRIDGED_CERTIFICATE=shop\nCERTBRIDGED_DOMAINS=shop.example.com www.shop.example.com\n" +
-		"CERTBRIDGED_FULLCHAIN=/etc/tls/shop.pem\nLANG=de_DE.UTF-8\nPATH=" + defaultPath + "\n"
+		"CERTBRIDGED_FULLCHAIN=/etc/tls/shop.pem\nLANG=de_DE.UTF-8\nPATH=" + SearchPath + "\n"
 	if got.Err != nil || got.Output != want {
 		t.Errorf("environment:\n%s(%v), want:\n%s", got.Output, got.Err, want)
 	}

@@ -1,0 +1,183 @@
+// Package checkup looks at a configuration that can be read: at what plugins say about their settings, and at what this
+// machine has.
+package checkup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Remark is something that was found, and where in the configuration.
+type Remark struct {
+	config.Problem
+	Severity pluginapi.Severity
+}
+
+// Mistakes are the remarks that keep something from working.
+func Mistakes(remarks []Remark) []config.Problem {
+	var list []config.Problem
+	for _, r := range remarks {
+		if r.Severity == pluginapi.Fault {
+			list = append(list, r.Problem)
+		}
+	}
+	return list
+}
+
+// Describer says what a CA plugin is.
+type Describer interface {
+	Describe(ctx context.Context) (pluginapi.Description, error)
+}
+
+// Account is a CA account that can be checked.
+type Account interface {
+	Describer
+	// Findings are what the plugin says about the account's settings.
+	Findings(ctx context.Context) ([]pluginapi.Finding, error)
+	Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error)
+}
+
+// Profile is a DCV profile that can be checked.
+type Profile interface {
+	Findings(ctx context.Context) ([]pluginapi.Finding, error)
+}
+
+// Plugins make accounts and profiles of a configuration.
+type Plugins interface {
+	Account(ca config.CA) Account
+	Profile(p config.DCV) Profile
+}
+
+// atOnce is how many plugins are started side by side.
+const atOnce = 4
+
+// Run checks everything. Online it also lets plugins log in to their CAs, which spends nothing. A plugin that cannot be
+// asked is a mistake online; otherwise a configuration may be written before its plugins are there.
+func Run(ctx context.Context, c *config.Config, plugins Plugins, online bool) []Remark {
+	var mu sync.Mutex
+	remarks := machine(c)
+	for _, w := range c.Warnings {
+		remarks = append(remarks, Remark{w, pluginapi.Warning})
+	}
+	add := func(list []Remark) {
+		mu.Lock()
+		defer mu.Unlock()
+		remarks = append(remarks, list...)
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, name := range slices.Sorted(maps.Keys(c.CA)) {
+		group.Go(func() error { add(account(ctx, c, name, plugins.Account(c.CA[name]), online)); return nil })
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.DCV)) {
+		if p := c.DCV[name]; p.Plugin != "" {
+			group.Go(func() error { add(profile(ctx, c, name, plugins.Profile(p), online)); return nil })
+		}
+	}
+	_ = group.Wait() // what goes wrong is a remark
+	slices.SortStableFunc(remarks, func(x, y Remark) int {
+		return cmp.Or(cmp.Compare(slices.Index(c.Sources, x.File), slices.Index(c.Sources, y.File)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Path, y.Path))
+	})
+	return remarks
+}
+
+func account(ctx context.Context, c *config.Config, name string, a Account, online bool) []Remark {
+	d, err := a.Describe(ctx)
+	if err != nil {
+		return []Remark{silent(c, err, online, "ca", name, "plugin")}
+	}
+	remarks := Settings(c, name, d)
+	if len(Mistakes(remarks)) > 0 {
+		return remarks // the plugin would only say the same again
+	}
+	findings, err := a.Findings(ctx)
+	if err != nil {
+		return append(remarks, silent(c, err, online, "ca", name, "plugin"))
+	}
+	remarks = append(remarks, place(c, findings, "ca", name, "settings")...)
+	if !online || len(Mistakes(remarks)) > 0 || !d.Has(pluginapi.AbilityPreflight) {
+		return remarks
+	}
+	var orders []pluginapi.Settings
+	for _, cert := range c.Certificates {
+		if cert.CA == name && cert.Enabled {
+			orders = append(orders, cert.Order)
+		}
+	}
+	reply, err := a.Preflight(ctx, orders)
+	if err != nil {
+		return append(remarks, fault(c, err, "ca", name, "settings"))
+	}
+	return append(remarks, place(c, reply.Findings, "ca", name, "settings")...)
+}
+
+// Settings compares the settings of a CA account, and the order settings of the certificates it serves, with what its
+// plugin describes.
+func Settings(c *config.Config, account string, d pluginapi.Description) []Remark {
+	remarks := place(c, pluginapi.CheckSettings(d.AccountSettings, c.CA[account].Settings), "ca", account, "settings")
+	defaults := pluginapi.CheckSettings(d.OrderSettings, c.CA[account].OrderDefaults)
+	for _, f := range defaults {
+		if !strings.Contains(f.Message, "is missing") { // each certificate may add what the defaults leave out
+			remarks = append(remarks, place(c, []pluginapi.Finding{f}, "ca", account, "settings", "order")...)
+		}
+	}
+	for _, cert := range c.Certificates {
+		if cert.CA == account && len(Mistakes(remarks)) == 0 {
+			remarks = append(remarks, place(c, pluginapi.CheckSettings(d.OrderSettings, cert.Order), "certificate", cert.Name, "order")...)
+		}
+	}
+	return remarks
+}
+
+func profile(ctx context.Context, c *config.Config, name string, p Profile, online bool) []Remark {
+	findings, err := p.Findings(ctx)
+	if err != nil {
+		return []Remark{silent(c, err, online, "dcv", name, "plugin")}
+	}
+	return place(c, findings, "dcv", name, "settings")
+}
+
+// silent is about a plugin that did not answer.
+func silent(c *config.Config, err error, online bool, path ...string) Remark {
+	r := fault(c, err, path...)
+	if !online && pluginapi.KindOf(err) == pluginapi.Unavailable {
+		r.Severity = pluginapi.Warning
+	}
+	return r
+}
+
+func fault(c *config.Config, err error, path ...string) Remark {
+	var e *pluginapi.Error
+	if errors.As(err, &e) && e.Field != "" {
+		path = append(slices.Clone(path), strings.Split(e.Field, ".")...)
+	}
+	return remark(c, pluginapi.Fault, path, "%v", err)
+}
+
+func place(c *config.Config, findings []pluginapi.Finding, path ...string) []Remark {
+	var remarks []Remark
+	for _, f := range findings {
+		at := slices.Clone(path)
+		if f.Field != "" {
+			at = append(at, strings.Split(f.Field, ".")...)
+		}
+		remarks = append(remarks, remark(c, f.Severity, at, "%s", f.Message))
+	}
+	return remarks
+}
+
+func remark(c *config.Config, severity pluginapi.Severity, path []string, format string, args ...any) Remark {
+	file, line := c.Position(path...)
+	return Remark{config.Problem{File: file, Line: line, Path: strings.Join(path, "."), Message: fmt.Sprintf(format, args...)}, severity}
+}
