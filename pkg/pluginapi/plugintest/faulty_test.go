@@ -33,12 +33,11 @@ type smallCA struct {
 
 // smallOrder is what the folder keeps of one order.
 type smallOrder struct {
-	Key, Reference   string
-	Canceled         bool
-	CSR              []byte
-	Names            []pluginapi.Identifier
-	Chain            [][]byte
-	AskedForApproval bool
+	Key, Reference string
+	Canceled       bool
+	CSR            []byte
+	Names          []pluginapi.Identifier
+	Chain          [][]byte
 }
 
 func (c *smallCA) broken(fault string) bool { return c.fault == fault }

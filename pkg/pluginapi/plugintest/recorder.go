@@ -25,7 +25,6 @@ type recorder struct {
 	leaks    map[string]bool
 	kindless map[string]bool
 	failures int
-	replies  int
 }
 
 func newRecorder() *recorder {
@@ -68,7 +67,6 @@ func (r *recorder) intercept(
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.replies++
 	r.search(name+"'s reply", text)
 	if err != nil && ctx.Value(raw{}) == nil {
 		r.judge(ctx, name, err)
