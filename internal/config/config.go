@@ -73,6 +73,8 @@ type Daemon struct {
 	MetricsListen string
 	// HTTPChallengeListen is the host:port of the shared responder.
 	HTTPChallengeListen string
+	// HTTPChallengeSelfCheck: a published file is fetched through its public address before the CA is told.
+	HTTPChallengeSelfCheck bool
 	// RescanInterval is how often all certificate files are looked at even if nothing told of a change.
 	RescanInterval time.Duration
 	// PluginIdleAfter is how long a plugin without a call stays; PluginStartTimeout how long its start may take;

@@ -51,6 +51,7 @@ func Reference() []Section {
 			{"control_group", "text", "", "Group whose members may order, revoke, deploy and reload, beside root and the daemon's own user. Everybody on the machine may read the status."},
 			{"metrics_listen", "host:port", "", "Where Prometheus finds `/metrics`, such as `127.0.0.1:9619`. Empty: nowhere."},
 			{"http_challenge_listen", "host:port", ":80", "Where the shared HTTP responder listens, only while a challenge is published."},
+			{"http_challenge_self_check", "boolean", true, "Whether a published file is fetched through its public address before the CA is told. An address that cannot be reached from this machine is no failure; a wrong answer there is told and given time. Switch it off where the machine may not look its own names up."},
 			{"rescan_interval", "duration", "1h", "How often every certificate file is looked at, even when nothing told of a change."},
 			{"plugin_idle_after", "duration", "5m", "A plugin without a call for this long is stopped."},
 			{"plugin_start_timeout", "duration", "30s", "How long a plugin may take to start."},

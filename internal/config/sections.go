@@ -58,20 +58,21 @@ func (c *checker) daemon() Daemon {
 	}
 	t.refuseUnknown()
 	return Daemon{
-		StateDir:            t.filePath("state_dir"),
-		PluginDir:           t.filePath("plugin_dir"),
-		ControlSocket:       t.socketPath("control_socket"),
-		ControlGroup:        t.accountName("control_group"),
-		MetricsListen:       t.listen("metrics_listen"),
-		HTTPChallengeListen: t.listen("http_challenge_listen"),
-		RescanInterval:      t.duration("rescan_interval"),
-		PluginIdleAfter:     t.duration("plugin_idle_after"),
-		PluginStartTimeout:  t.duration("plugin_start_timeout"),
-		PluginCallTimeout:   t.duration("plugin_call_timeout"),
-		PluginMemoryLimit:   t.size("plugin_memory_limit"),
-		LogLevel:            t.logLevel("log_level"),
-		LogFormat:           LogFormat(t.oneOf("log_format", string(LogAuto), string(LogText), string(LogJSON))),
-		DefaultRenewBefore:  t.renewBefore("default_renew_before"),
+		StateDir:               t.filePath("state_dir"),
+		PluginDir:              t.filePath("plugin_dir"),
+		ControlSocket:          t.socketPath("control_socket"),
+		ControlGroup:           t.accountName("control_group"),
+		MetricsListen:          t.listen("metrics_listen"),
+		HTTPChallengeListen:    t.listen("http_challenge_listen"),
+		HTTPChallengeSelfCheck: t.boolean("http_challenge_self_check"),
+		RescanInterval:         t.duration("rescan_interval"),
+		PluginIdleAfter:        t.duration("plugin_idle_after"),
+		PluginStartTimeout:     t.duration("plugin_start_timeout"),
+		PluginCallTimeout:      t.duration("plugin_call_timeout"),
+		PluginMemoryLimit:      t.size("plugin_memory_limit"),
+		LogLevel:               t.logLevel("log_level"),
+		LogFormat:              LogFormat(t.oneOf("log_format", string(LogAuto), string(LogText), string(LogJSON))),
+		DefaultRenewBefore:     t.renewBefore("default_renew_before"),
 	}
 }
 

@@ -144,9 +144,13 @@ func (d *Daemon) open(ctx context.Context, c *config.Config) (err error) {
 	}
 	s := d.newSetup(c, nil)
 	d.setup.Store(s)
-	if d.solver, err = dcv.New(dcv.Options{
+	solving := dcv.Options{
 		Profiles: s.profiles(), ListenHTTP: c.Daemon.HTTPChallengeListen, Listener: d.opts.HTTPListener, Logger: d.log,
-	}); err != nil {
+	}
+	if !c.Daemon.HTTPChallengeSelfCheck {
+		solving.SelfCheck = -1
+	}
+	if d.solver, err = dcv.New(solving); err != nil {
 		return fmt.Errorf("domain control: %w", err)
 	}
 	d.undo("domain control", func(context.Context) error { return d.solver.Close() })

@@ -77,6 +77,7 @@ state_dir = "state"
 plugin_dir = "plugins"
 control_socket = "control.sock"
 http_challenge_listen = "127.0.0.1:0"
+http_challenge_self_check = false
 plugin_idle_after = "1s"
 
 [ca.local]

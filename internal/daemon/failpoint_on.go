@@ -5,24 +5,39 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/certbridge/certbridged/internal/order"
 )
 
 // FailpointVariable names the instant at which a daemon built with the tag "failpoint" kills itself: "before:STEP" or
-// "after:STEP", where STEP is the name of a journal step, or "list:FILE" to append the names of all steps to a file.
+// "after:STEP", where STEP is the name of a journal step, "STEP#2" its second time, or "list:FILE" to append the names
+// of all steps to a file.
 const FailpointVariable = "CERTBRIDGED_FAILPOINT"
 
 type failingJournal struct {
 	order.Journal
 	when, step string
+	// times is how often the step is still to come.
+	times *atomic.Int64
 }
 
 func failpoint(j order.Journal) order.Journal {
 	when, step, _ := strings.Cut(os.Getenv(FailpointVariable), ":")
-	return failingJournal{j, when, step}
+	f := failingJournal{Journal: j, when: when, step: step, times: &atomic.Int64{}}
+	f.times.Store(1)
+	if name, n, ok := strings.Cut(step, "#"); ok && when != "list" {
+		times, err := strconv.ParseInt(n, 10, 64)
+		if err != nil {
+			panic(fmt.Sprintf("%s: %v", FailpointVariable, err)) // in no build that users get
+		}
+		f.step = name
+		f.times.Store(times)
+	}
+	return f
 }
 
 // Write implements order.Journal.
@@ -38,11 +53,12 @@ func (f failingJournal) Write(bucket string, records map[string][]byte) error {
 			return err
 		}
 	}
-	if f.when == "before" && step == f.step {
+	now := f.when != "list" && step == f.step && f.times.Add(-1) == 0
+	if now && f.when == "before" {
 		die()
 	}
 	err := f.Journal.Write(bucket, records)
-	if f.when == "after" && step == f.step {
+	if now && f.when == "after" {
 		die()
 	}
 	return err

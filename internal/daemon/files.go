@@ -197,8 +197,8 @@ func (p deployer) plan(name string) (deploy.Plan, error) {
 		names = cert.Names(leaf)
 	}
 	plan := deployPlan(c, names)
-	if len(snapshot.Chain) > 1 {
-		plan.Chain = snapshot.Chain[1:]
+	if len(snapshot.Chain) > 0 {
+		plan.Chain = append([]*x509.Certificate{}, snapshot.Chain[1:]...) // none is not the same as not known
 	}
 	return plan, nil
 }

@@ -105,11 +105,12 @@ func needRestart(before, after config.Daemon) []string {
 	for name, changed := range map[string]bool{
 		"state_dir": before.StateDir != after.StateDir, "plugin_dir": before.PluginDir != after.PluginDir,
 		"control_socket": before.ControlSocket != after.ControlSocket, "metrics_listen": before.MetricsListen != after.MetricsListen,
-		"http_challenge_listen": before.HTTPChallengeListen != after.HTTPChallengeListen,
-		"plugin_idle_after":     before.PluginIdleAfter != after.PluginIdleAfter,
-		"plugin_start_timeout":  before.PluginStartTimeout != after.PluginStartTimeout,
-		"plugin_call_timeout":   before.PluginCallTimeout != after.PluginCallTimeout,
-		"plugin_memory_limit":   before.PluginMemoryLimit != after.PluginMemoryLimit,
+		"http_challenge_listen":     before.HTTPChallengeListen != after.HTTPChallengeListen,
+		"http_challenge_self_check": before.HTTPChallengeSelfCheck != after.HTTPChallengeSelfCheck,
+		"plugin_idle_after":         before.PluginIdleAfter != after.PluginIdleAfter,
+		"plugin_start_timeout":      before.PluginStartTimeout != after.PluginStartTimeout,
+		"plugin_call_timeout":       before.PluginCallTimeout != after.PluginCallTimeout,
+		"plugin_memory_limit":       before.PluginMemoryLimit != after.PluginMemoryLimit,
 	} {
 		if changed {
 			list = append(list, "daemon."+name+" has changed; that takes effect at the next start")
