@@ -16,7 +16,7 @@ import (
 func (s *suite) runCA(ctx context.Context) {
 	s.check(ctx, "configure-first", s.checkConfigureFirst)
 	s.check(ctx, "bad-settings", s.checkBadSettings)
-	if !s.check(ctx, "configure", s.checkSettings) {
+	if !s.check(ctx, "configure", s.checkSettings) || s.settingsMissing() {
 		return
 	}
 	s.check(ctx, "abilities", s.checkAbilities)

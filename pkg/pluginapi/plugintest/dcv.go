@@ -19,7 +19,7 @@ const (
 func (s *suite) runDCV(ctx context.Context) {
 	s.check(ctx, "configure-first", s.checkDCVConfigureFirst)
 	s.check(ctx, "bad-settings", s.checkBadSettings)
-	if !s.check(ctx, "configure", s.checkSettings) {
+	if !s.check(ctx, "configure", s.checkSettings) || s.settingsMissing() {
 		return
 	}
 	s.check(ctx, "garbage", s.checkDCVGarbage)

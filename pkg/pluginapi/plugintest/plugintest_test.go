@@ -328,6 +328,21 @@ func TestRunOfWhatIsNoPlugin(t *testing.T) {
 	}
 }
 
+func TestWithoutSettings(t *testing.T) {
+	t.Parallel()
+	o := caOptions(t, none)
+	o.Settings = pluginapi.Settings{}
+	r := Run(t.Context(), o)
+	if !r.OK() {
+		t.Errorf("checks failed: %+v", r.Checks)
+	}
+	for _, c := range r.Checks {
+		if c.Name == "configure" && c.Result != Skip || c.Name == "order" {
+			t.Errorf("%s: %s", c.Name, c.Result)
+		}
+	}
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -34,7 +34,17 @@ func faultsOf(findings []pluginapi.Finding) []pluginapi.Finding {
 	return slices.DeleteFunc(slices.Clone(findings), func(f pluginapi.Finding) bool { return f.Severity != pluginapi.Fault })
 }
 
+// settingsMissing reports that no settings were given to a plugin that needs some: most checks cannot be made then.
+func (s *suite) settingsMissing() bool {
+	return len(s.o.Settings.Values) == 0 && len(s.o.Settings.Secrets) == 0 &&
+		slices.ContainsFunc(s.accountSchema(), func(f pluginapi.Field) bool { return f.Required })
+}
+
 func (s *suite) checkSettings(ctx context.Context, v *verdict) {
+	if s.settingsMissing() {
+		v.skip("no settings are given, and the plugin needs some; nothing beyond this can be checked")
+		return
+	}
 	s.with(v, func(p *process) {
 		findings, _, err := s.configure(ctx, p, s.o.Settings, nil)
 		if err != nil {
