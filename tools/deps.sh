@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
 done
-for module in grpc:python3-grpcio grpc_tools:python3-grpc-tools google.protobuf:python3-protobuf cryptography:python3-cryptography; do
+for module in grpc:python3-grpcio google.protobuf:python3-protobuf cryptography:python3-cryptography; do
 	/usr/bin/python3 -c "import ${module%%:*}" 2>/dev/null || missing+=("${module##*:}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
