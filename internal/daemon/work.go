@@ -235,7 +235,8 @@ func (d *Daemon) scheduleOrder(id string) {
 		return
 	}
 	if _, configured := d.setup.Load().certificates[r.Certificate]; configured && !r.Phase.Final() && r.Phase != order.Held {
-		d.timer.Set(stepKey+id, r.NextAt)
+		// A time of zero would clear the timer, and an order that is open is never without a next step.
+		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now()))
 	}
 	if r.ToWithdraw() {
 		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))

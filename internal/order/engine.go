@@ -247,6 +247,7 @@ func (e *Engine) Begin(intent Intent) (Record, error) {
 		KeyType:        spec.KeyType,
 		Settings:       spec.Settings.Values,
 		Created:        now,
+		NextAt:         now,
 	}
 
 	e.mu.Lock()

@@ -43,7 +43,7 @@ func newPast(t testing.TB, plan time.Duration) *past {
 	w.untilWithdrawn()
 	w.stop()
 	p := &past{shop: w.shop, state: filepath.Join(base, fmt.Sprintf("past-%s.db", newSerial().Text(36)))}
-	copyFile(t, w.path("state/state.db"), p.state)
+	copyFile(t, w.path("state/state.db"), p.state, 0o600)
 	return p
 }
 
@@ -69,7 +69,7 @@ func (w *world) open(t testing.TB, lookAt string, before *past) *shop {
 	if before == nil {
 		return newShop(t, lookAt, nil)
 	}
-	copyFile(t, before.state, w.path("state/state.db"))
+	copyFile(t, before.state, w.path("state/state.db"), 0o600)
 	return newShop(t, lookAt, before.shop)
 }
 

@@ -40,13 +40,16 @@ type build struct {
 	err       error
 }
 
+// strip makes plugins small, for every rig has copies of them.
+var strip = []string{"-ldflags", "-s -w"}
+
 // The programs. failing is the daemon with its failpoints, daemon the one that users get.
 var (
 	failing   = &build{pkg: "cmd/certbridged", file: "failing/certbridged", args: []string{"-tags", "failpoint"}}
 	daemon    = &build{pkg: "cmd/certbridged", file: "daemon/certbridged", args: []string{"-trimpath", "-ldflags", "-s -w"}}
-	caFake    = &build{pkg: "test/plugins/ca-fake", file: "plugins/ca-fake"}
-	caACME    = &build{pkg: "cmd/plugins/ca-acme", file: "plugins/ca-acme"}
-	caLocal   = &build{pkg: "cmd/plugins/ca-local", file: "plugins/ca-local"}
+	caFake    = &build{pkg: "test/plugins/ca-fake", file: "plugins/ca-fake", args: strip}
+	caACME    = &build{pkg: "cmd/plugins/ca-acme", file: "plugins/ca-acme", args: strip}
+	caLocal   = &build{pkg: "cmd/plugins/ca-local", file: "plugins/ca-local", args: strip}
 	buildOnce sync.Mutex // one at a time: they share the compiler's work
 )
 

@@ -56,9 +56,8 @@ func newRig(t testing.TB, binary string, plugins ...*build) *rig {
 		}
 	}
 	for _, p := range plugins {
-		if err := os.Link(p.get(t), r.path("plugins", filepath.Base(p.file))); err != nil {
-			t.Fatal(err)
-		}
+		// A copy each: a hard link more changes the file for all who have it, and the daemon takes that for a new plugin.
+		copyFile(t, p.get(t), r.path("plugins", filepath.Base(p.file)), 0o700)
 	}
 	t.Cleanup(r.clear)
 	return r
@@ -328,14 +327,14 @@ func (r *rig) serveWebroot() {
 	r.challenges = server.Listener.Addr().String()
 }
 
-func copyFile(t testing.TB, from, to string) {
+func copyFile(t testing.TB, from, to string, mode fs.FileMode) {
 	t.Helper()
 	in, err := os.Open(from)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		t.Fatal(err)
 	}
