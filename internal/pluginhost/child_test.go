@@ -27,6 +27,10 @@ func serveHost() {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
+	if os.Getenv(peekEnv) != "" {
+		servePeek(h)
+		return
+	}
 	for _, name := range []string{"one", "two"} {
 		c := h.CA(Instance{Name: name, Plugin: "test", Env: map[string]string{behaviourEnv: "stubborn"}})
 		reply, err := c.GetOrder(ctx, placed("pid"))
@@ -99,5 +103,49 @@ func TestNoPluginSurvivesItsHost(t *testing.T) {
 				eventually(t, "plugin "+pid+" is gone", func() bool { return !alive(pid) })
 			}
 		})
+	}
+}
+
+// peekEnv makes the child host ask a plugin whether it can read the host's environment; "hide" hides it first.
+const peekEnv = "PLUGINHOST_TEST_PEEK"
+
+func servePeek(h *Host) {
+	if os.Getenv(peekEnv) == "hide" {
+		if err := HideProcess(); err != nil {
+			fmt.Println("error", err)
+		}
+	}
+	reply, err := h.CA(Instance{Name: "peek", Plugin: "test"}).GetOrder(context.Background(), placed("peek"))
+	if err != nil {
+		fmt.Println("error", err)
+	}
+	fmt.Println(reply.Order.Detail)
+	if err := h.Close(); err != nil {
+		fmt.Println("error", err)
+	}
+}
+
+// A plugin runs as the daemon's user, who can look into the processes of its own. Root would always be let in, so the
+// host of this test is nobody.
+func TestEnvironmentOfAHiddenHostIsNotReadable(t *testing.T) {
+	base := tempDir(t)
+	dir := filepath.Join(base, "plugins")
+	must(t, os.Mkdir(dir, 0o755))
+	host := install(t, dir, "ca-test", "")
+	var as *syscall.Credential
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		as = &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: false}
+		must(t, os.Chmod(base, 0o755))
+		must(t, os.Chown(base, nobody, nobody))
+	}
+	for mode, want := range map[string]string{"show": "readable, ", "hide": "not readable\n"} {
+		cmd := exec.Command(host)
+		cmd.Env = append(os.Environ(), hostChildEnv+"="+base, peekEnv+"="+mode)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("%s: %v: %s", mode, err, out)
+		}
 	}
 }

@@ -117,7 +117,9 @@ func (c *fakeCA) do(ctx context.Context, command string) (pluginapi.OrderReply, 
 	case "env":
 		return reply(strings.Join(os.Environ(), ";;"))
 	case "log":
-		fmt.Fprintln(os.Stderr, arg)
+		fmt.Fprintln(os.Stderr, "streamed", arg)
+		_, _ = syscall.Write(2, []byte("direct "+arg+"\n"))
+		fmt.Println("printed", arg)
 		return reply("")
 	case "error":
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Rejected, "%s", arg)
@@ -148,6 +150,12 @@ func (c *fakeCA) do(ctx context.Context, command string) (pluginapi.OrderReply, 
 			return pluginapi.OrderReply{}, err
 		}
 		return reply(strconv.Itoa(child.Process.Pid))
+	case "peek":
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", os.Getppid()))
+		if err != nil {
+			return reply("not readable")
+		}
+		return reply("readable, " + strconv.Itoa(len(text)) + " bytes")
 	case "oom":
 		text, err := os.ReadFile("/proc/self/oom_score_adj")
 		if err != nil {

@@ -1,10 +1,13 @@
 package pluginhost
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -357,4 +360,48 @@ func TestFoldersThatCannotBe(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+func TestWhatAPluginWritesIsLoggedWithoutSecrets(t *testing.T) {
+	var log syncBuffer
+	r := newRig(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	install(t, r.dir, "ca-test", "")
+	c := r.CA(Instance{
+		Name: "shop", Plugin: "test", Env: map[string]string{"TOKEN": "planted-in-env"},
+		Settings: pluginapi.Settings{Secrets: map[string]pluginapi.Secret{"key": pluginapi.NewSecret("planted-in-settings")}},
+	})
+	order := placed("log:planted-in-env planted-in-settings planted-in-order")
+	order.Settings.Secrets = map[string]pluginapi.Secret{"x": pluginapi.NewSecret("planted-in-order")}
+	if _, err := c.GetOrder(t.Context(), order); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []string{"streamed", "direct", "printed"} {
+		want := `line="` + way + ` [secret] [secret] [secret]"`
+		eventually(t, want, func() bool {
+			return slices.ContainsFunc(slices.Collect(strings.Lines(log.String())), func(line string) bool {
+				return strings.Contains(line, want) && strings.Contains(line, "plugin=ca-test instance=shop")
+			})
+		})
+	}
+	if strings.Contains(log.String(), "planted") {
+		t.Errorf("a secret in the log: %s", log.String())
+	}
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

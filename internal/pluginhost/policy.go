@@ -61,10 +61,10 @@ func (r record) failed(now time.Time, reason string, p Policy) record {
 func backoff(n int, p Policy) time.Duration {
 	delay := p.BackoffBase
 	for range n - 1 {
-		delay *= 2
-		if delay >= p.BackoffMax {
+		if delay > p.BackoffMax/2 {
 			return p.BackoffMax
 		}
+		delay *= 2
 	}
 	return min(delay, p.BackoffMax)
 }
