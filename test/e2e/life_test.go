@@ -3,6 +3,7 @@ package e2e
 import (
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -77,7 +78,7 @@ func (w *world) open(t testing.TB, lookAt string, before *past) *shop {
 func (w *world) configure(settings string) {
 	w.t.Helper()
 	w.write("api-key", w.shop.apiKey+"\n", 0o600)
-	w.write("config.toml", w.daemonTOML("")+fmt.Sprintf(`
+	w.write("config.toml", w.daemonTOML(`plugin_call_timeout = "3s"`)+fmt.Sprintf(`
 [ca.shop]
 plugin = "fake"
 [ca.shop.settings]
@@ -114,6 +115,23 @@ func (w *world) settle() {
 	w.nothingPublished()
 	w.stop()
 	w.noPlugins("after the daemon has ended")
+	w.nothingLeftBehind()
+}
+
+// nothingLeftBehind checks that a daemon that has ended leaves no sockets, keys and temporary files.
+func (w *world) nothingLeftBehind() {
+	w.t.Helper()
+	w.only("run", "c.sock.lock", "plugins", "plugins/lock")
+	w.only("plugins", "ca-fake")
+	err := filepath.WalkDir(w.path("state"), func(path string, e fs.DirEntry, err error) error {
+		if !e.IsDir() && e.Name() != "state.db" && e.Name() != "manifest.json" {
+			w.t.Errorf("%s is left", path)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
 }
 
 // boughtOnce checks that the shop sold one order, of the kind that it had to be.

@@ -50,7 +50,7 @@ func newRig(t testing.TB, binary string, plugins ...*build) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, dir: dir, binary: binary, out: &output{}, challenges: fmt.Sprintf("127.0.0.1:%d", peer.FreePort(t))}
-	for _, name := range []string{"plugins", "tls", "conf.d", "state"} {
+	for _, name := range []string{"plugins", "tls", "conf.d", "state", "run"} {
 		if err := os.Mkdir(r.path(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func (r *rig) daemonTOML(more string) string {
 [daemon]
 state_dir = "state"
 plugin_dir = "plugins"
-control_socket = "c.sock"
+control_socket = "run/c.sock"
 http_challenge_listen = %q
 plugin_idle_after = "2s"
 log_level = "debug"
@@ -119,7 +119,7 @@ log_format = "json"
 func (r *rig) begin(env ...string) {
 	r.t.Helper()
 	if r.client == nil {
-		client, err := control.NewClient(r.path("c.sock"))
+		client, err := control.NewClient(r.path("run/c.sock"))
 		if err != nil {
 			r.t.Fatal(err)
 		}
