@@ -121,7 +121,7 @@ func inspect(paths []string, password pluginapi.Secret) (found []certstore.Found
 		errs = append(errs, filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
 				rest = append(rest, unused{p, err.Error()})
-				return nil
+				return nil //nolint:nilerr // it is noted, and the walk goes on
 			}
 			if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
 				if err := look(p); err != nil {

@@ -64,6 +64,9 @@ func (a *app) daemonLogger(level, format string) (*slog.Logger, error) {
 }
 
 func (a *app) runDaemon(ctx context.Context, log *slog.Logger) error {
+	if err := daemon.HideProcess(); err != nil {
+		log.Warn("plugins of the daemon's user could look into the daemon", "error", err)
+	}
 	listener, err := challengeListener()
 	if err != nil {
 		return err

@@ -160,7 +160,7 @@ func untrusted(dir string) error {
 func (l *layout) refuseSecond() error {
 	conn, err := net.DialTimeout("unix", l.socket(), time.Second)
 	if err != nil {
-		return nil // nobody listens
+		return nil //nolint:nilerr // nobody listens
 	}
 	_ = conn.Close() // it was only to see
 	return fmt.Errorf("a demonstration runs in %s already; end it with Ctrl-C in its terminal", l.dir)

@@ -96,7 +96,7 @@ func (f *Found) identifyPEM(data []byte) error {
 		f.Form = Key
 	case contents.Key != nil:
 		f.Form = Combined
-	case certs[0].IsCA && !(len(certs) == 1 && len(certs[0].DNSNames) > 0):
+	case certs[0].IsCA && (len(certs) != 1 || len(certs[0].DNSNames) == 0):
 		f.Form = Chain
 	case len(certs) == 1:
 		f.Form = Cert

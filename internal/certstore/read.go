@@ -51,22 +51,22 @@ type Snapshot struct {
 }
 
 // Leaf returns the certificate, or nil.
-func (s Snapshot) Leaf() *x509.Certificate {
-	if len(s.Chain) == 0 {
+func (snap Snapshot) Leaf() *x509.Certificate {
+	if len(snap.Chain) == 0 {
 		return nil
 	}
-	return s.Chain[0]
+	return snap.Chain[0]
 }
 
 // Err returns everything that keeps a server from using the set as it is, joined, or nil.
-func (s Snapshot) Err() error {
+func (snap Snapshot) Err() error {
 	var errs []error
-	for _, f := range s.Files {
+	for _, f := range snap.Files {
 		if f.Problem != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.File.Path, f.Problem))
 		}
 	}
-	return errors.Join(append(errs, s.Problems...)...)
+	return errors.Join(append(errs, snap.Problems...)...)
 }
 
 // cache keeps what files held when they were last read, so that an unchanged set costs one stat call for each file. It
@@ -188,7 +188,7 @@ func readWhole(path string) ([]byte, error) {
 func identify(info fs.FileInfo) Identity {
 	id := Identity{Size: info.Size(), Modified: info.ModTime(), Mode: info.Mode()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		id.Device, id.Inode = uint64(st.Dev), st.Ino
+		id.Device, id.Inode = st.Dev, st.Ino
 		id.UID, id.GID = int(st.Uid), int(st.Gid)
 	}
 	return id

@@ -100,6 +100,8 @@ type CA struct {
 	MaxOrdersPerDay, MaxOrdersPerCertificate int
 	// PollInterval overrides the plugin's pace of looking at an order; zero leaves it to the plugin.
 	PollInterval time.Duration
+	// Env is the environment of the plugin's process: all of it counts as secret.
+	Env map[string]pluginapi.Secret
 	// Settings are the account's settings without OrderDefaults.
 	Settings pluginapi.Settings
 	// OrderDefaults are [ca.NAME.settings.order]; they are merged into Certificate.Order already.

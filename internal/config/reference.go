@@ -67,6 +67,7 @@ func Reference() []Section {
 			{"max_orders_per_day", "integer", int64(3), "Most orders of this account in any 24 hours, where orders cost money; one more is held for a person. 0 holds every such order."},
 			{"max_orders_per_certificate", "integer", int64(2), "The same for one certificate."},
 			{"poll_interval", "duration", nil, "How often to look at an order that waits. Left out: the plugin's own pace."},
+			{"env", "table", nil, "Environment variables of the plugin's process, text or secret references, such as `HTTPS_PROXY`. The plugin sees no others."},
 			{"settings", "table", nil, "Settings of the account, named by the plugin: `certbridged plugins describe NAME`. A table `order` in it holds defaults for the `order` of certificates. Secrets are written as references."},
 		}},
 		{sectionDCV, "A DCV profile: a way to show control over domains. The profile `http`, the daemon's shared HTTP responder, is built in.", []Entry{

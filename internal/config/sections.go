@@ -121,6 +121,7 @@ func (c *checker) ca(name string, t *table) CA {
 		MaxOrdersPerDay:         t.count("max_orders_per_day"),
 		MaxOrdersPerCertificate: t.count("max_orders_per_certificate"),
 		PollInterval:            t.duration("poll_interval"),
+		Env:                     t.environment("env"),
 		Settings:                account,
 		OrderDefaults:           order,
 	}

@@ -116,7 +116,7 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 	for {
 		size := uint32(len(groups) * 4)
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
-			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // as unsafe.Pointer's rule 4 wants it
 		switch {
 		case errno == 0:
 			return slices.Clip(groups[:size/4]), nil

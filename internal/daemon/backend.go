@@ -193,7 +193,7 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 	l := b.d.look(c)
 	v := schedule.Decide(b.d.input(c, l), time.Now())
 	out := control.Renewal{Account: c.CA, Reason: string(v.Reason), Detail: v.Detail}
-	spec, _ := catalog{b.d}.Spec(c.Name)
+	spec, _ := catalog(b).Spec(c.Name)
 	out.Names = spec.Names
 	if r, open := b.d.engine.OpenOrder(c.Name); open {
 		o := orderOf(r)
@@ -224,7 +224,7 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 
 // plan says what would be ordered, without ordering it.
 func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec, out *control.Renewal) error {
-	ca, ok := catalog{b.d}.CA(c.CA)
+	ca, ok := catalog(b).CA(c.CA)
 	if !ok {
 		return control.Errorf(control.NotFound, "there is no CA account %q", c.CA)
 	}
@@ -232,7 +232,7 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 	if err != nil {
 		return control.Errorf(control.Unavailable, "CA account %s: %w", c.CA, err)
 	}
-	current, err := files{b.d}.Current(c.Name)
+	current, err := files(b).Current(c.Name)
 	if err != nil {
 		return kindOf(err)
 	}
@@ -258,7 +258,7 @@ func (b backend) Deploy(ctx context.Context, name string) (control.Deployment, e
 	if l.leaf == nil || l.broken != "" {
 		return control.Deployment{}, control.Errorf(control.Conflict, "the files of %s are no whole set: %s", name, orElse(l.broken, "there is no certificate"))
 	}
-	outcome := deployer{b.d}.Deploy(ctx, name, l.leaf)
+	outcome := deployer(b).Deploy(ctx, name, l.leaf)
 	if err := b.d.engine.SaveDeployment(name, outcome); err != nil {
 		return control.Deployment{}, kindOf(err)
 	}

@@ -16,6 +16,10 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
+// HideProcess closes the process's environment and memory to the plugins it will start. It is for the main program,
+// which is nothing but the daemon.
+func HideProcess() error { return pluginhost.HideProcess() }
+
 // CheckOptions say what to check.
 type CheckOptions struct {
 	Logger *slog.Logger
@@ -60,7 +64,7 @@ type hosted struct{ host *pluginhost.Host }
 
 // Account implements checkup.Plugins.
 func (h hosted) Account(ca config.CA) checkup.Account {
-	return h.host.CA(pluginhost.Instance{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings})
+	return h.host.CA(pluginhost.Instance{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env)})
 }
 
 // Profile implements checkup.Plugins.

@@ -46,7 +46,6 @@ type rig struct {
 	done   chan error
 	reload chan os.Signal
 	client *control.Client
-	log    *strings.Builder
 }
 
 func newRig(t *testing.T, certificate string) *rig {

@@ -91,7 +91,7 @@ func (d *Daemon) tell(e Event) {
 	if e.Order != "" {
 		attrs = append(attrs, slog.String("order", e.Order))
 	}
-	d.log.LogAttrs(context.Background(), e.Level, e.Message, attrs...)
+	d.log.LogAttrs(context.Background(), e.Level, e.Message, attrs...) //nolint:sloglint // an event's sentence is what people read
 }
 
 // orderChanged tells of an order's way through its phases, one event for each change that people want to know.

@@ -184,7 +184,7 @@ func (p deployer) Reload(ctx context.Context, name string) order.Deployment {
 }
 
 func (p deployer) plan(name string) (deploy.Plan, error) {
-	c, err := files{p.d}.config(name)
+	c, err := files(p).config(name)
 	if err != nil {
 		return deploy.Plan{}, err
 	}

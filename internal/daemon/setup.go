@@ -35,7 +35,7 @@ func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
 			continue
 		}
 		s.cas[name] = d.host.CA(pluginhost.Instance{
-			Name: name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings,
+			Name: name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env),
 			State:     func() []byte { return d.accountState(name) },
 			SaveState: func(state []byte) error { return d.saveAccountState(name, state) },
 		})
@@ -57,7 +57,7 @@ func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
 
 // pluginPart is what a CA account's process depends on.
 func pluginPart(ca config.CA) config.CA {
-	return config.CA{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings}
+	return config.CA{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: ca.Env}
 }
 
 func reveal(env map[string]pluginapi.Secret) map[string]string {

@@ -170,7 +170,7 @@ func (d *Daemon) reconsider(c config.Certificate) {
 	if !ok {
 		return
 	}
-	why := ""
+	var why string
 	switch {
 	case r.Account != spec.Account:
 		why = "the configuration now names CA account " + spec.Account

@@ -33,7 +33,7 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		return nil, err
 	}
 	defer release()
-	if p.pub != nil && p.pub != pub && !(isPlugin(p.pub) && isPlugin(pub)) {
+	if p.pub != nil && p.pub != pub && (!isPlugin(p.pub) || !isPlugin(pub)) {
 		// The profile means something else now. What it published before would be forgotten.
 		if err := p.pub.withdraw(ctx, c, nil); err != nil {
 			return nil, fmt.Errorf("dcv profile %q, as it was: withdraw %s: %w", profile, describe(c), err)

@@ -49,7 +49,7 @@ func (w *webroot) publish(_ context.Context, c pluginapi.Challenge) ([]byte, err
 	if err != nil {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "open webroot: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing is written through it
 	name := strings.TrimPrefix(c.HTTP.Path, "/")
 	switch found, err := look(root, name, c.HTTP.Body); {
 	case err != nil:
@@ -86,7 +86,7 @@ func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) e
 	if err != nil {
 		return pluginapi.Errorf(pluginapi.Unavailable, "open webroot: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing is written through it
 	name := strings.TrimPrefix(c.HTTP.Path, "/")
 	found, err := look(root, name, c.HTTP.Body)
 	switch {

@@ -79,7 +79,7 @@ func (p prober) handshake(ctx context.Context, raw net.Conn, suites []uint16) ([
 			seen = certs
 			return nil
 		},
-		MinVersion:   tls.VersionTLS10, //nolint:gosec // an old server is looked at as well, nothing is sent to it
+		MinVersion:   tls.VersionTLS10,
 		CipherSuites: suites,
 	}
 	if suites != nil {

@@ -130,7 +130,7 @@ func claimRuntimeDir(dir string, owner int) (*os.File, error) {
 	if _, err := trustedPath(dir, owner); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
@@ -318,7 +318,7 @@ func (h *Host) learn(r *running) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), h.opt.StartTimeout)
 	defer cancel()
-	name := ""
+	var name string
 	var ca pluginapi.Description
 	var dcv pluginapi.DCVDescription
 	var err error

@@ -210,7 +210,7 @@ func (r *running) explain(err error) error {
 	if r.proc.number() != 0 {
 		// A process that ends by itself breaks the connection a moment before its end is seen.
 		r.proc.settle(deathNotice)
-		if r.proc.ended() && !(r.proc.wasKilled() && r.proc.verdict == signalVerdict(syscall.SIGKILL)) {
+		if r.proc.ended() && (!r.proc.wasKilled() || r.proc.verdict != signalVerdict(syscall.SIGKILL)) {
 			cause += "; " + r.proc.verdict
 		}
 	}

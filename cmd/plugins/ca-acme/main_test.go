@@ -71,7 +71,7 @@ func newResponder(t *testing.T, port int) *responder {
 		t.Fatal(err)
 	}
 	r := &responder{files: map[string]string{}}
-	server := &http.Server{Handler: r} //nolint:gosec // a test's responder
+	server := &http.Server{Handler: r}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Close(); <-done })

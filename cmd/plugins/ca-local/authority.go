@@ -106,7 +106,7 @@ func (d folder) makeAuthority(commonName string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // gone after the rename; a leftover does no harm
+	defer os.RemoveAll(fresh)
 	if err := fillAuthority(folder(fresh), commonName, now); err != nil {
 		return err
 	}

@@ -334,7 +334,7 @@ func TestDNSChallenge(t *testing.T) {
 		}
 		_ = w.WriteMsg(m)
 	})
-	go server.ListenAndServe() //nolint:errcheck // ends with Shutdown
+	go server.ListenAndServe()
 	<-started
 	t.Cleanup(func() { _ = server.Shutdown() })
 

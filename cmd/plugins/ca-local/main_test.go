@@ -118,8 +118,8 @@ func startWeb(t *testing.T) (*webServer, int) {
 		t.Fatal(err)
 	}
 	web := &webServer{files: make(map[string]string)}
-	server := &http.Server{Handler: web} //nolint:gosec // only for this test
-	go server.Serve(listener)            //nolint:errcheck // ends with Close
+	server := &http.Server{Handler: web}
+	go server.Serve(listener)
 	t.Cleanup(func() { _ = server.Close() })
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {

@@ -112,7 +112,7 @@ func (l *localCA) lookAtFile(ctx context.Context, want pluginapi.HTTPFile) error
 	if err != nil {
 		return err // net/http names the address
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", address, response.Status)
 	}

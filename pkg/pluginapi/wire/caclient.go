@@ -127,7 +127,7 @@ func (c *CAClient) CancelOrder(ctx context.Context, order pluginapi.PlacedOrder,
 // RevokeCertificate implements pluginapi.Revoker.
 func (c *CAClient) RevokeCertificate(ctx context.Context, r pluginapi.Revocation) (pluginapi.RevocationReply, error) {
 	request := &pb.CAServiceRevokeCertificateRequest{
-		Certificate: r.Leaf, Order: formatPrevious(r.Order), Reason: int32(min(max(r.Reason, -1), 100)), //nolint:gosec // bounded
+		Certificate: r.Leaf, Order: formatPrevious(r.Order), Reason: int32(min(max(r.Reason, -1), 100)),
 	}
 	return call(ctx, method{name: "RevokeCertificate"}, c.rpc.RevokeCertificate, request, check(parseRevocation(request)),
 		func(m *pb.CAServiceRevokeCertificateResponse) (pluginapi.RevocationReply, error) {

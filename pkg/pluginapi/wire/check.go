@@ -84,7 +84,7 @@ func knownEnums[T ~int, E ~int32](path string, list []E, names map[int32]string)
 func enums[E ~int32, T ~int](list []T) []E {
 	var out []E
 	for _, v := range list {
-		out = append(out, E(v)) //nolint:gosec // the contract's enumerations are small
+		out = append(out, E(v))
 	}
 	return out
 }

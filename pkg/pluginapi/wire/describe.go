@@ -26,9 +26,9 @@ func formatDescription(d pluginapi.Description) (*pb.CAServiceDescribeResponse, 
 		CsrCommonName:       d.CSRCommonName,
 		CaaIdentifiers:      d.CAAIdentifiers,
 		FindOrderSettle:     formatDuration(d.FindOrderSettle),
-		ReissueNames:        pb.ReissueNames(d.ReissueNames), //nolint:gosec // a small enumeration
+		ReissueNames:        pb.ReissueNames(d.ReissueNames),
 		PollInterval:        formatDuration(d.PollInterval),
-		MaxConcurrentOrders: int32(min(max(d.MaxConcurrentOrders, -1), maxConcurrentBound+1)), //nolint:gosec // bounded
+		MaxConcurrentOrders: int32(min(max(d.MaxConcurrentOrders, -1), maxConcurrentBound+1)),
 	}, nil
 }
 
@@ -106,7 +106,7 @@ func formatFields(fields []pluginapi.Field, depth int) ([]*pb.Field, error) {
 
 func formatField(f pluginapi.Field, depth int) (*pb.Field, error) {
 	m := &pb.Field{
-		Name: f.Name, Type: pb.FieldType(f.Type), Required: f.Required, Secret: f.Secret, Help: people(f.Help), //nolint:gosec // a small enumeration
+		Name: f.Name, Type: pb.FieldType(f.Type), Required: f.Required, Secret: f.Secret, Help: people(f.Help),
 	}
 	if f.Default != nil {
 		v, err := formatValue(f.Default, 0)
@@ -242,7 +242,7 @@ func fieldValue(m *structpb.Value, kind pluginapi.FieldType) (any, error) {
 func formatFindings(list []pluginapi.Finding) []*pb.Finding {
 	var out []*pb.Finding
 	for _, f := range list {
-		out = append(out, &pb.Finding{Severity: pb.Severity(f.Severity), Field: people(f.Field), Message: people(f.Message)}) //nolint:gosec // a small enumeration
+		out = append(out, &pb.Finding{Severity: pb.Severity(f.Severity), Field: people(f.Field), Message: people(f.Message)})
 	}
 	return out
 }

@@ -45,7 +45,7 @@ func statusOf(err error, m method, hide func(string) string) error {
 		return kindless(err, m, hide)
 	}
 	detail := &pb.ErrorDetail{
-		Kind: pb.ErrorKind(e.Kind), Message: people(hide(messageOf(e))), Field: people(hide(e.Field)), //nolint:gosec // a small enumeration
+		Kind: pb.ErrorKind(e.Kind), Message: people(hide(messageOf(e))), Field: people(hide(e.Field)),
 	}
 	if e.RetryAfter > 0 {
 		detail.RetryAfter = durationpb.New(min(e.RetryAfter, maxDuration))

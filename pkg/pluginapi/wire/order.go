@@ -17,12 +17,12 @@ func formatOrderRequest(o pluginapi.OrderRequest) (*pb.OrderRequest, error) {
 		return nil, err
 	}
 	m := &pb.OrderRequest{
-		IdempotencyKey: o.IdempotencyKey, Kind: pb.OrderKind(o.Kind), Csr: o.CSR, //nolint:gosec // a small enumeration
+		IdempotencyKey: o.IdempotencyKey, Kind: pb.OrderKind(o.Kind), Csr: o.CSR,
 		Previous: formatPrevious(o.Previous), Settings: settings, Secrets: secrets, CertificateName: people(o.CertificateName),
 	}
 	for _, id := range o.Identifiers {
 		m.Identifiers = append(m.Identifiers, &pb.Identifier{
-			Value: id.Value, Type: pb.IdentifierType(id.Type), ChallengeTypes: enums[pb.ChallengeType](id.ChallengeTypes), //nolint:gosec // a small enumeration
+			Value: id.Value, Type: pb.IdentifierType(id.Type), ChallengeTypes: enums[pb.ChallengeType](id.ChallengeTypes),
 		})
 	}
 	return m, nil
@@ -186,7 +186,7 @@ func parsePlaced(order *pb.OrderRequest, reference string, state []byte) (plugin
 
 func formatOrder(o pluginapi.Order) (*pb.Order, error) {
 	m := &pb.Order{
-		Reference: o.Reference, State: o.State, Status: pb.OrderStatus(o.Status), Detail: people(o.Detail), //nolint:gosec // a small enumeration
+		Reference: o.Reference, State: o.State, Status: pb.OrderStatus(o.Status), Detail: people(o.Detail),
 		Chain: o.Chain, CoverageEnd: formatTime(o.CoverageEnd), Action: formatAction(o.Action),
 	}
 	for i, a := range o.Authorizations {

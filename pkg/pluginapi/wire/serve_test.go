@@ -47,7 +47,7 @@ func host(t *testing.T) (*plugin.Client, *exec.Cmd, *CAClient, *plugin.GRPCClien
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path) //nolint:noctx // killed by the client
+	cmd := exec.Command(path)
 	cmd.Env = []string{envServe + "=1", "TMPDIR=" + t.TempDir()}
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: Handshake(), VersionedPlugins: VersionedPlugins(), Cmd: cmd, SkipHostEnv: true, AutoMTLS: true,

@@ -34,7 +34,7 @@ func dial(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
 	pipe := bufconn.Listen(1 << 16)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(MaxMessageSize))
 	register(server)
-	go server.Serve(pipe) //nolint:errcheck // ends with Stop
+	go server.Serve(pipe)
 	options := append(DialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))

@@ -151,7 +151,7 @@ func (b *accountBook) settled(mayChange bool) (signer, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changing := b.state.Accounts[b.directory].Next != nil
-	return b.inForce, b.known && !(changing && mayChange)
+	return b.inForce, b.known && (!changing || !mayChange)
 }
 
 // registered notes the account's address.

@@ -404,7 +404,7 @@ func TestSecretsStayInside(t *testing.T) {
 	const hmac = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"
 	s := fakeCA(t, func(w http.ResponseWriter, req *http.Request) { // echoes what it was sent
 		body, _ := io.ReadAll(req.Body)
-		w.WriteHeader(400)
+		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write(body)
 	})
 	account := pluginapi.Account{Settings: pluginapi.Settings{

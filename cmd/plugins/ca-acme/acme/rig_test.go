@@ -70,7 +70,7 @@ func newRig(t *testing.T, options peer.PebbleOptions) *rig {
 		"email":                   "admin@example.com",
 	}
 	r.serve("127.0.0.1", r.pebble.HTTPPort, func(l net.Listener) error {
-		return http.Serve(l, http.HandlerFunc(r.file)) //nolint:gosec // a test's responder
+		return http.Serve(l, http.HandlerFunc(r.file))
 	})
 	showCertificates := func(l net.Listener) error {
 		config := &tls.Config{NextProtos: []string{"acme-tls/1"}, GetCertificate: r.alpnCertificate, MinVersion: tls.VersionTLS12}
@@ -400,7 +400,7 @@ func newMeddler(t *testing.T, p *peer.PebbleServer) *meddler {
 			proxy.ServeHTTP(w, req)
 		}
 	}))
-	m.Server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	m.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	m.StartTLS()
 	t.Cleanup(m.Close)
 	m.rootFile = writeRoot(t, m.Server)
