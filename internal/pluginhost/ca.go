@@ -130,7 +130,7 @@ func (c *CA) order(
 	})
 }
 
-// ErrStateNotStored: the call was carried out, and the account state that came with its reply could not be stored.
+// ErrStateNotStored says that a call was carried out, and that the account state that came with its reply could not be stored.
 var ErrStateNotStored = errors.New("account state not stored")
 
 func (c *CA) store(state []byte, kind pluginapi.ErrorKind) error {
