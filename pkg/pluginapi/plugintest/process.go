@@ -47,7 +47,7 @@ func launch(o Options, rec *recorder) (*process, error) {
 		return nil, fmt.Errorf("make a folder for the socket: %w", err)
 	}
 	out := &output{}
-	cmd := exec.Command(path, o.Args...)
+	cmd := exec.Command(path, o.Args...) //nolint:noctx // it lives longer than any call; stop ends it
 	cmd.Dir = dir
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "HOME=" + dir, plugin.EnvUnixSocketDir + "=" + dir,
