@@ -66,6 +66,7 @@ var floors = map[string][]string{
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
 	"test/peer":          {},
+	"examples":           {},
 	"examples/ca-python": {},
 	"examples/demo":      {},
 	"packaging":          {},
@@ -141,7 +142,7 @@ var packages = sync.OnceValues(func() ([]pkg, error) {
 			return nil, err
 		}
 		p.path = strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
-		if p.path == "" || p.path == "zzdeps" || len(p.GoFiles)+len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+		if p.path == "" || len(p.GoFiles)+len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
 			continue // this test itself
 		}
 		list = append(list, p)
