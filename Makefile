@@ -30,7 +30,8 @@ build: ## build everything: build/bin and build/plugins
 	@chmod go-w build build/bin build/plugins build/bin/* build/plugins/*
 
 run: build ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
-	$(GO) run ./examples/demo
+	$(GO) build -o build/bin/demo ./examples/demo
+	@build/bin/demo
 
 test: deps ## all tests, with everything real that they need
 	$(GO) vet ./...

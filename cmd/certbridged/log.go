@@ -18,7 +18,13 @@ func newLogger(w io.Writer, format config.LogFormat, level slog.Level) *slog.Log
 	return slog.New(&lineHandler{w: w, mu: &sync.Mutex{}, level: level})
 }
 
-// lineHandler writes a record as one line for people: time, level where it is not info, message, facts.
+// What a line is about stands in front of its message; the word for the event is for programs only.
+const (
+	subjectFact = "certificate"
+	eventFact   = "event"
+)
+
+// lineHandler writes a record as one line for people: time, what it is about, level where it is not info, message, facts.
 type lineHandler struct {
 	w      io.Writer
 	mu     *sync.Mutex
@@ -44,13 +50,19 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level < slog.LevelInfo:
 		text = paint(h.w, faint, "debug: "+text)
 	}
-	b.WriteString(text)
 	var facts strings.Builder
 	facts.WriteString(h.facts)
 	r.Attrs(func(attr slog.Attr) bool {
-		writeFact(&facts, h.prefix, attr)
+		switch attr.Key {
+		case subjectFact:
+			text = oneLine(attr.Value.String()) + ": " + text
+		case eventFact:
+		default:
+			writeFact(&facts, h.prefix, attr)
+		}
 		return true
 	})
+	b.WriteString(text)
 	b.WriteString(paint(h.w, faint, facts.String()))
 	b.WriteByte('\n')
 	h.mu.Lock()

@@ -136,7 +136,7 @@ func (r *Runner) finish(ctx context.Context, plan Plan, result Result, start tim
 	if r.Logger == nil {
 		return result
 	}
-	level, attrs := slog.LevelInfo, []slog.Attr{
+	level, attrs := slog.LevelDebug, []slog.Attr{
 		slog.String("certificate", plan.Certificate),
 		slog.String("stage", string(result.Stage)),
 		slog.Duration("took", result.Took),

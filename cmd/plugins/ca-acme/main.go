@@ -2,21 +2,13 @@
 package main
 
 import (
-	"runtime/debug"
-
 	"github.com/certbridge/certbridged/cmd/plugins/ca-acme/acme"
 	"github.com/certbridge/certbridged/pkg/pluginapi/wire"
 )
 
-func main() {
-	wire.ServeCA(acme.New(acme.Options{Version: version()}))
-}
+// version is set by the linker: -ldflags "-X main.version=...".
+var version = "devel"
 
-// version is the module version this binary was built from; the package has one for builds that have none.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "(devel)" {
-		return ""
-	}
-	return info.Main.Version
+func main() {
+	wire.ServeCA(acme.New(acme.Options{Version: version}))
 }
