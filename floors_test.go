@@ -386,7 +386,7 @@ func TestNoPackageVariableChanges(t *testing.T) {
 				continue
 			}
 			for _, spec := range g.Specs {
-				for _, name := range spec.(*ast.ValueSpec).Names { //nolint:forcetypeassert // a VAR declaration
+				for _, name := range spec.(*ast.ValueSpec).Names {
 					variables[p.path][name.Name] = true
 				}
 			}

@@ -73,10 +73,10 @@ func layOut(t *testing.T, group, serverPID int) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for _, name := range []string{"", "plugins", "tls", "state", "run", "ca"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil { //nolint:gosec // another user looks into it
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil { //nolint:gosec // the same
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +121,7 @@ func startService(t *testing.T, dir string, attr *syscall.SysProcAttr, socket *o
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = notify.Close() })
-	if err := os.Chmod(address, 0o666); err != nil { //nolint:gosec // the daemon is another user
+	if err := os.Chmod(address, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	s := &service{t: t, dir: dir, notify: notify, out: &bytes.Buffer{}}
@@ -219,7 +219,7 @@ func TestDaemonUnderTheUnitsUserAndRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	socket, err := l.(*net.TCPListener).File() //nolint:forcetypeassert // a TCP address was asked for
+	socket, err := l.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func (s *service) checkFiles(group uint32) {
 // checkResponder looks at the socket that was handed over: the daemon answers on it, though nothing is published.
 func (s *service) checkResponder(address string) {
 	s.t.Helper()
-	reply, err := http.Get("http://" + address + "/.well-known/acme-challenge/x") //nolint:noctx // bounded by the test
+	reply, err := http.Get("http://" + address + "/.well-known/acme-challenge/x")
 	if err != nil {
 		s.t.Fatal(err)
 	}

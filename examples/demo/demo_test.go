@@ -26,7 +26,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // another user runs what is in it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
 	const module = "github.com/certbridge/certbridged/"
@@ -154,7 +154,7 @@ func (s *session) client(dir string) *control.Client {
 // served is the issuer of what the web server serves.
 func (s *session) served() string {
 	s.t.Helper()
-	conn, err := tls.Dial("tcp", s.web, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example.com"}) //nolint:gosec // only looked at
+	conn, err := tls.Dial("tcp", s.web, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.example.com"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -193,10 +193,10 @@ func TestDemoRenewsAgainAndAgainAndEndsCleanly(t *testing.T) {
 func TestDemoFindsAnotherPlaceWhereTheCheckoutWillNotDo(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "shared", strings.Repeat("long-", 20), "run")
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // made writable for the group below
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(base, "shared"), 0o775); err != nil { //nolint:gosec // the case
+	if err := os.Chmod(filepath.Join(base, "shared"), 0o775); err != nil {
 		t.Fatal(err)
 	}
 	cache := filepath.Join(base, "cache")
@@ -236,10 +236,10 @@ func TestDemoRunsAsAnOrdinaryUser(t *testing.T) {
 func TestDemoSaysWhatIsInItsWay(t *testing.T) {
 	base := t.TempDir()
 	open := filepath.Join(base, "open")
-	if err := os.Mkdir(open, 0o755); err != nil { //nolint:gosec // made writable below
+	if err := os.Mkdir(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(open, 0o777); err != nil { //nolint:gosec // the case
+	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	programs, err := built()
