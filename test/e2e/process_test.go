@@ -159,3 +159,12 @@ func await(ctx context.Context, limit time.Duration, holds func() bool) bool {
 	}
 	return true
 }
+
+// contents is what a file of a process says, or nothing when the process is gone.
+func contents(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

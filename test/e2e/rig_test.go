@@ -81,6 +81,13 @@ func (r *rig) path(parts ...string) string {
 	return filepath.Join(append([]string{r.dir}, parts...)...)
 }
 
+func (r *rig) mkdir(name string) {
+	r.t.Helper()
+	if err := os.MkdirAll(r.path(name), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // write replaces a file as editors do.
 func (r *rig) write(name, text string, mode fs.FileMode) {
 	r.t.Helper()
@@ -108,6 +115,7 @@ state_dir = "state"
 plugin_dir = "plugins"
 control_socket = "run/c.sock"
 http_challenge_listen = %q
+http_challenge_self_check = false
 plugin_idle_after = "2s"
 log_level = "debug"
 log_format = "json"
@@ -319,9 +327,7 @@ func (r *rig) nothingAnswers() {
 // serveWebroot serves a folder where challenges are looked for, as a web server does.
 func (r *rig) serveWebroot() {
 	r.t.Helper()
-	if err := os.MkdirAll(r.path("webroot"), 0o755); err != nil {
-		r.t.Fatal(err)
-	}
+	r.mkdir("webroot")
 	server := httptest.NewServer(http.FileServer(http.Dir(r.path("webroot"))))
 	r.t.Cleanup(server.Close)
 	r.challenges = server.Listener.Addr().String()

@@ -94,8 +94,10 @@ func newShop(t testing.TB, lookAt string, before *shop) *shop {
 	s.handle(mux, "POST /orders/{id}/cancel", s.cancel)
 	s.handle(mux, "POST /certificates/{serial}/revoke", s.revoke)
 	s.server = httptest.NewServer(mux)
-	t.Cleanup(s.server.CloseClientConnections) // before Close, which waits for requests that hang
-	t.Cleanup(s.server.Close)
+	t.Cleanup(func() {
+		s.server.CloseClientConnections() // Close waits for requests, and some hang
+		s.server.Close()
+	})
 	return s
 }
 
