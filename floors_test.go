@@ -274,19 +274,6 @@ func TestDecisionsReadNoClock(t *testing.T) {
 	})
 }
 
-// The daemon is one small program: neither a CA nor a DNS host is known to it.
-func TestDaemonLinksNoProvider(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "./cmd/certbridged").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dep := range strings.FieldsSeq(string(out)) {
-		if belowAny(dep, []string{"github.com/go-acme/lego", "github.com/miekg/dns", "github.com/letsencrypt"}) {
-			t.Errorf("cmd/certbridged links %s", dep)
-		}
-	}
-}
-
 // mostModules is how many modules a plugin may link by importing the contract.
 const mostModules = 20
 
