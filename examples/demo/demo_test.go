@@ -117,6 +117,11 @@ func start(t *testing.T, dir string, as *syscall.Credential, env ...string) *ses
 			_ = s.cmd.Wait()
 		}
 	})
+	t.Cleanup(func() { // where the path is long, the sockets are elsewhere
+		if d, err := config.LoadDaemon(filepath.Join(dir, "config.toml")); err == nil {
+			_ = os.RemoveAll(filepath.Dir(d.ControlSocket))
+		}
+	})
 	s.web = s.await(`https://(127\.0\.0\.1:\d+)`)[1]
 	return s
 }
@@ -205,14 +210,7 @@ func TestDemoFindsAnotherPlaceWhereTheCheckoutWillNotDo(t *testing.T) {
 	if found, err := filepath.Glob(filepath.Join(cache, "certbridged-demo-*", "plugins", "ca-local")); err != nil || len(found) != 1 {
 		t.Errorf("plugins in %v, %v", found, err)
 	}
-	d, err := config.LoadDaemon(filepath.Join(dir, "config.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.end()
-	if err := os.RemoveAll(filepath.Dir(d.ControlSocket)); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestDemoRunsAsAnOrdinaryUser(t *testing.T) {
