@@ -192,7 +192,7 @@ func (d *Daemon) recover(ctx context.Context) error {
 func (d *Daemon) openHost(c *config.Config) (err error) {
 	runtimeDir := d.opts.RuntimeDir
 	if runtimeDir == "" {
-		runtimeDir = filepath.Join(filepath.Dir(c.Daemon.ControlSocket), "plugins")
+		runtimeDir = filepath.Join(filepath.Dir(c.Daemon.ControlSocket), "sockets")
 	}
 	opts := hostOptions(c, runtimeDir, d.log)
 	opts.OnEvent = d.pluginEvent

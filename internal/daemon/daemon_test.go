@@ -25,12 +25,22 @@ import (
 	"github.com/certbridge/certbridged/internal/daemon"
 )
 
+// built is a folder for what tests build; TestMain removes it.
+var built string
+
+func TestMain(m *testing.M) {
+	var err error
+	if built, err = os.MkdirTemp("", "certbridged-plugins"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(built) // in the system's own folder for such
+	os.Exit(code)
+}
+
 // plugins is a folder with the plugins that tests use.
 var plugins = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "certbridged-plugins")
-	if err != nil {
-		return "", err
-	}
+	dir := built
 	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "ca-local"), "github.com/certbridge/certbridged/cmd/plugins/ca-local").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build ca-local: %w\n%s", err, out)

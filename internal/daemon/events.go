@@ -116,6 +116,8 @@ func (d *Daemon) urgent(name string) bool {
 
 func describe(before, after order.Record) (slog.Level, string) {
 	switch {
+	case before.Phase == order.Installed && after.Phase == order.Issued && after.LastError != nil:
+		return slog.LevelWarn, "rolled back, the set that was there before is in place again (" + after.LastError.Kind + "): " + after.LastError.Message + nextTry(after)
 	case after.LastError != nil && (before.LastError == nil || !after.LastError.At.Equal(before.LastError.At)) && after.Phase != order.Held && after.Phase != order.Failed:
 		return slog.LevelWarn, "trouble (" + after.LastError.Kind + "): " + after.LastError.Message + nextTry(after)
 	case before.Phase == after.Phase:
@@ -133,9 +135,6 @@ func describe(before, after order.Record) (slog.Level, string) {
 	case order.Approval:
 		return slog.LevelWarn, "order waits for approval" + who(after)
 	case order.Issued:
-		if before.Phase == order.Installed {
-			return slog.LevelWarn, "rolled back: the set that was there before is in place again"
-		}
 		return slog.LevelInfo, "certificate issued"
 	case order.Installed:
 		return slog.LevelInfo, "files installed"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
@@ -73,8 +74,13 @@ func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {
 	before := d.verdicts[name]
 	d.verdicts[name] = v
 	d.mu.Unlock()
-	if before.Reason != v.Reason || before.Act != v.Act {
-		d.log.Debug("decided", "certificate", name, "act", v.Act, "reason", string(v.Reason), "detail", v.Detail)
+	if before.Reason == v.Reason && before.Act == v.Act {
+		return
+	}
+	d.log.Debug("decided", "certificate", name, "act", v.Act, "reason", string(v.Reason), "detail", v.Detail)
+	if v.Reason == schedule.NoNames { // it waits for a person, who must hear of it
+		d.tell(Event{Kind: string(v.Reason), Certificate: name, Level: slog.LevelWarn,
+			Message: "nothing is ordered: " + v.Detail + "; configure domains, or mend the paths of its files"})
 	}
 }
 
