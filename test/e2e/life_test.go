@@ -121,7 +121,7 @@ func (w *world) settle() {
 // nothingLeftBehind checks that a daemon that has ended leaves no sockets, keys and temporary files.
 func (w *world) nothingLeftBehind() {
 	w.t.Helper()
-	w.only("run", "c.sock.lock", "plugins", "plugins/lock")
+	w.only("run", "c.sock.lock", "sockets", "sockets/lock")
 	w.only("plugins", "ca-fake")
 	err := filepath.WalkDir(w.path("state"), func(path string, e fs.DirEntry, err error) error {
 		if !e.IsDir() && e.Name() != "state.db" && e.Name() != "manifest.json" {
