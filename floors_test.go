@@ -422,7 +422,7 @@ func rootOf(e ast.Expr) *ast.Ident {
 
 // isPackageLevel reports that a name is not one of a function: the parser has resolved those of functions.
 func isPackageLevel(name *ast.Ident, file *ast.File) bool {
-	return name.Obj == nil || file.Scope.Lookup(name.Name) == name.Obj //nolint:staticcheck // what it is good for is enough here
+	return name.Obj == nil || file.Scope.Lookup(name.Name) == name.Obj
 }
 
 // eachFile visits every file of the programs, neither tests nor generated code.

@@ -155,7 +155,9 @@ func parse(text string) (map[string]any, *mark, *Problem) {
 	if _, err := toml.Decode(text, &raw); err != nil {
 		var syntax toml.ParseError
 		if errors.As(err, &syntax) {
-			return nil, nil, &Problem{Line: syntax.Position.Line, Message: "not TOML: " + syntax.Message}
+			// At the end of a text the parser may count a line that is not there, or none.
+			line := min(max(syntax.Position.Line, 1), 1+strings.Count(text, "\n"))
+			return nil, nil, &Problem{Line: line, Message: "not TOML: " + syntax.Message}
 		}
 		return nil, nil, &Problem{Message: "not TOML: " + err.Error()}
 	}
