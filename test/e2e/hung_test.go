@@ -48,7 +48,9 @@ api_key = { file = "key-%s" }
 // "twin" are not due, and twin is from the CA that hangs.
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
-	c := &crowd{rig: newRig(t, failing.get(t), caFake)}
+	c := &crowd{}
+	t.Cleanup(func() { c.endSleepers() }) // after the rig's own cleaning up, which kills the daemon
+	c.rig = newRig(t, failing.get(t), caFake)
 	c.serveWebroot()
 	c.shop, c.hanging = newShop(t, c.challenges, nil), newShop(t, c.challenges, nil)
 	c.challenges = "127.0.0.1:1" // the responder is of no use here
@@ -135,7 +137,6 @@ func TestSignalsEndTheDaemonAndEverythingItStarted(t *testing.T) {
 			if sig != syscall.SIGKILL && !await(t.Context(), 5*time.Second, func() bool { return len(c.sleepers()) == 0 }) {
 				t.Errorf("commands are left: %v", c.sleepers())
 			}
-			c.endSleepers()
 		})
 	}
 }

@@ -33,6 +33,7 @@ type shop struct {
 	lifetime time.Duration
 	plan     time.Duration // for how long an order is paid
 	approval bool          // a clerk must approve each order
+	blab     bool          // tell the customer's key in every order
 	wrong    int           // how many certificates to issue for another key
 	faults   map[string][]fault
 	log      []string // every request, headers and body
@@ -231,6 +232,9 @@ func (s *shop) change(r *http.Request, do func(*shopOrder) error) (any, error) {
 		return nil, &refusal{http.StatusNotFound, "", "there is no such order"}
 	}
 	err := do(o)
+	if s.blab {
+		o.Detail = "paid with " + s.apiKey
+	}
 	return *o, err
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -108,5 +109,13 @@ func killDaemon(r *rig, done bool) fault {
 		}
 		r.kill()
 		hangUp(w)
+	}
+}
+
+// echo refuses, and tells the customer's own key while it does.
+func echo(code int) fault {
+	return func(_ *shop, w http.ResponseWriter, r *http.Request, _ func(http.ResponseWriter)) {
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, `{"message": "no, not with %s"}`, r.Header.Get("Authorization"))
 	}
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -20,6 +22,7 @@ type settings struct {
 	BaseURL   string `json:"base_url"`
 	DieBefore string `json:"die_before"`
 	Blind     bool   `json:"blind"`
+	Blab      bool   `json:"blab"`
 }
 
 // orderSettings are an order's.
@@ -51,6 +54,7 @@ func (f *fakeCA) Describe(context.Context) (pluginapi.Description, error) {
 			{Name: "base_url", Type: pluginapi.String, Required: true, Help: "Address of the shop."},
 			{Name: "api_key", Type: pluginapi.String, Required: true, Secret: true, Help: "Key to the account at the shop."},
 			{Name: "die_before", Type: pluginapi.String, Help: "File that names the exchange before which the plugin kills itself, once."},
+			{Name: "blab", Type: pluginapi.Boolean, Default: false, Help: "Write the API key to the plugin's output."},
 			{Name: "blind", Type: pluginapi.Boolean, Default: false, Help: "Behave like a CA that cannot tell whether an order arrived."},
 		},
 		OrderSettings: []pluginapi.Field{
@@ -73,6 +77,9 @@ func (f *fakeCA) Configure(_ context.Context, account pluginapi.Account) (plugin
 		return pluginapi.Configured{Findings: []pluginapi.Finding{
 			{Severity: pluginapi.Fault, Field: "api_key", Message: "is missing"},
 		}}, nil
+	}
+	if s.Blab {
+		fmt.Fprintf(os.Stderr, "a careless line: api_key=%s\n", account.Settings.Secret("api_key").Reveal())
 	}
 	f.shop, f.blind = newShop(s, account.Settings.Secret("api_key")), s.Blind
 	return pluginapi.Configured{}, nil
