@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +17,19 @@ var base string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// waiting is how many tests run at once unless -parallel says otherwise. They spend their time waiting, not computing.
+const waiting = "12"
+
 func run(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", waiting); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	home, err := os.UserHomeDir()
 	if err == nil {
 		base, err = os.MkdirTemp(home, ".cb-e2e-") // short: a control socket's path has 107 bytes at most
