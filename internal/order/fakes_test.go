@@ -90,7 +90,11 @@ type shop struct {
 	// approval keeps orders pending approval until it is false.
 	approval bool
 	// reject makes orders end rejected after validation.
-	reject   bool
+	reject bool
+	// valid are identifiers the CA is content with already; stepwise makes each call of RespondToChallenges validate only
+	// the first identifier.
+	valid    map[string]bool
+	stepwise bool
 	lifetime time.Duration
 	coverage time.Duration
 	calls    int
@@ -193,6 +197,10 @@ func (s *shop) RespondToChallenges(_ context.Context, o pluginapi.PlacedOrder, i
 	if len(ids) != len(o.Identifiers) {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.InvalidRequest, "%d challenges for %d names", len(ids), len(o.Identifiers))
 	}
+	if s.stepwise {
+		s.valid = map[string]bool{o.Identifiers[0].Value: true}
+		return s.reply(o.Reference), nil
+	}
 	s.orders[o.Reference].responded = true
 	return s.reply(o.Reference), nil
 }
@@ -222,7 +230,7 @@ func (s *shop) reply(ref string) pluginapi.OrderReply {
 		o.Status, o.Action = pluginapi.PendingApproval, &pluginapi.PersonAction{Who: "an administrator", What: "approve it"}
 	case !so.responded:
 		for _, id := range so.request.Identifiers {
-			o.Authorizations = append(o.Authorizations, pluginapi.Authorization{Identifier: id.Value, Challenges: []pluginapi.Challenge{
+			o.Authorizations = append(o.Authorizations, pluginapi.Authorization{Identifier: id.Value, Valid: s.valid[id.Value], Challenges: []pluginapi.Challenge{
 				{ID: "email-" + id.Value, Identifier: id.Value, Email: &pluginapi.Email{Recipients: []string{"admin@" + id.Value}}},
 				{ID: "http-" + ref + "-" + id.Value, Identifier: id.Value, HTTP: &pluginapi.HTTPFile{Host: id.Value, Path: "/.well-known/pki-validation/fileauth.txt", Body: ref}},
 			}})
@@ -268,6 +276,8 @@ type zone struct {
 	published map[string]string
 	puts      int
 	fail      func(call string) error
+	// publishing, when set, is called at the begin of each Publish.
+	publishing func()
 }
 
 func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.ChallengeType, error) {
@@ -291,6 +301,9 @@ func (z *zone) failing(call string) error {
 }
 
 func (z *zone) Publish(_ context.Context, _ string, c pluginapi.Challenge) ([]byte, error) {
+	if z.publishing != nil {
+		z.publishing()
+	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if err := z.failing("publish"); err != nil {

@@ -16,18 +16,15 @@ import (
 // Approve releases a hold: the order goes on where it stopped. What became of a call whose answer was lost is no
 // matter of approval; Resolve settles that.
 func (e *Engine) Approve(id string) (Record, error) {
-	en := e.entry(id)
-	if en == nil {
-		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
-	}
-	r := en.snapshot()
-	if r.Phase != Held {
-		return r, fmt.Errorf("order %s is %s, not held: %w", id, r.Phase, ErrWrongPhase)
-	}
-	if r.Hold.Kind == HoldUnknownOutcome {
-		return r, fmt.Errorf("order %s: approving cannot tell whether it was bought; resolve it: %w", id, ErrWrongPhase)
-	}
-	err := e.update(en, "approved", func(r *Record) {
+	return e.decide(id, "approved", func(r Record) error {
+		switch {
+		case r.Phase != Held:
+			return fmt.Errorf("order %s is %s, not held: %w", id, r.Phase, ErrWrongPhase)
+		case r.Hold.Kind == HoldUnknownOutcome:
+			return fmt.Errorf("order %s: approving cannot tell whether it was bought; resolve it: %w", id, ErrWrongPhase)
+		}
+		return nil
+	}, func(r *Record) {
 		switch r.Hold.Kind {
 		case HoldBudget, HoldDropsNames, HoldRepeats: // a yes to this order; the others ask for another look
 			r.Approved = append(r.Approved, r.Hold.Kind)
@@ -35,28 +32,46 @@ func (e *Engine) Approve(id string) (Record, error) {
 		r.Phase, r.Hold = r.Hold.Resume, nil
 		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
 	})
-	return en.snapshot(), err
 }
 
 // Resolve settles what became of a call whose answer was lost. A reference is the CA's name of the order that was
 // bought; without one the person says that nothing was bought, and the order is sent again.
 func (e *Engine) Resolve(id, reference string) (Record, error) {
-	en := e.entry(id)
-	if en == nil {
-		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
-	}
-	r := en.snapshot()
-	unknown := r.Phase == Held && r.Hold.Kind == HoldUnknownOutcome || r.Phase == Intended && !r.SentAt.IsZero()
-	if !unknown {
-		return r, fmt.Errorf("order %s is %s and no answer is missing: %w", id, r.Phase, ErrWrongPhase)
-	}
-	err := e.update(en, "resolved", func(r *Record) {
+	return e.decide(id, "resolved", func(r Record) error {
+		if r.Phase == Held && r.Hold.Kind == HoldUnknownOutcome || r.Phase == Intended && !r.SentAt.IsZero() {
+			return nil
+		}
+		return fmt.Errorf("order %s is %s and no answer is missing: %w", id, r.Phase, ErrWrongPhase)
+	}, func(r *Record) {
 		r.Hold, r.Attempts, r.LastError, r.NextAt = nil, 0, nil, e.Now()
 		r.SentAt, r.LastSentAt, r.NotFound = time.Time{}, time.Time{}, 0
 		if r.Phase = Intended; reference != "" {
 			r.Phase, r.Reference = Placed, reference
 		}
 	})
+}
+
+// decide journals a person's decision where it is allowed. It takes the order's turn: a call that is under way may be
+// the very one that the decision is about. A decision that cannot be journaled is not taken.
+func (e *Engine) decide(id, step string, allowed func(Record) error, change func(*Record)) (Record, error) {
+	en := e.entry(id)
+	if en == nil {
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
+	}
+	if !en.claim(&en.stepping) {
+		return en.snapshot(), fmt.Errorf("order %s: %w", id, ErrBusy)
+	}
+	defer en.release(&en.stepping)
+	if err := e.flush(en); err != nil {
+		return en.snapshot(), err
+	}
+	if err := allowed(en.snapshot()); err != nil {
+		return en.snapshot(), err
+	}
+	err := e.update(en, step, change)
+	if err != nil {
+		en.drop()
+	}
 	return en.snapshot(), err
 }
 
@@ -71,6 +86,9 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 		return en.snapshot(), fmt.Errorf("order %s: %w", id, ErrBusy)
 	}
 	defer en.release(&en.stepping)
+	if err := e.flush(en); err != nil { // it may know more of what the CA has
+		return en.snapshot(), err
+	}
 	r := en.snapshot()
 	switch {
 	case r.Phase.Final() || r.Phase == Issued || r.Phase == Installed:
@@ -124,6 +142,9 @@ func (e *Engine) Supersede(id, why string) (bool, error) {
 		return false, nil
 	}
 	defer en.release(&en.stepping)
+	if err := e.flush(en); err != nil {
+		return false, err
+	}
 	r := en.snapshot()
 	phase := r.Phase
 	if phase == Held {

@@ -258,20 +258,26 @@ func (w *work) publish(ctx context.Context) error {
 		receipt []byte
 		err     error
 	}
-	answers := each(w.record.Publications, func(p Publication) *answer {
+	answers := map[string]*answer{} // by challenge: withdrawing changes the list meanwhile
+	for i, a := range each(w.record.Publications, func(p Publication) *answer {
 		if p.Obsolete || p.Published && live {
 			return nil
 		}
 		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge)
 		return &answer{receipt, err}
-	})
+	}) {
+		if a != nil {
+			answers[w.record.Publications[i].Challenge.ID] = a
+		}
+	}
 	var faults []error
 	err := w.update("published", func(r *Record) {
-		for i, a := range answers {
+		for i, p := range r.Publications {
+			a := answers[p.Challenge.ID]
 			switch {
-			case a == nil:
+			case a == nil || p.Obsolete:
 			case a.err != nil:
-				faults = append(faults, fmt.Errorf("%s: %w", r.Publications[i].Challenge.Identifier, a.err))
+				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			default:
 				r.Publications[i].Published, r.Publications[i].Receipt = true, a.receipt
 			}
