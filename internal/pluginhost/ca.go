@@ -105,6 +105,8 @@ func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocat
 		if err == nil {
 			err = c.store(reply.AccountState, pluginapi.Unavailable)
 		}
+		reply.Detail = c.inst.mask.text(reply.Detail)
+		reply.Action = c.inst.maskedAction(reply.Action)
 		return reply, err
 	})
 }
@@ -126,6 +128,9 @@ func (c *CA) order(
 		if err == nil {
 			err = c.store(reply.AccountState, unstored)
 		}
+		// A CA may quote the key it was asked with, and these words end in the journal, in logs and on screens.
+		reply.Order.Detail = c.inst.mask.text(reply.Order.Detail)
+		reply.Order.Action = c.inst.maskedAction(reply.Order.Action)
 		return reply, err
 	})
 }

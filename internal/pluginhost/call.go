@@ -53,10 +53,10 @@ func one[T any](ctx context.Context, i *instance, r *running, call func(ctx cont
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return value, err
-	case ctx.Err() != nil: // the caller was in more of a hurry than the host
+	case over(ctx, err): // the caller was in more of a hurry than the host
 		i.suspect(r, "")
 		return value, err
-	case bounded.Err() != nil:
+	case over(bounded, err):
 		i.suspect(r, fmt.Sprintf("it left a call without an answer for %s", limit))
 		return value, err
 	}
@@ -70,6 +70,18 @@ func one[T any](ctx context.Context, i *instance, r *running, call func(ctx cont
 	}
 	i.fell(r)
 	return value, died(err, r)
+}
+
+// timerSlack is how far apart the two ends' timers for one deadline may go off.
+const timerSlack = 100 * time.Millisecond
+
+// over reports that a context has ended, or that the other end has called its deadline a moment early.
+func over(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && errors.Is(err, context.DeadlineExceeded) && time.Until(deadline) < timerSlack
 }
 
 // died says of a call's error that the plugin died of it.
@@ -210,6 +222,14 @@ func (i *instance) masked(findings []pluginapi.Finding) []pluginapi.Finding {
 		out[n].Message = i.mask.text(out[n].Message)
 	}
 	return out
+}
+
+// maskedAction returns what a person must do without secrets.
+func (i *instance) maskedAction(a *pluginapi.PersonAction) *pluginapi.PersonAction {
+	if a == nil {
+		return nil
+	}
+	return &pluginapi.PersonAction{Who: i.mask.text(a.Who), What: i.mask.text(a.What), URL: i.mask.text(a.URL)}
 }
 
 // describe returns what is known of the instance's file, after a start where nothing is. known is called with the

@@ -133,6 +133,7 @@ func newVault(t *testing.T) *vault {
 	v.write("plugins/ca-fake", contents(caFake.get(t)), 0o700)
 	v.shop = newShop(t, v.challenges, nil)
 	v.shop.ca = v.ca
+	v.shop.set(func(s *shop) { s.blab = true })
 	v.metrics = fmt.Sprintf("127.0.0.1:%d", peer.FreePort(t))
 	v.secrets.word("API key", v.shop.apiKey)
 	v.secrets.word("EAB key", eabKey)
