@@ -171,7 +171,7 @@ func (p *PebbleServer) start(t testing.TB, binary, dir string, opts PebbleOption
 	if err := os.WriteFile(config, p.config(t, dir, listen, management, opts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-config", config, "-strict", "-dnsserver", p.DNSAddress) //nolint:noctx // ends with the test
+	cmd := exec.Command(binary, "-config", config, "-strict", "-dnsserver", p.DNSAddress)
 	cmd.Dir = dir
 	cmd.Env = append([]string{
 		"PEBBLE_VA_NOSLEEP=1",

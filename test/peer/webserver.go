@@ -52,7 +52,7 @@ func Nginx(t testing.TB, conf string) *WebServer {
 	s.Check = append(common[:len(common):len(common)], "-t")
 	s.Reload = append(common[:len(common):len(common)], "-s", "reload")
 	run := append(common[1:len(common):len(common)], "-g", "daemon off;")
-	s.run(t, "nginx", exec.Command(binary, run...), pidFile) //nolint:noctx // ends with the test
+	s.run(t, "nginx", exec.Command(binary, run...), pidFile)
 	return s
 }
 
@@ -89,7 +89,7 @@ func HAProxy(t testing.TB, conf string) *WebServer {
 	}
 	s.Configure(t, conf)
 	s.Check = []string{binary, "-c", "-f", s.ConfigFile}
-	s.run(t, "haproxy", exec.Command(binary, "-W", "-f", s.ConfigFile), stats) //nolint:noctx // ends with the test
+	s.run(t, "haproxy", exec.Command(binary, "-W", "-f", s.ConfigFile), stats)
 	s.Reload = []string{"kill", "-USR2", strconv.Itoa(s.PID)}
 	return s
 }
