@@ -133,7 +133,7 @@ func (r *rig) begin(env ...string) {
 		}
 		r.client = client
 	}
-	cmd := exec.Command(r.binary, "run", "--config", r.path("config.toml")) //nolint:noctx // the test ends it
+	cmd := exec.Command(r.binary, "run", "--config", r.path("config.toml"))
 	cmd.Dir = r.dir
 	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir}, r.env...), env...)
 	r.proc = launch(r.t, r.dir, r.out, cmd)

@@ -232,7 +232,7 @@ func (v *vault) interview() {
 	for _, o := range orders {
 		v.tells.add("certbridged orders show", []byte(v.cli("orders", "show", o.ID, "--json")))
 	}
-	resp, err := http.Get("http://" + v.metrics + "/metrics") //nolint:noctx // a test
+	resp, err := http.Get("http://" + v.metrics + "/metrics")
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (f *fakeCA) Configure(_ context.Context, account pluginapi.Account) (plugin
 		return pluginapi.Configured{}, err
 	}
 	if u, err := url.Parse(s.BaseURL); err != nil || u.Host == "" {
-		return pluginapi.Configured{Findings: []pluginapi.Finding{
+		return pluginapi.Configured{Findings: []pluginapi.Finding{ //nolint:nilerr // a mistake in the settings is a finding
 			{Severity: pluginapi.Fault, Field: "base_url", Message: "is not an address"},
 		}}, nil
 	}
