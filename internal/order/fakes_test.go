@@ -87,6 +87,8 @@ type shop struct {
 	find func() error
 	// chain, when set, replaces what is issued.
 	chain func(good [][]byte) [][]byte
+	// spoil, when set, changes what is answered.
+	spoil func(o *pluginapi.Order)
 	// approval keeps orders pending approval until it is false.
 	approval bool
 	// reject makes orders end rejected after validation.
@@ -98,6 +100,7 @@ type shop struct {
 	lifetime time.Duration
 	coverage time.Duration
 	calls    int
+	looks    int // calls of GetOrder
 }
 
 type shopOrder struct {
@@ -185,6 +188,7 @@ func (s *shop) FindOrder(_ context.Context, o pluginapi.OrderRequest, _ time.Tim
 func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.looks++
 	if s.orders[o.Reference] == nil {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", o.Reference)
 	}
@@ -208,6 +212,9 @@ func (s *shop) RespondToChallenges(_ context.Context, o pluginapi.PlacedOrder, i
 func (s *shop) CancelOrder(_ context.Context, o pluginapi.PlacedOrder, _ string) (pluginapi.OrderReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.orders[o.Reference] == nil {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", o.Reference)
+	}
 	s.canceled = append(s.canceled, o.Reference)
 	return pluginapi.OrderReply{Order: pluginapi.Order{Reference: o.Reference, Status: pluginapi.Canceled}}, nil
 }
@@ -242,6 +249,9 @@ func (s *shop) reply(ref string) pluginapi.OrderReply {
 		if s.chain != nil {
 			o.Chain = s.chain(o.Chain)
 		}
+	}
+	if s.spoil != nil {
+		s.spoil(&o)
 	}
 	return pluginapi.OrderReply{Order: o}
 }
@@ -358,6 +368,8 @@ type diskSet struct {
 	id   string
 	key  crypto.Signer
 	leaf *x509.Certificate
+	// broken: a file is missing, or the key is another one's.
+	broken bool
 }
 
 func (d *disk) failing(call string) error {
@@ -371,7 +383,7 @@ func (d *disk) Current(certificate string) (order.Current, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, ok := d.sets[certificate]
-	return order.Current{Leaf: s.leaf, Whole: ok}, nil
+	return order.Current{Leaf: s.leaf, Whole: ok && !s.broken}, nil
 }
 
 func (d *disk) CurrentKey(certificate string) (crypto.Signer, error) {
@@ -459,6 +471,8 @@ type world struct {
 	specs   map[string]order.Spec
 	engine  *order.Engine
 	steps   []string
+	// accounts are those that were asked for.
+	accounts []string
 }
 
 func (w *world) Spec(certificate string) (order.Spec, bool) {
@@ -466,7 +480,10 @@ func (w *world) Spec(certificate string) (order.Spec, bool) {
 	return s, ok
 }
 
-func (w *world) CA(string) (order.CA, bool) { return w.shop, true }
+func (w *world) CA(account string) (order.CA, bool) {
+	w.accounts = append(w.accounts, account)
+	return w.shop, true
+}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()

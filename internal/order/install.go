@@ -32,7 +32,10 @@ func (w *work) install(ctx context.Context) error {
 	if err != nil {
 		return w.retry("install", "read-files", err)
 	}
-	accept := cert.Acceptance{Key: key, Chain: chain, Names: w.record.Names, Now: w.Now(), Current: current.Leaf}
+	accept := cert.Acceptance{Key: key, Chain: chain, Names: w.record.Names, Now: w.Now()}
+	if w.worthKeeping(current) {
+		accept.Current = current.Leaf
+	}
 	if err := accept.Check(); err != nil {
 		if cert.HasFault(err, cert.FaultOlder) && len(cert.Faults(err)) == 1 {
 			return w.supersede("a newer certificate is on disk: " + err.Error())
@@ -55,6 +58,15 @@ func (w *work) install(ctx context.Context) error {
 			r.Attempts, r.LastError = 0, nil
 		}
 	})
+}
+
+// worthKeeping reports whether what is on disk would do in the place of what was issued, were it newer. A placeholder
+// that somebody signed himself lives for years, and a set that is broken, revoked or for other names is why there is an
+// order: sparing it would throw away what was bought, and order the same again.
+func (w *work) worthKeeping(current Current) bool {
+	leaf := current.Leaf
+	return leaf != nil && current.Whole && len(cert.Missing(leaf, w.record.Names)) == 0 && !cert.SelfSigned(leaf) &&
+		cert.Serial(leaf) != w.History(w.record.Certificate).RevokedSerial
 }
 
 // unusable asks the CA again for a certificate that does not fit, and at last a person.
@@ -96,8 +108,13 @@ func (w *work) deploy(ctx context.Context) error {
 		return w.retry("deploy", "read-files", err)
 	}
 	if current.Leaf == nil || !current.Leaf.Equal(leaf) {
-		// A crash between rolling back and journaling it leaves this phase with the old set on disk.
-		return w.update("install-again", func(r *Record) { r.Phase, r.NextAt = Issued, w.Now() })
+		// A crash between rolling back and journaling it leaves this phase with the old set on disk; so does a program that
+		// writes the same files, and it may do so again and again.
+		err := errors.New("another certificate is on disk than the one that was installed")
+		return w.update("install-again", func(r *Record) {
+			r.Phase = Issued
+			w.later(r, problem("install", err, w.Now()), 0)
+		})
 	}
 	d := w.Deployer.Deploy(ctx, w.record.Certificate, leaf)
 	if ctx.Err() != nil && !d.OK {
@@ -121,6 +138,7 @@ func (w *work) deployed(ctx context.Context, d Deployment) error {
 			last.Chain = r.Chain // in order now
 			h.Last = &last
 		}
+		h.Failures, h.LastFailure, h.FailedPaid, h.RetryAt = 0, "", false, time.Time{}
 		h.RevokedSerial = ""
 		h.Deploy, h.DeployedAt = &d, w.Now()
 	})

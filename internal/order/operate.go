@@ -75,7 +75,7 @@ func (e *Engine) decide(id, step string, allowed func(Record) error, change func
 	return en.snapshot(), err
 }
 
-// Cancel ends an order that has no certificate yet. What the CA has is canceled there first, where the CA can; an
+// Cancel ends an order that has no certificate yet, or none that fits. What the CA has is canceled there first, where the CA can; an
 // order whose call may have arrived cannot be canceled before it is resolved.
 func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) {
 	en := e.entry(id)
@@ -96,15 +96,21 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 	case !r.SentAt.IsZero() && r.CostsMoney:
 		return r, fmt.Errorf("order %s may have been bought; resolve it first: %w", id, ErrWrongPhase)
 	}
-	if r.Reference != "" {
+	issued := r.Phase == Held && r.Hold.Resume == Issued // there is nothing to cancel any more, only to revoke
+	if r.Reference != "" && !issued {
 		if err := e.cancelAtCA(ctx, en, r, reason); err != nil {
 			return en.snapshot(), err
 		}
 	}
+	reason = orElse(reason, "canceled by a person")
+	var more []sidecar
+	if r.Reference != "" && r.buys() { // whoever says no to this purchase has not said yes to another
+		more = append(more, e.historySidecar(r.Certificate, func(h *History) { h.FailedPaid, h.LastFailure = true, reason }))
+	}
 	err := e.update(en, "canceled", func(r *Record) {
 		r.Phase, r.Hold, r.NextAt, r.WithdrawAt = Superseded, nil, time.Time{}, e.Now()
-		r.Detail = orElse(reason, "canceled by a person")
-	})
+		r.Detail = reason
+	}, more...)
 	return en.snapshot(), err
 }
 
@@ -128,7 +134,8 @@ func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason str
 		spec.Profiles = func(string) []string { return nil }
 	}
 	w := &work{Engine: e, entry: en, record: r, spec: spec, ca: ca}
-	if _, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason); err != nil {
+	// An order that the CA does not have needs no canceling; the person is asking, and there would be no other way out.
+	if _, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason); err != nil && pluginapi.KindOf(err) != pluginapi.NotFound {
 		return fmt.Errorf("order %s: cancel at the CA: %w", r.ID, err)
 	}
 	return nil
@@ -158,15 +165,12 @@ func (e *Engine) Supersede(id, why string) (bool, error) {
 	})
 }
 
-// Revoke revokes the certificate on disk at the CA account it is ordered from.
+// Revoke revokes the certificate on disk at the CA account it came from, as far as that is known, or else at the one it
+// is ordered from.
 func (e *Engine) Revoke(ctx context.Context, certificate string, reason int) (pluginapi.RevocationReply, error) {
 	spec, ok := e.Catalog.Spec(certificate)
 	if !ok {
 		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: %w", certificate, ErrNotConfigured)
-	}
-	ca, ok := e.Catalog.CA(spec.Account)
-	if !ok {
-		return pluginapi.RevocationReply{}, fmt.Errorf("CA account %s: %w", spec.Account, ErrNotConfigured)
 	}
 	current, err := e.Files.Current(certificate)
 	if err != nil {
@@ -175,9 +179,15 @@ func (e *Engine) Revoke(ctx context.Context, certificate string, reason int) (pl
 	if current.Leaf == nil {
 		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: there is none on disk: %w", certificate, ErrNoOrder)
 	}
-	revocation := pluginapi.Revocation{Leaf: current.Leaf.Raw, Reason: reason}
-	if last := e.History(certificate).Last; last != nil && issued(last, current.Leaf) {
+	revocation, account := pluginapi.Revocation{Leaf: current.Leaf.Raw, Reason: reason}, spec.Account
+	history := e.History(certificate)
+	if last := history.Last; last != nil && issued(last, current.Leaf) {
+		account = history.Account
 		revocation.Order = &pluginapi.PreviousOrder{Reference: last.Reference, State: last.PluginState, Chain: last.Chain}
+	}
+	ca, ok := e.Catalog.CA(account)
+	if !ok {
+		return pluginapi.RevocationReply{}, fmt.Errorf("CA account %s: %w", account, ErrNotConfigured)
 	}
 	reply, err := ca.RevokeCertificate(ctx, revocation)
 	if err != nil {

@@ -38,7 +38,7 @@ func (w *work) prepare(ctx context.Context) error {
 		return w.retry("prepare", "read-files", err)
 	}
 	history := w.History(w.record.Certificate)
-	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, History: history, Current: current, Now: w.Now()})
+	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, Reason: w.record.Reason, History: history, Current: current, Now: w.Now()})
 	key, keyType, err := w.makeKey(current)
 	if err != nil {
 		return w.retry("prepare", "key", err)
@@ -84,9 +84,11 @@ type PlanInput struct {
 	Description pluginapi.Description
 	Account     string
 	Names       []string
-	History     History
-	Current     Current
-	Now         time.Time
+	// Reason is schedule's word for why there is an order.
+	Reason  string
+	History History
+	Current Current
+	Now     time.Time
 }
 
 // Plan is the kind of an order and, where a person must agree first, why.
@@ -121,6 +123,11 @@ func PlanOrder(in PlanInput) Plan {
 
 func (in PlanInput) coverageOutlasts() bool {
 	end := in.History.Last.CoverageEnd
+	switch schedule.Reason(in.Reason) {
+	case schedule.NamesChanged, schedule.KeyChanged, schedule.BrokenSet:
+		// What is on disk is of no use however long it lasts: any paid time that is left is a gain.
+		return end.After(in.Now.Add(coverageMargin))
+	}
 	if !end.After(in.Now) {
 		return false
 	}
@@ -241,6 +248,9 @@ func (w *work) findOut(ctx context.Context) error {
 		return w.cannotTell(fmt.Errorf("the CA offers no way to look an order up"))
 	}
 	asked := w.Now()
+	if w.tooSoon(d, asked) {
+		return nil
+	}
 	reply, err := w.ca.FindOrder(ctx, w.request(ctx), w.record.SentAt)
 	if err == nil {
 		return w.accept(ctx, "found", reply.Order)
@@ -270,7 +280,7 @@ func (w *work) notFound(d pluginapi.Description, asked time.Time) error {
 		r.NotFound++
 		r.NextAt = w.Now()
 		if r.NotFound < enough {
-			r.NextAt = w.Now().Add(max(d.FindOrderSettle, findAgain))
+			r.NextAt = w.Now().Add(between(d))
 			return
 		}
 		r.SentAt, r.LastSentAt, r.NotFound = time.Time{}, time.Time{}, 0
@@ -279,6 +289,16 @@ func (w *work) notFound(d pluginapi.Description, asked time.Time) error {
 
 // findAgain is the least time between two questions for a lost order.
 const findAgain = 10 * time.Second
+
+// between is how far apart two answers must lie for both to count.
+func between(d pluginapi.Description) time.Duration { return max(d.FindOrderSettle, findAgain) }
+
+// tooSoon reports whether a step came before its time, say because a person cannot wait: another answer now would tell
+// no more than the last one. A wait longer than can be meant is a clock that was set back.
+func (w *work) tooSoon(d pluginapi.Description, now time.Time) bool {
+	wait := w.record.NextAt.Sub(now)
+	return w.record.NotFound > 0 && wait > 0 && wait <= between(d)
+}
 
 func (w *work) cannotTell(err error) error {
 	if !w.record.CostsMoney {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +59,6 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 		more = append(more, w.remember(o))
 	}
 	return w.update(step, func(r *Record) {
-		changed := r.Status != o.Status || !reflect.DeepEqual(r.Authorizations, o.Authorizations)
 		w.take(r, o)
 		for _, change := range also {
 			change(r)
@@ -78,7 +76,7 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 			r.WithdrawAt = w.Now()
 		}
 		r.NextAt = w.Now().Add(pace)
-		if r.Phase == Issued || changed && r.Phase == Validating {
+		if r.Phase == Issued || r.Phase == Validating && r.toShow() {
 			r.NextAt = w.Now()
 		}
 	}, more...)
@@ -93,7 +91,6 @@ func (w *work) remember(o pluginapi.Order) sidecar {
 		if o.CoverageEnd.IsZero() {
 			h.Last.CoverageEnd = w.record.CoverageEnd
 		}
-		h.Failures, h.LastFailure, h.FailedPaid, h.RetryAt = 0, "", false, time.Time{}
 	})
 }
 
@@ -167,13 +164,13 @@ func markObsolete(r *Record) {
 
 // validate shows domain control: choose, publish, see, respond, look; one of them a step.
 func (w *work) validate(ctx context.Context) error {
-	if missing := w.unchosen(); len(missing) > 0 {
+	if missing := w.record.unchosen(); len(missing) > 0 {
 		return w.choose(ctx, missing)
 	}
-	if !w.entry.isLive() || w.waits(func(p Publication) bool { return !p.Published }) {
+	if !w.entry.isLive() || w.record.waits(unpublished) {
 		return w.publish(ctx)
 	}
-	if w.waits(func(p Publication) bool { return !p.Responded }) {
+	if w.record.waits(untold) {
 		return w.respond(ctx)
 	}
 	return w.look(ctx)
@@ -185,9 +182,19 @@ func (en *entry) isLive() bool {
 	return en.live
 }
 
+// toShow reports whether there is something to publish, or to tell the CA of.
+func (r *Record) toShow() bool {
+	return len(r.unchosen()) > 0 || r.waits(unpublished) || r.waits(untold)
+}
+
+func unpublished(p Publication) bool { return !p.Published }
+
+// untold: the CA was not told yet.
+func untold(p Publication) bool { return !p.Responded }
+
 // waits reports whether a publication that is still wanted has a property.
-func (w *work) waits(has func(Publication) bool) bool {
-	for _, p := range w.record.Publications {
+func (r *Record) waits(has func(Publication) bool) bool {
+	for _, p := range r.Publications {
 		if !p.Obsolete && has(p) {
 			return true
 		}
@@ -196,16 +203,16 @@ func (w *work) waits(has func(Publication) bool) bool {
 }
 
 // unchosen returns the authorizations that are not valid, wait for no person, and have no publication yet.
-func (w *work) unchosen() []pluginapi.Authorization {
+func (r *Record) unchosen() []pluginapi.Authorization {
 	chosen := map[string]bool{}
-	for _, p := range w.record.Publications {
+	for _, p := range r.Publications {
 		if !p.Obsolete {
 			chosen[p.Challenge.ID] = true
 		}
 	}
 	var missing []pluginapi.Authorization
 next:
-	for _, a := range w.record.Authorizations {
+	for _, a := range r.Authorizations {
 		if a.Valid || len(publishable(a)) == 0 {
 			continue
 		}
