@@ -165,6 +165,9 @@ func New(o Options) (*Engine, error) {
 	if o.Entropy == nil {
 		o.Entropy = rand.Reader
 	}
+	// By the wall clock alone: what is noted must mean the same before and after a restart, and while a machine sleeps.
+	clock := o.Now
+	o.Now = func() time.Time { return clock().Round(0) }
 	if o.Changed == nil {
 		o.Changed = func(Record, Record) {}
 	}

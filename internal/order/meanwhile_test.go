@@ -80,3 +80,10 @@ func TestWithdrawingOneChallengeWhileAnotherIsPublished(t *testing.T) {
 		}
 	})
 }
+
+func TestTimesAreThoseOfTheWallClock(t *testing.T) {
+	r := newWorld(t).begin("web")
+	if r.NextAt != r.NextAt.Round(0) { // the monotonic reading stands still while a machine sleeps
+		t.Errorf("%v has a monotonic reading", r.NextAt)
+	}
+}

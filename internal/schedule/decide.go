@@ -100,7 +100,7 @@ func Decide(in Input, now time.Time) Verdict {
 		return v
 	}
 	v := due(in, now)
-	if v.Act && now.Before(in.RetryAt) {
+	if v.Act && now.Before(in.RetryAt) && in.RetryAt.Sub(now) < noBackoff {
 		return Verdict{
 			Reason: BackingOff,
 			Detail: fmt.Sprintf("%s; %s, the next try comes at %s", v.Detail, failures(in.Failures), stamp(in.RetryAt)),
@@ -109,6 +109,9 @@ func Decide(in Input, now time.Time) Verdict {
 	}
 	return v
 }
+
+// noBackoff is longer than any back-off: an instant so far ahead was noted by a clock that has been set back since.
+const noBackoff = 48 * time.Hour
 
 func blocked(in Input) (Verdict, bool) {
 	switch {

@@ -7,9 +7,13 @@ import (
 	"time"
 )
 
-// Timer calls when keys are due: one heap and one timer for all of them, so that what rests costs no goroutine. Its
-// clock is that of package time, which testing/synctest fakes.
+// Timer calls when keys are due by the wall clock: one heap and one timer for all of them, so that what rests costs no
+// goroutine. Its clock is that of package time, which testing/synctest fakes.
+//
+// The wall clock may jump: a machine sleeps, a date is corrected. What a jump forward makes due is called soon after it.
+// After a jump back everything is due at once, since what was to come in a minute might else come in a year.
 type Timer struct {
+	wall    func() time.Time
 	mu      sync.Mutex
 	entries entryHeap
 	byKey   map[string]*entry
@@ -18,13 +22,18 @@ type Timer struct {
 
 // NewTimer returns a Timer that holds nothing.
 func NewTimer() *Timer {
-	return &Timer{byKey: map[string]*entry{}, changed: make(chan struct{}, 1)}
+	return &Timer{wall: wallClock, byKey: map[string]*entry{}, changed: make(chan struct{}, 1)}
 }
+
+// wallClock leaves the monotonic reading out, by which package time would compare: it stands still while a machine
+// sleeps.
+func wallClock() time.Time { return time.Now().Round(0) }
 
 // Set makes a key due at an instant, instead of whenever it was due before. A zero instant forgets the key.
 func (t *Timer) Set(key string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	at = at.Round(0)
 	e := t.byKey[key]
 	switch {
 	case at.IsZero() && e == nil:
@@ -63,7 +72,7 @@ func (t *Timer) Len() int {
 	return len(t.entries)
 }
 
-// longestSleep bounds how late a jump of the wall clock (a suspended machine, a corrected date) is noticed.
+// longestSleep bounds how late a jump of the wall clock is noticed.
 const longestSleep = time.Minute
 
 // Run calls fire with each key that is due, one after the other, the earliest first, and forgets it before the call.
@@ -71,6 +80,7 @@ const longestSleep = time.Minute
 func (t *Timer) Run(ctx context.Context, fire func(key string)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	lastWall, last := t.wall(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,17 +88,34 @@ func (t *Timer) Run(ctx context.Context, fire func(key string)) {
 		case <-timer.C:
 		case <-t.changed:
 		}
-		for key, ok := t.pop(time.Now()); ok; key, ok = t.pop(time.Now()) {
+		if back := time.Since(last) - t.wall().Sub(lastWall); back > longestSleep {
+			t.allDue()
+		}
+		lastWall, last = t.wall(), time.Now()
+		for key, ok := t.pop(); ok; key, ok = t.pop() {
 			fire(key)
 		}
-		timer.Reset(t.sleep(time.Now()))
+		timer.Reset(t.sleep())
 	}
 }
 
-func (t *Timer) pop(now time.Time) (string, bool) {
+// allDue makes every key due now.
+func (t *Timer) allDue() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.entries) == 0 || now.Before(t.entries[0].at) {
+	now := t.wall()
+	for _, e := range t.entries {
+		if e.at.After(now) {
+			e.at = now
+		}
+	}
+	heap.Init(&t.entries)
+}
+
+func (t *Timer) pop() (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.entries) == 0 || t.wall().Before(t.entries[0].at) {
 		return "", false
 	}
 	e, _ := heap.Pop(&t.entries).(*entry)
@@ -96,14 +123,13 @@ func (t *Timer) pop(now time.Time) (string, bool) {
 	return e.key, true
 }
 
-func (t *Timer) sleep(now time.Time) time.Duration {
+func (t *Timer) sleep() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.entries) == 0 {
 		return time.Hour
 	}
-	// The monotonic clock stands still while a machine sleeps: look at the wall clock now and then.
-	return min(t.entries[0].at.Round(0).Sub(now.Round(0)), longestSleep)
+	return min(t.entries[0].at.Sub(t.wall()), longestSleep)
 }
 
 type entry struct {
