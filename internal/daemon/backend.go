@@ -237,7 +237,7 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 		return kindOf(err)
 	}
 	plan := order.PlanOrder(order.PlanInput{
-		Description: d, Account: c.CA, Names: spec.Names, History: b.d.engine.History(c.Name), Current: current, Now: time.Now(),
+		Description: d, Account: c.CA, Names: spec.Names, Reason: out.Reason, History: b.d.engine.History(c.Name), Current: current, Now: time.Now(),
 	})
 	out.Ordered, out.Kind, out.WouldHold = true, plan.Kind.String(), plan.Why
 	out.CostsMoney = d.OrdersCostMoney && plan.Kind != pluginapi.Reissue

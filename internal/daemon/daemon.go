@@ -361,9 +361,13 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 
 // resume goes on with what the journal holds and looks at every certificate.
 func (d *Daemon) resume() {
+	now := time.Now()
 	for _, r := range d.engine.Orders() {
 		if !r.Phase.Final() || r.ToWithdraw() {
 			d.scheduleOrder(r.ID)
+		}
+		if d.timer.Due(stepKey+r.ID).After(now) && r.Updated.After(now.Add(time.Minute)) {
+			d.timer.Set(stepKey+r.ID, now) // a clock that was ahead wrote this; its next step may be years away
 		}
 	}
 	d.sweep()

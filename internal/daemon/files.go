@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
@@ -24,9 +25,12 @@ type look struct {
 	leaf    *x509.Certificate
 	names   []string
 	keyType string
-	// broken says why the files are no whole set; empty when they are, or when there are none at all.
-	broken string
-	files  []certstore.FileState
+	// broken says why the files are no whole set; empty when they are, or when there are none at all. since is when that
+	// was first seen, and unreadable that files could not be read and nothing else is known to be wrong.
+	broken     string
+	since      time.Time
+	unreadable bool
+	files      []certstore.FileState
 }
 
 // look reads a certificate's files, or only their identity where they have not changed.
@@ -42,13 +46,36 @@ func (d *Daemon) look(c config.Certificate) look {
 	if err == nil && !nothingThere(snapshot) {
 		err = snapshot.Err()
 	}
-	if err != nil {
-		l.broken = err.Error()
-	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(snapshot)
+		if before := d.looks[c.Name]; before.broken != "" {
+			l.since = before.since
+		}
+	}
 	d.looks[c.Name] = l
-	d.mu.Unlock()
 	return l
+}
+
+// unreadable tells files that the system does not let us read from files whose content is wrong: that the daemon lacks a
+// right, or a descriptor, is no reason to buy a certificate.
+func unreadable(s certstore.Snapshot) bool {
+	if len(s.Problems) > 0 {
+		return false
+	}
+	found := false
+	for _, f := range s.Files {
+		var errno syscall.Errno
+		switch {
+		case f.Problem == nil:
+		case !errors.As(f.Problem, &errno) || errno == syscall.ENOENT || errno == syscall.ENOTDIR:
+			return false
+		default:
+			found = true
+		}
+	}
+	return found
 }
 
 // nothingThere tells a certificate that was never installed from one of whose files some are missing.
@@ -78,9 +105,13 @@ func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {
 		return
 	}
 	d.log.Debug("decided", "certificate", name, "act", v.Act, "reason", string(v.Reason), "detail", v.Detail)
-	if v.Reason == schedule.NoNames { // it waits for a person, who must hear of it
+	switch v.Reason { // these wait for a person, who must hear of it
+	case schedule.NoNames:
 		d.tell(Event{Kind: string(v.Reason), Certificate: name, Level: slog.LevelWarn,
 			Message: "nothing is ordered: " + v.Detail + "; configure domains, or mend the paths of its files"})
+	case schedule.Unreadable:
+		d.tell(Event{Kind: string(v.Reason), Certificate: name, Level: slog.LevelError,
+			Message: "nothing is ordered: " + v.Detail + "; let the daemon read the files"})
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certbridge/certbridged/internal/config"
 )
 
 func TestLanesAHangingLaneDelaysNoOther(t *testing.T) { // invariant 6
@@ -117,4 +119,21 @@ func TestLanesClose(t *testing.T) {
 			t.Errorf("ran %v after close", ran)
 		}
 	})
+}
+
+// Files on a server that does not answer make whoever looks at them hang, and nothing ends that.
+func TestEvaluationsAreApartByPartOfTheFileSystem(t *testing.T) { // invariant 6
+	for paths, together := range map[[2]string]bool{
+		{"/etc/nginx/tls/a.pem", "/etc/nginx/tls/b.pem"}:   true,
+		{"/etc/le/live/a/a.pem", "/etc/le/live/b/b.pem"}:   true,
+		{"/mnt/far/tls/a.pem", "/etc/nginx/tls/b.pem"}:     false,
+		{"/mnt/far/a.pem", "/mnt/other/b.pem"}:             false,
+		{"/srv/a.pem", "/srv/deep/deeper/deepest/b.pem"}:   false,
+		{"/srv/deep/a.pem", "/srv/deep/deeper/deep/b.pem"}: true,
+	} {
+		part := func(path string) string { return partOf(config.Certificate{Files: []config.File{{Path: path}}}) }
+		if (part(paths[0]) == part(paths[1])) != together {
+			t.Errorf("%s in %s, %s in %s", paths[0], part(paths[0]), paths[1], part(paths[1]))
+		}
+	}
 }

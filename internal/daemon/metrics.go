@@ -143,7 +143,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			at(c.expiry, look.leaf.NotAfter, cert.Name)
 			at(c.notBefore, look.leaf.NotBefore, cert.Name)
 		}
-		at(c.next, c.daemon.nextAction(cert.Name, look), cert.Name)
+		at(c.next, c.daemon.nextAction(cert.Name), cert.Name)
 		h := c.daemon.engine.History(cert.Name)
 		at(c.success, h.DeployedAt, cert.Name)
 		if h.Deploy != nil {

@@ -38,7 +38,7 @@ const maxActs = 200
 func (b backend) foresee(c config.Certificate, d pluginapi.Description, now, until time.Time) []control.PlannedAct {
 	l := b.d.look(c)
 	in, history := b.d.input(c, l), b.d.engine.History(c.Name)
-	if in.Disabled || !in.HasNames || in.Order != nil && in.Order.Held {
+	if in.Disabled || in.Unreadable != "" || !in.HasNames || in.Order != nil && in.Order.Held {
 		v := schedule.Decide(in, now)
 		return []control.PlannedAct{{At: now, Certificate: c.Name, Account: c.CA, Reason: string(v.Reason), Detail: v.Detail}}
 	}

@@ -58,15 +58,17 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 		remarks = append(remarks, w.String())
 	}
 	remarks = append(remarks, needRestart(before.config.Daemon, c.Daemon)...)
+	if err := d.server.SetGroup(c.Daemon.ControlGroup); err != nil {
+		return nil, err
+	}
+	// From here on the old accounts that have changed make way for the new ones; nothing may fail but what was checked.
 	next := d.newSetup(c, before)
 	if err := d.solver.Reconfigure(next.profiles()); err != nil {
-		next.retire(before)
-		return nil, fmt.Errorf("domain control: %w", err)
-	}
-	if err := d.server.SetGroup(c.Daemon.ControlGroup); err != nil {
-		err = errors.Join(err, d.solver.Reconfigure(before.profiles()))
-		next.retire(before)
-		return nil, err
+		again := d.newSetup(before.config, nil)
+		next.retire(again)
+		d.setup.Store(again)
+		return nil, errors.Join(fmt.Errorf("domain control: %w", err), d.solver.Reconfigure(again.profiles()),
+			d.server.SetGroup(before.config.Daemon.ControlGroup))
 	}
 	d.setup.Store(next)
 	before.retire(next)

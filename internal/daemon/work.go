@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ const (
 
 // Limits of what runs at once. Certificates are many, cores and file descriptors are not.
 const (
-	evaluationsAtOnce = 4
+	evaluationsAtOnce = 4  // per part of the file system, which may hang as a whole
 	ordersAtOnce      = 16 // per CA account, unless the plugin says otherwise
 	localAtOnce       = 32 // installations and deployments; one that hangs holds one place until its timeout
 	windowsAtOnce     = 2
@@ -41,7 +42,8 @@ func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case evaluateKey:
-		d.lanes.put(job{key: key, lane: "evaluate", limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
+		c := d.setup.Load().certificates[name]
+		d.lanes.put(job{key: key, lane: "evaluate" + partOf(c), limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:
@@ -54,6 +56,19 @@ func (d *Daemon) fire(key string) {
 	case pruneKey + "/":
 		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
 	}
+}
+
+// partOf is the part of the file system a certificate's files are in, such as /etc/nginx: fine enough to tell one mounted
+// server from another, coarse enough to keep many certificates in one lane.
+func partOf(c config.Certificate) string {
+	if len(c.Files) == 0 {
+		return ""
+	}
+	dir := filepath.Dir(c.Files[0].Path)
+	if parts := strings.SplitN(dir, "/", 4); len(parts) == 4 {
+		dir = strings.Join(parts[:3], "/")
+	}
+	return dir
 }
 
 // fireStep chooses the lane by what the step will wait for: the CA, the DCV profiles, or nothing but this machine.
@@ -114,8 +129,8 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 	switch {
 	case v.Act:
 		d.begin(ctx, c, v)
-	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld:
-		d.reconsider(c)
+	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld || v.Reason == schedule.Disabled:
+		d.reconsider(c, look)
 	default:
 		d.timer.Set(evaluateKey+name, v.At)
 	}
@@ -126,8 +141,14 @@ func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
 	h := d.engine.History(c.Name)
 	in := schedule.Input{
 		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
-		Broken: look.broken, KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
+		KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
 		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures,
+	}
+	switch {
+	case !look.unreadable:
+		in.Broken, in.BrokenSince = look.broken, look.since
+	case look.leaf == nil:
+		in.Unreadable = look.broken
 	}
 	if look.leaf != nil {
 		in.Certificate = &schedule.Certificate{
@@ -160,8 +181,8 @@ func (d *Daemon) begin(ctx context.Context, c config.Certificate, v schedule.Ver
 	}
 }
 
-// reconsider ends an order that was never sent when the configuration now wants something else.
-func (d *Daemon) reconsider(c config.Certificate) {
+// reconsider looks whether an open order is still what is wanted. One that was never sent ends when it is not.
+func (d *Daemon) reconsider(c config.Certificate, look look) {
 	r, open := d.engine.OpenOrder(c.Name)
 	if !open {
 		return
@@ -170,13 +191,11 @@ func (d *Daemon) reconsider(c config.Certificate) {
 	if !ok {
 		return
 	}
-	var why string
-	switch {
-	case r.Account != spec.Account:
-		why = "the configuration now names CA account " + spec.Account
-	case len(c.Domains) > 0 && !slices.Equal(r.Names, spec.Names):
-		why = "the configuration now has other domains"
-	default:
+	if _, ok := (catalog{d}).CA(r.Account); !ok {
+		d.tellRests(r)
+	}
+	why := d.unwanted(c, look, r, spec)
+	if why == "" {
 		return
 	}
 	superseded, err := d.engine.Supersede(r.ID, why)
@@ -186,6 +205,37 @@ func (d *Daemon) reconsider(c config.Certificate) {
 	if superseded {
 		d.timer.Set(evaluateKey+c.Name, time.Now())
 	}
+}
+
+// unwanted says why an order would not be begun now as it is; empty when it would.
+func (d *Daemon) unwanted(c config.Certificate, look look, r order.Record, spec order.Spec) string {
+	switch {
+	case r.Account != spec.Account:
+		return "the configuration now names CA account " + spec.Account
+	case len(c.Domains) > 0 && !slices.Equal(r.Names, spec.Names):
+		return "the configuration now has other domains"
+	case c.Key != "" && r.KeyType != spec.KeyType:
+		return "the configuration now asks for a key of type " + spec.KeyType
+	case r.Reason == string(schedule.Requested):
+		return ""
+	}
+	in := d.input(c, look)
+	in.Order, in.RetryAt = nil, time.Time{}
+	if v := schedule.Decide(in, time.Now()); v.Reason == schedule.NotDue || v.Reason == schedule.Disabled {
+		return "it is not needed any more: " + v.Detail
+	}
+	return ""
+}
+
+// tellRests tells of an order whose CA account was taken out of the configuration. It is told again whenever the
+// certificate is looked at: nothing will be renewed before somebody decides.
+func (d *Daemon) tellRests(r order.Record) {
+	level := slog.LevelWarn
+	if d.urgent(r.Certificate) {
+		level = slog.LevelError
+	}
+	d.tell(Event{Kind: "rests", Certificate: r.Certificate, Order: r.ID, Level: level,
+		Message: "the order rests, since CA account " + r.Account + " is not configured any more: configure it again, or cancel the order"})
 }
 
 // step takes an order's next step and sees to the one after it.
@@ -341,7 +391,7 @@ func (d *Daemon) prune() {
 
 // nextAction is when something is next to be done for a certificate; zero when only an event or a person changes
 // anything.
-func (d *Daemon) nextAction(name string, _ look) time.Time {
+func (d *Daemon) nextAction(name string) time.Time {
 	if r, open := d.engine.OpenOrder(name); open {
 		return r.NextAt
 	}

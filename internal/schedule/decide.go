@@ -15,6 +15,7 @@ type Reason string
 // The reasons.
 const (
 	Disabled      Reason = "disabled"       // switched off in the configuration
+	Unreadable    Reason = "unreadable"     // the files cannot be read, so nobody knows what is in them
 	NoNames       Reason = "no-names"       // neither the configuration nor the files say which names
 	OrderOpen     Reason = "order-open"     // an order is under way
 	OrderHeld     Reason = "order-held"     // an order waits for a person
@@ -71,8 +72,12 @@ type Input struct {
 	HasNames bool
 	// Certificate is nil when there is none on disk.
 	Certificate *Certificate
-	// Broken says in words what is wrong with the files on disk; empty when they make a whole set.
-	Broken string
+	// Unreadable says why there is no telling what is on disk; empty when there is.
+	Unreadable string
+	// Broken says in words what is wrong with the files on disk; empty when they make a whole set. BrokenSince is when
+	// that was first seen.
+	Broken      string
+	BrokenSince time.Time
 	// KeyType is the configured one; empty leaves it to what is on disk.
 	KeyType       string
 	RenewBefore   RenewBefore
@@ -121,6 +126,8 @@ func blocked(in Input) (Verdict, bool) {
 		return Verdict{Reason: OrderHeld, Detail: "its order waits for a person: " + in.Order.Why}, true
 	case in.Order != nil:
 		return Verdict{Reason: OrderOpen, Detail: "its order is under way, phase " + in.Order.Phase}, true
+	case in.Unreadable != "":
+		return Verdict{Reason: Unreadable, Detail: "whether a certificate is needed cannot be told: " + in.Unreadable}, true
 	case !in.HasNames:
 		return Verdict{Reason: NoNames, Detail: "no domains are configured and there is no certificate on disk to take them from"}, true
 	default:
@@ -132,7 +139,7 @@ func due(in Input, now time.Time) Verdict {
 	c := in.Certificate
 	switch {
 	case in.Broken != "":
-		return act(BrokenSet, "the files on disk are no whole set: "+in.Broken)
+		return broken(in, now)
 	case c == nil:
 		return act(Missing, "there is no certificate on disk")
 	case !now.Before(c.NotAfter):
@@ -145,6 +152,19 @@ func due(in Input, now time.Time) Verdict {
 		return act(KeyChanged, fmt.Sprintf("its key is %s, configured is %s", c.KeyType, in.KeyType))
 	}
 	return byTime(in, now)
+}
+
+// brokenSettle is how long a broken set must stay so before it is ordered anew: whoever replaces files by hand or by a
+// tool puts the key beside another's certificate for a while.
+const brokenSettle = time.Minute
+
+func broken(in Input, now time.Time) Verdict {
+	detail := "the files on disk are no whole set: " + in.Broken
+	at := in.BrokenSince.Add(brokenSettle)
+	if wait := at.Sub(now); wait > 0 && wait <= brokenSettle { // longer: the clock was set back
+		return Verdict{Reason: BrokenSet, Detail: detail + "; unless that is mended, a new one is ordered at " + stamp(at), At: at}
+	}
+	return act(BrokenSet, detail)
 }
 
 // byTime takes the earlier of the CA's window and renew_before. A window counts only for the serial it was given for.

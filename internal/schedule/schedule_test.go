@@ -33,14 +33,23 @@ func TestDecide(t *testing.T) {
 		reason schedule.Reason
 		at     time.Duration // after begin; 0: not looked at
 	}{
-		"fresh: wait until a third is left":                 {reason: schedule.NotDue, at: 60 * day},
-		"a third is left: act":                              {after: 60 * day, act: true, reason: schedule.NearExpiry},
-		"one second earlier: wait":                          {after: 60*day - time.Second, reason: schedule.NotDue, at: 60 * day},
-		"expired: act":                                      {after: 91 * day, act: true, reason: schedule.Expired},
-		"thirty days before by duration: act":               {after: 61 * day, change: func(in *schedule.Input) { in.RenewBefore = schedule.RenewBefore{Duration: 30 * day} }, act: true, reason: schedule.NearExpiry},
-		"duration longer than the lifetime: half":           {change: func(in *schedule.Input) { in.RenewBefore = schedule.RenewBefore{Duration: 400 * day} }, reason: schedule.NotDue, at: 45 * day},
-		"nothing on disk: act":                              {change: func(in *schedule.Input) { in.Certificate = nil }, act: true, reason: schedule.Missing},
-		"broken set: act":                                   {change: func(in *schedule.Input) { in.Broken = "the key is another one" }, act: true, reason: schedule.BrokenSet},
+		"fresh: wait until a third is left":       {reason: schedule.NotDue, at: 60 * day},
+		"a third is left: act":                    {after: 60 * day, act: true, reason: schedule.NearExpiry},
+		"one second earlier: wait":                {after: 60*day - time.Second, reason: schedule.NotDue, at: 60 * day},
+		"expired: act":                            {after: 91 * day, act: true, reason: schedule.Expired},
+		"thirty days before by duration: act":     {after: 61 * day, change: func(in *schedule.Input) { in.RenewBefore = schedule.RenewBefore{Duration: 30 * day} }, act: true, reason: schedule.NearExpiry},
+		"duration longer than the lifetime: half": {change: func(in *schedule.Input) { in.RenewBefore = schedule.RenewBefore{Duration: 400 * day} }, reason: schedule.NotDue, at: 45 * day},
+		"nothing on disk: act":                    {change: func(in *schedule.Input) { in.Certificate = nil }, act: true, reason: schedule.Missing},
+		"broken set: act":                         {change: func(in *schedule.Input) { in.Broken = "the key is another one" }, act: true, reason: schedule.BrokenSet},
+		"a set broken just now: wait, somebody may be at it": {after: day, change: func(in *schedule.Input) {
+			in.Broken, in.BrokenSince = "the key is another one", begin.Add(day-time.Second)
+		}, reason: schedule.BrokenSet, at: day + 59*time.Second},
+		"a set broken for a minute: act": {after: day, change: func(in *schedule.Input) {
+			in.Broken, in.BrokenSince = "the key is another one", begin.Add(day-time.Minute)
+		}, act: true, reason: schedule.BrokenSet},
+		"files that cannot be read: nobody knows": {change: func(in *schedule.Input) {
+			in.Certificate, in.HasNames, in.Unreadable = nil, false, "web.pem: permission denied"
+		}, reason: schedule.Unreadable},
 		"a name more: act":                                  {change: func(in *schedule.Input) { in.Certificate.Missing = []string{"new.example.com"} }, act: true, reason: schedule.NamesChanged},
 		"another key type: act":                             {change: func(in *schedule.Input) { in.KeyType = "rsa-2048" }, act: true, reason: schedule.KeyChanged},
 		"key type left to the disk: wait":                   {change: func(in *schedule.Input) { in.KeyType = "" }, reason: schedule.NotDue},
