@@ -31,20 +31,53 @@ func Open(path string) (*Store, error) {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	db, err := openFile(path)
 	if err != nil {
-		if errors.Is(err, bbolterrors.ErrTimeout) {
-			return nil, fmt.Errorf("open state %s: %w", path, ErrLocked)
-		}
-		if errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrChecksum) || errors.Is(err, bbolterrors.ErrVersionMismatch) {
-			return nil, fmt.Errorf("open state %s: not a state file or damaged, put back a backup: %w", path, err)
-		}
 		return nil, fmt.Errorf("open state %s: %w", path, err)
 	}
 	if err := refuseShared(path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &Store{db: db}, nil
+}
+
+// ErrDamaged says that a file is not what the daemon wrote, or no longer.
+var ErrDamaged = errors.New("not a state file or damaged, put back a backup")
+
+// openFile opens the file and walks all of it once: a page that is damaged is found now and not in the middle of an
+// order. bbolt panics on some of them.
+func openFile(path string) (db *bbolt.DB, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
+			if db != nil {
+				err = errors.Join(err, db.Close())
+			}
+			db = nil
+		}
+	}()
+	_, missing := os.Stat(path)
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return nil, ErrLocked
+	case errors.Is(err, fs.ErrPermission):
+		return nil, err
+	case err != nil && missing == nil:
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		for fault := range tx.Check() {
+			return fmt.Errorf("%w: %w", ErrDamaged, fault)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // refuseShared refuses a state file that others may read: it holds private keys of orders in flight.

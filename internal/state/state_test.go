@@ -105,6 +105,50 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestDamageIsFoundWhenOpening(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, whole)
+	for i := range 200 {
+		if err := s.Write("orders", map[string][]byte{strings.Repeat("k", i+1): []byte(strings.Repeat("v", 500))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	for name, damage := range map[string]func([]byte) []byte{
+		"cut short":          func(b []byte) []byte { return b[:5000] },
+		"both meta pages":    func(b []byte) []byte { clear(b[:2*page]); return b },
+		"pages of records":   func(b []byte) []byte { fill(b[2*page : 12*page]); return b },
+		"one page in middle": func(b []byte) []byte { fill(b[len(b)/2/page*page:][:page]); fill(b[3*page : 4*page]); return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			if err := os.WriteFile(path, damage(append([]byte{}, good...)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := state.Open(path)
+			if err == nil {
+				_ = s.Close()
+			}
+			if !errors.Is(err, state.ErrDamaged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func fill(b []byte) {
+	for i := range b {
+		b[i] = 0xa5 ^ byte(i)
+	}
+}
+
 func TestBackupIsAWholeCopy(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "state.db"))
