@@ -107,6 +107,17 @@ func TestOrderOfAnAccountThatIsGoneIsTold(t *testing.T) { // invariant 8
 	r.told("CA account gone is not configured any more")
 }
 
+func TestHoldIsToldAgainNearTheEnd(t *testing.T) { // invariant 8
+	r := newRig(t, fmt.Sprintf(webTOML, "/nowhere"))
+	r.selfSigned(24*time.Hour, "a.example.com")
+	o := intended("local", "near-expiry")
+	o.Phase, o.NextAt = order.Held, time.Time{}
+	o.Hold = &order.Hold{Kind: order.HoldNeedsPerson, Detail: "sign the agreement", Since: time.Now().Add(-2 * time.Hour), Resume: order.Intended}
+	r.journal(o)
+	r.start()
+	r.told("still held: sign the agreement")
+}
+
 // A clock that was ahead wrote the journal: the next step would come in a year.
 func TestOrderNotedByAClockAheadGoesOn(t *testing.T) {
 	r := newRig(t, fmt.Sprintf(webTOML, "/nowhere"))

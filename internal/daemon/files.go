@@ -169,6 +169,15 @@ func (f files) Current(name string) (order.Current, error) {
 	return order.Current{Leaf: l.leaf, Whole: l.leaf != nil && l.broken == ""}, nil
 }
 
+// Ready implements order.Files.
+func (f files) Ready(name string) error {
+	c, err := f.config(name)
+	if err != nil {
+		return err
+	}
+	return certstore.Check(map[string][]certstore.File{name: storeFiles(c)})
+}
+
 // CurrentKey implements order.Files.
 func (f files) CurrentKey(name string) (crypto.Signer, error) {
 	c, err := f.config(name)

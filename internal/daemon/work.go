@@ -191,9 +191,7 @@ func (d *Daemon) reconsider(c config.Certificate, look look) {
 	if !ok {
 		return
 	}
-	if _, ok := (catalog{d}).CA(r.Account); !ok {
-		d.tellRests(r)
-	}
+	d.remind(r)
 	why := d.unwanted(c, look, r, spec)
 	if why == "" {
 		return
@@ -227,15 +225,28 @@ func (d *Daemon) unwanted(c config.Certificate, look look, r order.Record, spec 
 	return ""
 }
 
-// tellRests tells of an order whose CA account was taken out of the configuration. It is told again whenever the
-// certificate is looked at: nothing will be renewed before somebody decides.
-func (d *Daemon) tellRests(r order.Record) {
-	level := slog.LevelWarn
-	if d.urgent(r.Certificate) {
-		level = slog.LevelError
+// holdReminder is how long a hold is known before it is told of again.
+const holdReminder = time.Hour
+
+// remind tells of an order that only a person can bring on, whenever the certificate is looked at: nothing is renewed
+// before somebody decides. A hold was told of when it began, and is again once the certificate's end is near.
+func (d *Daemon) remind(r order.Record) {
+	event := Event{Certificate: r.Certificate, Order: r.ID, Level: slog.LevelWarn}
+	urgent := d.urgent(r.Certificate)
+	if urgent {
+		event.Level = slog.LevelError
 	}
-	d.tell(Event{Kind: "rests", Certificate: r.Certificate, Order: r.ID, Level: level,
-		Message: "the order rests, since CA account " + r.Account + " is not configured any more: configure it again, or cancel the order"})
+	_, configured := catalog{d}.CA(r.Account)
+	switch {
+	case !configured:
+		event.Kind = "rests"
+		event.Message = "the order rests, since CA account " + r.Account + " is not configured any more: configure it again, or cancel the order"
+	case r.Phase == order.Held && urgent && time.Since(r.Hold.Since) > holdReminder:
+		event.Kind, event.Message = string(r.Phase), "the certificate's end is near, and its order is still held: "+r.Hold.Detail
+	default:
+		return
+	}
+	d.tell(event)
 }
 
 // step takes an order's next step and sees to the one after it.
