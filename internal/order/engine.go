@@ -64,6 +64,8 @@ type Current struct {
 // Files puts sets of files in place. All calls are safe to repeat; id names the set.
 type Files interface {
 	Current(certificate string) (Current, error)
+	// Ready says what would keep a set from being installed, such as a folder that is missing; it changes nothing.
+	Ready(certificate string) error
 	// CurrentKey returns the private key on disk.
 	CurrentKey(certificate string) (crypto.Signer, error)
 	Install(ctx context.Context, certificate, id string, key crypto.Signer, chain []*x509.Certificate) error

@@ -438,7 +438,12 @@ func TestNothingUnfitIsInstalled(t *testing.T) { // invariant 4
 
 func TestNewerCertificateOnDiskSupersedes(t *testing.T) { // invariant 4
 	inBubble(t, func(t *testing.T, w *world) {
-		w.disk.fail = func(string) error { return errors.New("no space left on device") }
+		w.disk.fail = func(call string) error {
+			if call == "install" {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}
 		r := w.run(w.begin("web").ID, time.Hour)
 		want(t, r, order.Issued)
 		w.disk.fail = nil
@@ -451,6 +456,9 @@ func TestNewerCertificateOnDiskSupersedes(t *testing.T) { // invariant 4
 		want(t, r, order.Superseded)
 		if w.disk.sets["web"].id != "by hand" {
 			t.Error("the newer certificate was overwritten")
+		}
+		if h := w.engine.History("web"); !h.RetryAt.After(time.Now()) || !h.FailedPaid {
+			t.Errorf("nothing keeps the next order back, or from being bought unasked: %+v", h)
 		}
 	})
 }
@@ -502,8 +510,8 @@ func TestFirstSetStaysWhenItsDeploymentFails(t *testing.T) {
 func TestDiskFaultsLoseNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		full := true
-		w.disk.fail = func(string) error {
-			if full {
+		w.disk.fail = func(call string) error {
+			if full && call == "install" {
 				return errors.New("no space left on device")
 			}
 			return nil
@@ -515,6 +523,25 @@ func TestDiskFaultsLoseNothing(t *testing.T) {
 		}
 		full = false
 		want(t, w.run(r.ID, day), order.Deployed)
+	})
+}
+
+func TestNothingIsOrderedThatCouldNotBeInstalled(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		missing := true
+		w.disk.fail = func(call string) error {
+			if missing && call == "ready" {
+				return errors.New("the folder /etc/nginx/tls does not exist")
+			}
+			return nil
+		}
+		r := w.run(w.begin("web").ID, day)
+		want(t, r, order.Intended)
+		if w.shop.calls != 0 || r.LastError == nil || !strings.Contains(r.LastError.Message, "/etc/nginx/tls") {
+			t.Fatalf("%d calls, last error %+v", w.shop.calls, r.LastError)
+		}
+		missing = false
+		want(t, w.run(r.ID, 2*day), order.Deployed)
 	})
 }
 

@@ -386,6 +386,12 @@ func (d *disk) Current(certificate string) (order.Current, error) {
 	return order.Current{Leaf: s.leaf, Whole: ok && !s.broken}, nil
 }
 
+func (d *disk) Ready(string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failing("ready")
+}
+
 func (d *disk) CurrentKey(certificate string) (crypto.Signer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -89,10 +89,18 @@ func (w *work) unusable(ctx context.Context, why error) error {
 	})
 }
 
+// supersede ends an order whose certificate is not wanted any more. What was issued is thrown away: should what is on
+// disk be due as well, the next order waits, and one that costs money waits for a person.
 func (w *work) supersede(why string) error {
+	history := w.historySidecar(w.record.Certificate, func(h *History) {
+		h.Failures++
+		h.LastFailure = why
+		h.FailedPaid = w.record.buys()
+		h.RetryAt = w.Now().Add(schedule.Backoff(h.Failures, w.remaining(), w.record.Certificate))
+	})
 	return w.update("superseded", func(r *Record) {
 		r.Phase, r.Detail, r.NextAt, r.WithdrawAt = Superseded, why, w.Now(), w.Now()
-	})
+	}, history)
 }
 
 // deploy makes servers use the new set and looks at what they serve; where that fails, the old set comes back, and

@@ -45,7 +45,12 @@ func TestWhatIsBoughtReplacesWhatIsOfNoUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				w.disk.fail = func(string) error { return errors.New("no space left on device") }
+				w.disk.fail = func(call string) error {
+					if call == "install" {
+						return errors.New("no space left on device")
+					}
+					return nil
+				}
 				r := w.run(w.begin("web").ID, time.Hour)
 				want(t, r, order.Issued)
 				w.disk.fail = nil

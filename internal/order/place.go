@@ -33,6 +33,10 @@ func (w *work) prepare(ctx context.Context) error {
 	if err != nil {
 		return w.retry("prepare", problemKind(err), err)
 	}
+	// A certificate that could not be installed is not ordered.
+	if err := w.Files.Ready(w.record.Certificate); err != nil {
+		return w.retry("prepare", "files", err)
+	}
 	current, err := w.Files.Current(w.record.Certificate)
 	if err != nil {
 		return w.retry("prepare", "read-files", err)
