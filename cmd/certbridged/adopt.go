@@ -67,6 +67,12 @@ files in it and below it.`,
 					return notFound(err)
 				}
 				password = pluginapi.NewSecret(strings.TrimRight(string(text), "\r\n"))
+				if passwordFile, err = filepath.Abs(passwordFile); err != nil {
+					return err
+				}
+			}
+			if err := a.knowsAccount(account); err != nil {
+				return err
 			}
 			found, rest, err := inspect(args, password)
 			if err != nil {
@@ -82,6 +88,18 @@ files in it and below it.`,
 	cmd.Flags().StringVar(&account, "ca", "", "CA account to renew with; default: the configuration's, when it has only one")
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "`file` with the password of PKCS#12 and JKS files")
 	return cmd
+}
+
+// knowsAccount refuses an account that the configuration, where there is one, does not have.
+func (a *app) knowsAccount(asked string) error {
+	cfg, err := config.Load(a.configPath, config.Options{SkipSecrets: true})
+	if asked == "" || err != nil {
+		return nil //nolint:nilerr // files can be looked at before there is a configuration
+	}
+	if _, ok := cfg.CA[asked]; !ok {
+		return usagef("there is no CA account [ca.%s] in %s", asked, a.configPath)
+	}
+	return nil
 }
 
 // accountFor chooses the CA account: the one asked for, or the only one there is.
@@ -101,11 +119,17 @@ func inspect(paths []string, password pluginapi.Secret) (found []certstore.Found
 	seen := map[string]bool{}
 	look := func(path string) error {
 		f, err := certstore.Inspect(path, password)
-		if err == nil && !seen[f.Path] {
-			seen[f.Path] = true
-			found = append(found, f)
+		if err != nil {
+			return err
 		}
-		return err
+		// Several links may lead to one file, which one certificate can write.
+		target := orText(f.Target, f.Path)
+		if seen[target] {
+			return errors.New("the same file as one that is used")
+		}
+		seen[target] = true
+		found = append(found, f)
+		return nil
 	}
 	var errs []error
 	for _, path := range paths {
@@ -208,6 +232,13 @@ func (c adopted) toml(account, passwordFile string) string {
 		key := strings.ReplaceAll(f.Form, "-", "_")
 		byForm[key] = append(byForm[key], value)
 	}
+	// A server that reads one file with one certificate in it will miss the intermediates of a CA that has some.
+	alone := len(byForm["cert"]) > 0 && len(byForm["chain"])+len(byForm["fullchain"]) == 0
+	if alone {
+		b.WriteString("# Held one certificate. Write cert instead where the server gets the intermediates from elsewhere.\n")
+		byForm["fullchain"] = byForm["cert"]
+		delete(byForm, "cert")
+	}
 	for _, form := range slices.Sorted(maps.Keys(byForm)) {
 		value := byForm[form][0]
 		if len(byForm[form]) > 1 {
@@ -218,6 +249,13 @@ func (c adopted) toml(account, passwordFile string) string {
 	if !c.HasKey {
 		b.WriteString("key = \"\"  # the private key was not among the files; name its file\n")
 	}
+	b.WriteString(`
+# Without this the new files are installed and no server is told of them.
+#[certificate.deploy]
+#check = ["nginx", "-t"]
+#reload = ["systemctl", "reload", "nginx"]
+#verify = "127.0.0.1:443"
+`)
 	return b.String()
 }
 

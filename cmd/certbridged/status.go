@@ -168,8 +168,13 @@ func join(a, b string) string {
 }
 
 func deploymentText(d control.Deployment) string {
-	if d.OK {
+	switch {
+	case d.OK && d.Stage == "verify":
 		return fmt.Sprintf("served since %s", when(d.At))
+	case d.OK && d.Stage == "reload":
+		return fmt.Sprintf("reloaded %s; what the server serves is not looked at: no verify is configured", when(d.At))
+	case d.OK:
+		return fmt.Sprintf("installed %s; no server was told: no deploy is configured", when(d.At))
 	}
 	text := fmt.Sprintf("failed at %s, %s", d.Stage, when(d.At))
 	text = join(text, d.Message)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/pluginhost"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
@@ -151,7 +152,7 @@ func profile(ctx context.Context, c *config.Config, name string, p Profile, onli
 // silent is about a plugin that did not answer.
 func silent(c *config.Config, err error, online bool, path ...string) Remark {
 	r := fault(c, err, path...)
-	if !online && pluginapi.KindOf(err) == pluginapi.Unavailable {
+	if !online && errors.Is(err, pluginhost.ErrNotInstalled) {
 		r.Severity = pluginapi.Warning
 	}
 	return r

@@ -36,7 +36,13 @@ func machine(c *config.Config) []Remark {
 			warn([]string{"dcv", name, "webroot"}, "%v", err)
 		}
 	}
+	if info, err := os.Stat(c.Daemon.StateDir); err == nil && !info.IsDir() {
+		remarks = append(remarks, remark(c, pluginapi.Fault, []string{"daemon", "state_dir"}, "%s is not a folder", c.Daemon.StateDir))
+	}
 	for _, cert := range c.Certificates {
+		if len(cert.Domains) == 0 && !present(cert) {
+			warn([]string{"certificate", cert.Name}, "has no domains, and no certificate is on disk to take them from: nothing can be ordered")
+		}
 		for key, words := range map[string][]string{"check": cert.Deploy.Check, "reload": cert.Deploy.Reload} {
 			if len(words) > 0 && !executable(words[0]) {
 				warn([]string{"certificate", cert.Name, "deploy", key}, "there is no command %q", words[0])
@@ -100,6 +106,17 @@ func apart(err error) []error {
 	default:
 		return []error{err}
 	}
+}
+
+// present reports whether a file is there that the names could be taken from.
+func present(cert config.Certificate) bool {
+	return slices.ContainsFunc(cert.Files, func(f config.File) bool {
+		if !f.Form.HasLeaf() {
+			return false
+		}
+		_, err := os.Stat(f.Path)
+		return err == nil
+	})
 }
 
 func folder(path string) error {

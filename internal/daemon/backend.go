@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -162,7 +163,7 @@ func orderFacts(r order.Record) []string {
 		facts = append(facts, fmt.Sprintf("%s must %s %s.", r.Action.Who, r.Action.What, r.Action.URL))
 	}
 	if r.LastError != nil {
-		facts = append(facts, fmt.Sprintf("The last trouble, at %s, the %d. in a row: %s.", stamp(r.LastError.At), r.Attempts, r.LastError.Message))
+		facts = append(facts, fmt.Sprintf("The last trouble, at %s, %d in a row so far: %s.", stamp(r.LastError.At), r.Attempts, r.LastError.Message))
 	}
 	if !r.NextAt.IsZero() {
 		facts = append(facts, fmt.Sprintf("The next step comes at %s.", stamp(r.NextAt)))
@@ -174,6 +175,10 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 // Events implements control.Viewer.
 func (b backend) Events(ctx context.Context, filter control.EventFilter, send func(control.Event) error) error {
+	if filter.Certificate != "" && !b.known(filter.Certificate) {
+		_, err := b.certificate(filter.Certificate)
+		return err
+	}
 	return b.d.events.follow(ctx, filter.Follow, func(e Event) error {
 		if filter.Certificate != "" && e.Certificate != filter.Certificate {
 			return nil
@@ -206,8 +211,11 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 	if !v.Act && !req.Force {
 		return out, nil
 	}
+	if v.Reason == schedule.Disabled {
+		return out, control.Errorf(control.Conflict, "certificate %s is switched off in the configuration; set enabled = true first", c.Name)
+	}
 	if !v.Act {
-		out.Reason, out.Detail = string(schedule.Requested), "a person asked for it"
+		out.Reason, out.Detail = string(schedule.Requested), caller(ctx)+" asked for it"
 	}
 	if req.DryRun {
 		return out, b.plan(ctx, c, spec, &out)
@@ -220,6 +228,14 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 	o := orderOf(r)
 	out.Ordered, out.Order = true, &o
 	return out, nil
+}
+
+// caller names who asked, for the journal and for events.
+func caller(ctx context.Context) string {
+	if c, ok := control.CallerFrom(ctx); ok {
+		return c.String()
+	}
+	return "a person"
 }
 
 // plan says what would be ordered, without ordering it.
@@ -283,6 +299,8 @@ func (b backend) Revoke(ctx context.Context, req control.RevokeRequest) (control
 	if err != nil {
 		return control.Revocation{}, kindOf(err)
 	}
+	b.d.tell(Event{Kind: "revoked", Certificate: req.Name, Level: slog.LevelWarn,
+		Message: fmt.Sprintf("certificate %s was revoked because %s asked for it", serial, caller(ctx))})
 	b.d.timer.Set(evaluateKey+req.Name, time.Now())
 	out := control.Revocation{Serial: serial, Detail: reply.Detail, Action: actionOf(reply.Action)}
 	return out, nil
@@ -300,6 +318,10 @@ func (b backend) Reload(ctx context.Context) ([]string, error) {
 
 // Orders implements control.OrderDesk.
 func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]control.Order, error) {
+	if filter.Certificate != "" && !b.known(filter.Certificate) {
+		_, err := b.certificate(filter.Certificate)
+		return nil, err
+	}
 	var list []control.Order
 	for _, r := range b.d.engine.Orders() {
 		if (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final()) {
@@ -307,6 +329,14 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 		}
 	}
 	return list, nil
+}
+
+// known reports whether a certificate is configured, or was: its orders are in the journal.
+func (b backend) known(name string) bool {
+	if _, ok := b.d.setup.Load().certificates[name]; ok {
+		return true
+	}
+	return slices.ContainsFunc(b.d.engine.Orders(), func(r order.Record) bool { return r.Certificate == name })
 }
 
 // Order implements control.OrderDesk.

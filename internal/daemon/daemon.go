@@ -197,7 +197,7 @@ func (d *Daemon) openHost(c *config.Config) (err error) {
 	opts := hostOptions(c, runtimeDir, d.log)
 	opts.OnEvent = d.pluginEvent
 	if d.host, err = pluginhost.New(opts); err != nil {
-		return err
+		return fmt.Errorf("%w (it lies beside control_socket, which each daemon needs for itself)", err)
 	}
 	d.undo("plugins", func(context.Context) error { return d.host.Close() })
 	return nil

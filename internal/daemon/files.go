@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"syscall"
 	"time"
 
@@ -216,6 +217,9 @@ func (p deployer) Deploy(ctx context.Context, name string, leaf *x509.Certificat
 		return order.Deployment{Stage: order.StageCheck, Message: err.Error(), ExitCode: -1, At: time.Now()}
 	}
 	outcome := deployment(p.d.runner.Run(ctx, plan, leaf))
+	if outcome.OK {
+		outcome.Stage = proof(plan)
+	}
 	p.d.metrics.deployed(name, outcome)
 	return outcome
 }
@@ -249,10 +253,40 @@ func (p deployer) plan(name string) (deploy.Plan, error) {
 	return plan, nil
 }
 
+// proof is the last stage of a deployment that really did something: a plan without any proves nothing.
+func proof(plan deploy.Plan) string {
+	switch {
+	case len(plan.Verify) > 0:
+		return order.StageVerify
+	case len(plan.Reload) > 0:
+		return order.StageReload
+	case len(plan.Check) > 0:
+		return order.StageCheck
+	default:
+		return ""
+	}
+}
+
 func deployment(r deploy.Result) order.Deployment {
 	d := order.Deployment{OK: r.Err == nil, Stage: string(r.Stage), Output: r.Output, ExitCode: r.ExitCode, At: time.Now(), Took: r.Took}
 	if r.Err != nil {
-		d.Message = r.Err.Error()
+		d.Message = strings.TrimPrefix(r.Err.Error(), d.Stage+": ")
+		if last := lastLine(r.Output); last != "" && r.Stage != deploy.StageVerify {
+			d.Message += ": " + last
+		}
 	}
 	return d
+}
+
+// longestLine bounds what of a command's output stands in a message; all of it stands in the status.
+const longestLine = 200
+
+// lastLine is where commands say what is the matter.
+func lastLine(output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if len(last) > longestLine {
+		last = strings.ToValidUTF8(last[:longestLine], "") + "..."
+	}
+	return last
 }
