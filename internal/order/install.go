@@ -61,12 +61,17 @@ func (w *work) install(ctx context.Context) error {
 }
 
 // worthKeeping reports whether what is on disk would do in the place of what was issued, were it newer. A placeholder
-// that somebody signed himself lives for years, and a set that is broken, revoked or for other names is why there is an
+// that somebody signed himself lives for years, and a set that is broken, revoked, for other names or of another type of key is why there is an
 // order: sparing it would throw away what was bought, and order the same again.
 func (w *work) worthKeeping(current Current) bool {
 	leaf := current.Leaf
-	return leaf != nil && current.Whole && len(cert.Missing(leaf, w.record.Names)) == 0 && !cert.SelfSigned(leaf) &&
-		cert.Serial(leaf) != w.History(w.record.Certificate).RevokedSerial
+	if leaf == nil || !current.Whole || cert.SelfSigned(leaf) || len(cert.Missing(leaf, w.record.Names)) > 0 {
+		return false
+	}
+	if keyType, err := cert.KeyTypeOf(leaf.PublicKey); err != nil || string(keyType) != w.record.KeyType {
+		return false
+	}
+	return cert.Serial(leaf) != w.History(w.record.Certificate).RevokedSerial
 }
 
 // unusable asks the CA again for a certificate that does not fit, and at last a person.
@@ -90,12 +95,12 @@ func (w *work) unusable(ctx context.Context, why error) error {
 }
 
 // supersede ends an order whose certificate is not wanted any more. What was issued is thrown away: should what is on
-// disk be due as well, the next order waits, and one that costs money waits for a person.
+// disk be due as well, the next order waits, and when that happens again one that costs money waits for a person.
 func (w *work) supersede(why string) error {
 	history := w.historySidecar(w.record.Certificate, func(h *History) {
 		h.Failures++
 		h.LastFailure = why
-		h.FailedPaid = w.record.buys()
+		h.FailedPaid = w.record.buys() && h.Failures > 1 // once happens when somebody renews by hand meanwhile
 		h.RetryAt = w.Now().Add(schedule.Backoff(h.Failures, w.remaining(), w.record.Certificate))
 	})
 	return w.update("superseded", func(r *Record) {

@@ -2,6 +2,8 @@ package order_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
@@ -37,6 +39,14 @@ func TestWhatIsBoughtReplacesWhatIsOfNoUse(t *testing.T) {
 		"a broken set": {set: func(t *testing.T, w *world, hand *shop) diskSet {
 			t.Helper()
 			return diskSet{leaf: parse(t, hand.sign(hand.rootKey.Public(), both, 3650*day)), broken: true}
+		}},
+		"of another type of key": {set: func(t *testing.T, w *world, hand *shop) diskSet {
+			t.Helper()
+			key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return diskSet{leaf: parse(t, hand.sign(key.Public(), both, 3650*day))}
 		}},
 		"revoked": {revoked: true, set: func(t *testing.T, w *world, hand *shop) diskSet {
 			t.Helper()
