@@ -41,7 +41,7 @@ type rig struct {
 
 // patience is how long a test waits for what must happen. The longest wait that the daemon itself has in these tests
 // is ten seconds; the rest is for slow machines.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 func newRig(t testing.TB, binary string, plugins ...*build) *rig {
 	t.Helper()
