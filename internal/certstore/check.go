@@ -47,7 +47,8 @@ func checkFile(file File) (string, error) {
 	}
 	defer f.close()
 	c := &change{path: file.Path, folder: f, base: where.base}
-	if err := unix.Access(where.dir, unix.W_OK|unix.X_OK); err != nil {
+	// Not access(2): that one forgets the capabilities of a daemon that is not root.
+	if err := unix.Faccessat(unix.AT_FDCWD, where.dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return "", explain(c, err)
 	}
 	if c.before, err = readBefore(f, where.base); err != nil {

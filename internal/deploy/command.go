@@ -167,7 +167,7 @@ func executable(path string) error {
 	if info.IsDir() {
 		return errors.New("is a folder, not a program")
 	}
-	if err := unix.Access(path, unix.X_OK); err != nil {
+	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS); err != nil {
 		return fmt.Errorf("not executable: %w", err)
 	}
 	return nil
