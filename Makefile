@@ -12,8 +12,8 @@ BUF      := $(GO) tool -modfile=tools/proto/go.mod buf
 LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 VULN     := $(GO) tool -modfile=tools/vuln/go.mod govulncheck
 FUZZTIME ?= 20s
-# The tests of packages that start servers and daemons share two cores with each other better when they are few.
-TESTFLAGS ?= -timeout 20m
+# Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
+TESTFLAGS ?= -count=1 -timeout 20m
 
 .PHONY: help deps build run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
