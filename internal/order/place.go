@@ -103,9 +103,9 @@ type Plan struct {
 	Why      string
 }
 
-// coverageMargin is how much longer than the certificate on disk a paid plan must last for a reissue to gain
+// CoverageMargin is how much longer than the certificate on disk a paid plan must last for a reissue to gain
 // anything: coverage is often known as a date only.
-const coverageMargin = 24 * time.Hour
+const CoverageMargin = 24 * time.Hour
 
 // PlanOrder decides the kind: reissue while coverage outlasts the certificate and the CA can; else a renewal linked to
 // the previous order; else a new one. Buying before a paid plan is used up would be a defect.
@@ -130,12 +130,12 @@ func (in PlanInput) coverageOutlasts() bool {
 	switch schedule.Reason(in.Reason) {
 	case schedule.NamesChanged, schedule.KeyChanged, schedule.BrokenSet:
 		// What is on disk is of no use however long it lasts: any paid time that is left is a gain.
-		return end.After(in.Now.Add(coverageMargin))
+		return end.After(in.Now.Add(CoverageMargin))
 	}
 	if !end.After(in.Now) {
 		return false
 	}
-	return in.Current.Leaf == nil || end.After(in.Current.Leaf.NotAfter.Add(coverageMargin))
+	return in.Current.Leaf == nil || end.After(in.Current.Leaf.NotAfter.Add(CoverageMargin))
 }
 
 // reissue plans another certificate inside paid time, where the CA's rule about names lets it.
