@@ -148,7 +148,7 @@ func (i *instance) runConfigure(r *running) (configured, error) {
 	var value configured
 	call := func(ctx context.Context, r *running) (configured, error) {
 		if r.dcv != nil {
-			reply, err := r.dcv.Configure(ctx, i.spec.Settings)
+			reply, err := r.dcv.Configure(ctx, pluginapi.DCVProfile{Settings: i.spec.Settings, DNSResolvers: i.spec.DNSResolvers})
 			return configured{findings: reply.Findings, dcv: reply}, err
 		}
 		account := pluginapi.Account{Settings: i.spec.Settings}

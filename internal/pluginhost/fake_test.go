@@ -197,7 +197,7 @@ func (fakeDCV) Describe(context.Context) (pluginapi.DCVDescription, error) {
 	return pluginapi.DCVDescription{Name: "test", Version: "0.1.0"}, nil
 }
 
-func (fakeDCV) Configure(context.Context, pluginapi.Settings) (pluginapi.DCVConfigured, error) {
+func (fakeDCV) Configure(context.Context, pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
 	return pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, Sequential: true}, nil
 }
 

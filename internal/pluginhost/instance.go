@@ -24,6 +24,8 @@ type Instance struct {
 	Settings pluginapi.Settings
 	// Env is the instance's environment. The daemon's own is never handed on, so proxies and the like belong here.
 	Env map[string]string
+	// DNSResolvers are what a DCV profile looks records up with, "host:port"; empty: the system's.
+	DNSResolvers []string
 	// State returns the account state as last stored; it is asked at every launch. For CA accounts; may be nil.
 	State func() []byte
 	// SaveState stores account state that came with a reply, before the caller sees the reply. For CA accounts; with

@@ -11,13 +11,22 @@ type DCV interface {
 	// Describe says what the plugin is. It needs no configuration and reaches no network.
 	Describe(ctx context.Context) (DCVDescription, error)
 	// Configure takes the profile's settings and says what the profile can publish.
-	Configure(ctx context.Context, settings Settings) (DCVConfigured, error)
+	Configure(ctx context.Context, profile DCVProfile) (DCVConfigured, error)
 	// Publish puts up what a challenge asks for, beside what is there already. It is safe to repeat. The receipt comes
-	// back in Withdraw.
+	// back in Withdraw. A DNS record's name is final: the daemon has followed CNAME records to the place where the CA's
+	// resolver will end.
 	Publish(ctx context.Context, challenge Challenge) (receipt []byte, err error)
 	// Withdraw takes down what Publish put up and nothing else; what is gone already is a success. It must work in a
 	// new process and without a receipt, for the answer of Publish may have been lost.
 	Withdraw(ctx context.Context, challenge Challenge, receipt []byte) error
+}
+
+// DCVProfile is a DCV profile's settings and what it needs to know of its surroundings.
+type DCVProfile struct {
+	Settings Settings
+	// DNSResolvers are the resolvers to look DNS records up with, "host:port" with an IP address; empty means the
+	// system's own.
+	DNSResolvers []string
 }
 
 // DCVDescription says what a DCV plugin is.

@@ -24,6 +24,8 @@ type Options struct {
 	Env  []string
 	// Settings and secrets of a CA account or DCV profile that works.
 	Settings pluginapi.Settings
+	// DNSResolvers are what a DCV profile looks records up with, "host:port"; empty: the system's.
+	DNSResolvers []string
 	// BadSettings are more settings that must be refused, beside those the suite makes from the schema.
 	BadSettings []pluginapi.Settings
 

@@ -231,11 +231,11 @@ func (d *smallDCV) Describe(context.Context) (pluginapi.DCVDescription, error) {
 	}}, nil
 }
 
-func (d *smallDCV) Configure(_ context.Context, s pluginapi.Settings) (pluginapi.DCVConfigured, error) {
+func (d *smallDCV) Configure(_ context.Context, p pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
 	var in struct {
 		Dir string `json:"dir"`
 	}
-	if err := s.Decode(&in); err != nil {
+	if err := p.Settings.Decode(&in); err != nil {
 		return pluginapi.DCVConfigured{}, err
 	}
 	if in.Dir == "" {

@@ -23,7 +23,7 @@ func (s *suite) configure(ctx context.Context, p *process, settings pluginapi.Se
 	ctx, cancel := s.callContext(ctx)
 	defer cancel()
 	if s.report.Kind == wire.PluginDCV {
-		c, err := p.dcv.Configure(ctx, settings)
+		c, err := p.dcv.Configure(ctx, pluginapi.DCVProfile{Settings: settings, DNSResolvers: s.o.DNSResolvers})
 		return c.Findings, nil, err
 	}
 	c, err := p.ca.Configure(ctx, pluginapi.Account{Settings: settings, State: state})

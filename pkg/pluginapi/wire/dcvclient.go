@@ -25,12 +25,12 @@ func (c *DCVClient) Describe(ctx context.Context) (pluginapi.DCVDescription, err
 }
 
 // Configure implements pluginapi.DCV.
-func (c *DCVClient) Configure(ctx context.Context, s pluginapi.Settings) (pluginapi.DCVConfigured, error) {
-	settings, secrets, err := formatSettings(s)
+func (c *DCVClient) Configure(ctx context.Context, p pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
+	settings, secrets, err := formatSettings(p.Settings)
+	request := &pb.DCVServiceConfigureRequest{Settings: settings, Secrets: secrets, DnsResolvers: p.DNSResolvers}
 	if err == nil {
-		err = check(parseSettings(settings, secrets))
+		err = check(parseDCVProfile(request))
 	}
-	request := &pb.DCVServiceConfigureRequest{Settings: settings, Secrets: secrets}
 	return call(ctx, method{name: "Configure"}, c.rpc.Configure, request, err, parseDCVConfigured)
 }
 

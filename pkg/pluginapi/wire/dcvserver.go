@@ -27,13 +27,13 @@ func (s *dcvServer) Describe(ctx context.Context, _ *pb.DCVServiceDescribeReques
 
 func (s *dcvServer) Configure(ctx context.Context, m *pb.DCVServiceConfigureRequest) (*pb.DCVServiceConfigureResponse, error) {
 	return answer(ctx, &s.serving, method{name: "Configure"}, nil, func() (*pb.DCVServiceConfigureResponse, error) {
-		settings, err := parseSettings(m.GetSettings(), m.GetSecrets())
+		profile, err := parseDCVProfile(m)
 		if err != nil {
 			return nil, refused(err)
 		}
 		var c pluginapi.DCVConfigured
-		err = s.configure(settings.Secrets, func() ([]pluginapi.Finding, error) {
-			c, err = s.impl.Configure(ctx, settings)
+		err = s.configure(profile.Settings.Secrets, func() ([]pluginapi.Finding, error) {
+			c, err = s.impl.Configure(ctx, profile)
 			return c.Findings, err
 		})
 		if err != nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"unicode/utf8"
 
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	pb "github.com/certbridge/certbridged/proto/certbridge/plugin/v1"
 )
 
 // maxExactInteger is the largest whole number that a double, and so a google.protobuf.Value, holds exactly together
@@ -55,6 +57,25 @@ func parseSettings(values *structpb.Struct, secrets map[string]string) (pluginap
 		out.Secrets[path] = pluginapi.NewSecret(text)
 	}
 	return out, nil
+}
+
+// maxResolvers is more than any resolver library asks.
+const maxResolvers = 16
+
+func parseDCVProfile(m *pb.DCVServiceConfigureRequest) (pluginapi.DCVProfile, error) {
+	settings, err := parseSettings(m.GetSettings(), m.GetSecrets())
+	if err != nil {
+		return pluginapi.DCVProfile{}, err
+	}
+	if err := counted("dns_resolvers", len(m.GetDnsResolvers()), maxResolvers); err != nil {
+		return pluginapi.DCVProfile{}, err
+	}
+	for i, address := range m.GetDnsResolvers() {
+		if at, err := netip.ParseAddrPort(address); err != nil || at.Port() == 0 {
+			return pluginapi.DCVProfile{}, bad(item("dns_resolvers", i), "%.100q is not an IP address and a port", address)
+		}
+	}
+	return pluginapi.DCVProfile{Settings: settings, DNSResolvers: m.GetDnsResolvers()}, nil
 }
 
 func formatTable(values map[string]any, depth int) (*structpb.Struct, error) {

@@ -332,9 +332,14 @@ func TestDCVTravels(t *testing.T) {
 	if _, err := client.Publish(t.Context(), c); pluginapi.KindOf(err) != pluginapi.InvalidRequest {
 		t.Errorf("before Configure: %v", err)
 	}
-	got, err := client.Configure(t.Context(), pluginapi.Settings{})
+	got, err := client.Configure(t.Context(), pluginapi.DCVProfile{DNSResolvers: []string{"192.0.2.1:53", "[2001:db8::1]:53"}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, wrong := range []string{"192.0.2.1", "resolver.example:53", "192.0.2.1:0", ""} {
+		if _, err := client.Configure(t.Context(), pluginapi.DCVProfile{DNSResolvers: []string{wrong}}); !errors.Is(err, ErrNotSent) {
+			t.Errorf("resolver %q: %v", wrong, err)
+		}
 	}
 	want := pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -362,7 +367,7 @@ func (*fakeDCV) Describe(context.Context) (pluginapi.DCVDescription, error) {
 	return pluginapi.DCVDescription{Name: "demo", Version: "1"}, nil
 }
 
-func (*fakeDCV) Configure(context.Context, pluginapi.Settings) (pluginapi.DCVConfigured, error) {
+func (*fakeDCV) Configure(context.Context, pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
 	return pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true}, nil
 }
 

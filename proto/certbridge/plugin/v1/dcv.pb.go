@@ -199,13 +199,15 @@ func (x *DCVServiceDescribeResponse) GetSettings() []*Field {
 	return nil
 }
 
-// DCVServiceConfigureRequest carries the profile's settings.
+// DCVServiceConfigureRequest carries the profile's settings and surroundings.
 type DCVServiceConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. Settings without their secrets.
 	Settings *structpb.Struct `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Optional. Values of the secret settings by dotted path.
-	Secrets       map[string]string `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Secrets map[string]string `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Optional. The resolvers to look DNS records up with, "host:port", each an IP address; empty: the system's own.
+	DnsResolvers  []string `protobuf:"bytes,3,rep,name=dns_resolvers,json=dnsResolvers,proto3" json:"dns_resolvers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,6 +252,13 @@ func (x *DCVServiceConfigureRequest) GetSettings() *structpb.Struct {
 func (x *DCVServiceConfigureRequest) GetSecrets() map[string]string {
 	if x != nil {
 		return x.Secrets
+	}
+	return nil
+}
+
+func (x *DCVServiceConfigureRequest) GetDnsResolvers() []string {
+	if x != nil {
+		return x.DnsResolvers
 	}
 	return nil
 }
@@ -530,10 +539,11 @@ const file_certbridge_plugin_v1_dcv_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x127\n" +
-	"\bsettings\x18\x04 \x03(\v2\x1b.certbridge.plugin.v1.FieldR\bsettings\"\xe6\x01\n" +
+	"\bsettings\x18\x04 \x03(\v2\x1b.certbridge.plugin.v1.FieldR\bsettings\"\x8b\x02\n" +
 	"\x1aDCVServiceConfigureRequest\x123\n" +
 	"\bsettings\x18\x01 \x01(\v2\x17.google.protobuf.StructR\bsettings\x12W\n" +
-	"\asecrets\x18\x02 \x03(\v2=.certbridge.plugin.v1.DCVServiceConfigureRequest.SecretsEntryR\asecrets\x1a:\n" +
+	"\asecrets\x18\x02 \x03(\v2=.certbridge.plugin.v1.DCVServiceConfigureRequest.SecretsEntryR\asecrets\x12#\n" +
+	"\rdns_resolvers\x18\x03 \x03(\tR\fdnsResolvers\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
