@@ -35,6 +35,14 @@ func (c *CA) Describe(ctx context.Context) (pluginapi.Description, error) {
 // a Fault among it the error is nil too: this is what a check of the configuration shows.
 func (c *CA) Findings(ctx context.Context) ([]pluginapi.Finding, error) { return findings(ctx, c.inst) }
 
+// Configured is what Configure returned when the account's process was started.
+func (c *CA) Configured(ctx context.Context) (pluginapi.Configured, error) {
+	return use(ctx, c.inst, func(ctx context.Context, r *running) (pluginapi.Configured, error) {
+		value, err := c.inst.configure(ctx, r)
+		return value.ca, err
+	})
+}
+
 // Preflight implements pluginapi.Preflighter.
 func (c *CA) Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error) {
 	for _, s := range orderSettings {

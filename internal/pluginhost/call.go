@@ -159,7 +159,7 @@ func (i *instance) runConfigure(r *running) (configured, error) {
 		if err == nil {
 			err = i.saved(reply.AccountState)
 		}
-		return configured{findings: reply.Findings}, err
+		return configured{findings: reply.Findings, ca: reply}, err
 	}
 	value, err := one(context.Background(), i, r, call)
 	if err == nil {

@@ -56,6 +56,7 @@ type running struct {
 // configured is what Configure said.
 type configured struct {
 	findings []pluginapi.Finding
+	ca       pluginapi.Configured
 	dcv      pluginapi.DCVConfigured
 }
 

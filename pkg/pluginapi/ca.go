@@ -121,8 +121,12 @@ type Description struct {
 	OrderSettings   []Field
 	// CSRCommonName: the CSR must carry the first name as its common name.
 	CSRCommonName bool
-	// CAAIdentifiers are issuer domain names in CAA records (RFC 8659 section 4.2).
+	// CAAIdentifiers are the issuer domain names, any one of which in a CAA record lets the CA issue (RFC 8659 section
+	// 4.2). Without them here or in Configured, the daemon looks at no CAA records.
 	CAAIdentifiers []string
+	// CAAMethods say what the CA calls its challenge types in the CAA parameter "validationmethods" (RFC 8657 section 4).
+	// One type may have several labels, and where it is not named, or none is, the parameter is not judged.
+	CAAMethods []CAAMethod
 	// FindOrderSettle is for how long after a lost call a NotFound of FindOrder can not be trusted.
 	FindOrderSettle time.Duration
 	ReissueNames    ReissueNames
@@ -130,6 +134,13 @@ type Description struct {
 	PollInterval time.Duration
 	// MaxConcurrentOrders is how many orders may be worked on at once; zero leaves it to the daemon.
 	MaxConcurrentOrders int
+}
+
+// CAAMethod is a challenge type as a CAA parameter "validationmethods" names it (RFC 8657 section 4).
+type CAAMethod struct {
+	Type ChallengeType
+	// Label is letters, digits and hyphens: "dns-01", "ca-dns-txt".
+	Label string
 }
 
 // Has reports whether an ability is on the list.
@@ -153,6 +164,12 @@ type Configured struct {
 	Findings []Finding
 	// AccountState is stored before any further call; nil means unchanged.
 	AccountState []byte
+	// AccountURI is the account's address as a CAA parameter "accounturi" names it (RFC 8657 section 3), the URL of an
+	// ACME account; empty when it is not known (yet).
+	AccountURI string
+	// CAAIdentifiers are the issuer domain names of this very account, where they depend on its settings. They hold in
+	// place of those of the Description.
+	CAAIdentifiers []string
 }
 
 // PreflightReply says what Preflight found.

@@ -209,7 +209,16 @@ func parseConfigured(m *pb.CAServiceConfigureResponse) (pluginapi.Configured, er
 	if err := sized("account_state", m.AccountState, maxState); err != nil {
 		return pluginapi.Configured{}, err
 	}
-	return pluginapi.Configured{Findings: findings, AccountState: m.AccountState}, nil
+	if err := optionalWord("account_uri", m.GetAccountUri(), maxURL); err != nil {
+		return pluginapi.Configured{}, err
+	}
+	identifiers, err := parseCAAIdentifiers(m.GetCaaIdentifiers())
+	if err != nil {
+		return pluginapi.Configured{}, err
+	}
+	return pluginapi.Configured{
+		Findings: findings, AccountState: m.AccountState, AccountURI: m.GetAccountUri(), CAAIdentifiers: identifiers,
+	}, nil
 }
 
 func parsePreflight(m *pb.CAServicePreflightResponse) (pluginapi.PreflightReply, error) {

@@ -68,7 +68,9 @@ func (s *caServer) Configure(ctx context.Context, m *pb.CAServiceConfigureReques
 		if err != nil {
 			return nil, err
 		}
-		return &pb.CAServiceConfigureResponse{Findings: formatFindings(c.Findings), AccountState: c.AccountState}, nil
+		return &pb.CAServiceConfigureResponse{
+			Findings: formatFindings(c.Findings), AccountState: c.AccountState, AccountUri: c.AccountURI, CaaIdentifiers: c.CAAIdentifiers,
+		}, nil
 	})
 }
 

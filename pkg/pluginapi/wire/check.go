@@ -277,5 +277,6 @@ var (
 	isIdempotencyKey = matches(`^[0-9a-f]{32}$`)
 	isSerial         = matches(`^[0-9a-f]{1,64}$`)
 	isAmount         = matches(`^[0-9]{1,15}(\.[0-9]{1,9})?$`)
+	isCAALabel       = matches(`^[A-Za-z0-9-]{1,128}$`) // RFC 8657 section 4
 	isACMEToken      = matches(`^[A-Za-z0-9_-]{1,512}$`)
 )

@@ -25,6 +25,7 @@ func formatDescription(d pluginapi.Description) (*pb.CAServiceDescribeResponse, 
 		OrderSettings:       order,
 		CsrCommonName:       d.CSRCommonName,
 		CaaIdentifiers:      d.CAAIdentifiers,
+		CaaMethods:          formatCAAMethods(d.CAAMethods),
 		FindOrderSettle:     formatDuration(d.FindOrderSettle),
 		ReissueNames:        pb.ReissueNames(d.ReissueNames),
 		PollInterval:        formatDuration(d.PollInterval),
@@ -55,15 +56,12 @@ func parseDescription(m *pb.CAServiceDescribeResponse) (pluginapi.Description, e
 	if d.OrderSettings, err = parseFields(m.GetOrderSettings(), 0); err != nil {
 		return none, under("order_settings", err)
 	}
-	if err := counted("caa_identifiers", len(m.GetCaaIdentifiers()), maxCAAIdentifiers); err != nil {
+	if d.CAAIdentifiers, err = parseCAAIdentifiers(m.GetCaaIdentifiers()); err != nil {
 		return none, err
 	}
-	for i, name := range m.GetCaaIdentifiers() {
-		if err := dnsName(item("caa_identifiers", i), name, false); err != nil {
-			return none, err
-		}
+	if d.CAAMethods, err = parseCAAMethods(m.GetCaaMethods()); err != nil {
+		return none, err
 	}
-	d.CAAIdentifiers = m.GetCaaIdentifiers()
 	if d.FindOrderSettle, err = parseDuration("find_order_settle", m.GetFindOrderSettle()); err != nil {
 		return none, err
 	}
@@ -80,6 +78,47 @@ func parseDescription(m *pb.CAServiceDescribeResponse) (pluginapi.Description, e
 	}
 	d.MaxConcurrentOrders = int(m.GetMaxConcurrentOrders())
 	return d, nil
+}
+
+func parseCAAIdentifiers(names []string) ([]string, error) {
+	if err := counted("caa_identifiers", len(names), maxCAAIdentifiers); err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if err := dnsName(item("caa_identifiers", i), name, false); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+func formatCAAMethods(list []pluginapi.CAAMethod) []*pb.CAAMethod {
+	var out []*pb.CAAMethod
+	for _, m := range list {
+		out = append(out, &pb.CAAMethod{Type: pb.ChallengeType(m.Type), Label: m.Label})
+	}
+	return out
+}
+
+// parseCAAMethods leaves out types that are not known here: a newer plugin may have more.
+func parseCAAMethods(list []*pb.CAAMethod) ([]pluginapi.CAAMethod, error) {
+	if err := counted("caa_methods", len(list), maxCAAMethods); err != nil {
+		return nil, err
+	}
+	var out []pluginapi.CAAMethod
+	for i, m := range list {
+		at := item("caa_methods", i)
+		if m.GetType() == pb.ChallengeType_CHALLENGE_TYPE_UNSPECIFIED {
+			return nil, bad(at+".type", "is not given")
+		}
+		if !isCAALabel(m.GetLabel()) {
+			return nil, bad(at+".label", "%q is not letters, digits and hyphens", people(m.GetLabel()))
+		}
+		if _, known := pb.ChallengeType_name[int32(m.GetType())]; known {
+			out = append(out, pluginapi.CAAMethod{Type: pluginapi.ChallengeType(m.GetType()), Label: m.GetLabel()})
+		}
+	}
+	return out, nil
 }
 
 func parseNames(name, version string) error {

@@ -36,6 +36,7 @@ const (
 	maxFindings        = 1000
 	maxOrderSettings   = 1000
 	maxCAAIdentifiers  = 100
+	maxCAAMethods      = 100
 	maxConcurrentBound = 10_000
 	maxDuration        = 10 * 366 * 24 * time.Hour
 

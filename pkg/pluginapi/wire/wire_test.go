@@ -59,6 +59,9 @@ type fakeCA struct {
 	err         error
 	act         func(ctx context.Context)
 
+	uri         string
+	identifiers []string
+
 	account pluginapi.Account
 	request pluginapi.OrderRequest
 	placed  pluginapi.PlacedOrder
@@ -69,7 +72,9 @@ func (f *fakeCA) Describe(context.Context) (pluginapi.Description, error) { retu
 
 func (f *fakeCA) Configure(_ context.Context, a pluginapi.Account) (pluginapi.Configured, error) {
 	f.account = a
-	return pluginapi.Configured{Findings: f.findings, AccountState: []byte("account")}, nil
+	return pluginapi.Configured{
+		Findings: f.findings, AccountState: []byte("account"), AccountURI: f.uri, CAAIdentifiers: f.identifiers,
+	}, nil
 }
 
 func (f *fakeCA) do(ctx context.Context) (pluginapi.OrderReply, error) {
@@ -153,6 +158,7 @@ func TestDescriptionTravels(t *testing.T) {
 		},
 		OrderSettings: []pluginapi.Field{{Name: "wait", Type: pluginapi.Duration, Default: "5m", Help: "How long."}},
 		CSRCommonName: true, CAAIdentifiers: []string{"ca.example"}, FindOrderSettle: time.Minute,
+		CAAMethods:   []pluginapi.CAAMethod{{Type: pluginapi.ChallengeDNS, Label: "ca-dns-txt"}, {Type: pluginapi.ChallengeDNS, Label: "ca-cname"}},
 		ReissueNames: pluginapi.ReissueSameNames, PollInterval: time.Second, MaxConcurrentOrders: 4,
 	}
 	got, err := serveCA(t, &fakeCA{description: in}).Describe(t.Context())
@@ -161,6 +167,43 @@ func TestDescriptionTravels(t *testing.T) {
 	}
 	if diff := cmp.Diff(in, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestBadCAAMethodsAreABadReply(t *testing.T) {
+	for name, m := range map[string]pluginapi.CAAMethod{
+		"no type":       {Label: "dns-01"},
+		"no label":      {Type: pluginapi.ChallengeDNS},
+		"label of more": {Type: pluginapi.ChallengeDNS, Label: "dns-01;x"},
+	} {
+		d := pluginapi.Description{Name: "demo", Version: "1", CAAMethods: []pluginapi.CAAMethod{m}}
+		if _, err := serveCA(t, &fakeCA{description: d}).Describe(t.Context()); !errors.Is(err, ErrBadReply) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	newer := pluginapi.Description{Name: "demo", Version: "1", CAAMethods: []pluginapi.CAAMethod{{Type: 99, Label: "x"}}}
+	if d, err := serveCA(t, &fakeCA{description: newer}).Describe(t.Context()); err != nil || len(d.CAAMethods) != 0 {
+		t.Errorf("a type of a newer contract: %v, %v", d.CAAMethods, err)
+	}
+}
+
+func TestConfiguredTravels(t *testing.T) {
+	const uri = "https://ca.example/acct/1"
+	got, err := serveCA(t, &fakeCA{uri: uri, identifiers: []string{"ca.example"}}).Configure(t.Context(), pluginapi.Account{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pluginapi.Configured{AccountState: []byte("account"), AccountURI: uri, CAAIdentifiers: []string{"ca.example"}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	for name, bad := range map[string]*fakeCA{
+		"no address":     {uri: "https://ca.example/\n"},
+		"no domain name": {identifiers: []string{"ca example"}},
+	} {
+		if _, err := serveCA(t, bad).Configure(t.Context(), pluginapi.Account{}); !errors.Is(err, ErrBadReply) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

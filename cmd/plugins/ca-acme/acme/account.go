@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	lego "github.com/go-acme/lego/v4/acme"
@@ -131,6 +132,34 @@ func (b *accountBook) placed(note orderNote) {
 	orders = append(orders, note)
 	r.Orders = orders[max(0, len(orders)-maxNotes):]
 	b.state.Accounts[b.directory] = r
+}
+
+// learn notes the issuer domain names of the CA. What is no domain name helps nobody and is left out.
+func (b *accountBook) learn(identities []string) {
+	var names []string
+	for _, name := range identities {
+		if name = strings.ToLower(name); len(names) < maxCAAIdentities && isDomainName(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.state.Accounts[b.directory]
+	r.CAAIdentities = names
+	b.state.Accounts[b.directory] = r
+}
+
+// maxCAAIdentities bounds what is remembered of a directory.
+const maxCAAIdentities = 20
+
+// isDomainName takes labels of letters, digits and hyphens (RFC 8659 section 4.2).
+func isDomainName(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(name) <= 253
 }
 
 func (b *accountBook) record() accountRecord {

@@ -73,12 +73,18 @@ func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 		AccountSettings: accountSchema(),
 		OrderSettings:   orderSchema(),
 		PollInterval:    pollInterval,
+		CAAMethods: []pluginapi.CAAMethod{ // RFC 8657 section 4: the names of ACME's challenge types
+			{Type: pluginapi.ChallengeHTTP, Label: "http-01"},
+			{Type: pluginapi.ChallengeDNS, Label: "dns-01"},
+			{Type: pluginapi.ChallengeTLSALPN, Label: "tls-alpn-01"},
+		},
 	}, nil
 }
 
 // Configure checks the settings and reaches no network. When there is no account key for the directory yet, or a
 // higher account_key_generation asks for another, it makes one and returns it as account state, so that the key is
-// stored before the CA ever sees it.
+// stored before the CA ever sees it. What an earlier process learned of the account, its address and the CA's issuer
+// domain names, is told too.
 func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.Configured, error) {
 	settings, findings, err := checkAccount(account.Settings)
 	if err != nil {
@@ -109,7 +115,10 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 	if before != nil {
 		before.client.close()
 	}
-	return pluginapi.Configured{Findings: findings, AccountState: book.changed()}, nil
+	record := book.record()
+	return pluginapi.Configured{
+		Findings: findings, AccountState: book.changed(), AccountURI: record.URL, CAAIdentifiers: record.CAAIdentities,
+	}, nil
 }
 
 // Close drops idle connections. Calls in flight end with their contexts.

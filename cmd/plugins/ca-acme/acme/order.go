@@ -89,6 +89,9 @@ func (s *session) place(ctx context.Context, request pluginapi.OrderRequest, who
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "place the order: the CA took it but gave no https address for it")
 	}
 	s.book.placed(orderNote{IdempotencyKey: request.IdempotencyKey, URL: placed.Location, Thumbprint: who.thumbprint})
+	if dir, err := s.client.directory(ctx); err == nil { // from memory: the order was sent by it
+		s.book.learn(dir.Meta.CaaIdentities)
+	}
 	return s.reply(ctx, view{
 		request:   pluginapi.PlacedOrder{OrderRequest: request, Reference: placed.Location},
 		order:     placed.Order,

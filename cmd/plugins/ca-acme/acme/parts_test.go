@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -287,4 +288,22 @@ func FuzzRenewalInfo(f *testing.F) {
 			t.Errorf("a window from %s to %s", info.WindowStart, info.WindowEnd)
 		}
 	})
+}
+
+func TestOnlyDomainNamesAreIssuers(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"letsencrypt.org": true, "pki.goog": true, "a": true, "1-2.example": true,
+		"": false, "ca example": false, "ca.": false, ".ca": false, "-a.example": false, "a-.example": false, "\x00": false, "ca_x.example": false,
+		strings.Repeat("a", 64) + ".example": false, strings.Repeat("a.", 127): false,
+	} {
+		if got := isDomainName(name); got != want {
+			t.Errorf("%q: %t", name, got)
+		}
+	}
+	b := &accountBook{state: accountState{Accounts: map[string]accountRecord{}}}
+	b.learn([]string{"CA.example", "ca.example", "no name", "b.example"})
+	if got := b.record().CAAIdentities; !slices.Equal(got, []string{"ca.example", "b.example"}) {
+		t.Errorf("learned %q", got)
+	}
 }

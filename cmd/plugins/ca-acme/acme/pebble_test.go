@@ -347,9 +347,15 @@ func TestPreflight(t *testing.T) {
 	}
 	req := request(t, nil, "preflight.example.com")
 	leafOf(t, r.order(req, pluginapi.ChallengeHTTP), req)
+	if r.told.AccountURI != "" || len(r.told.CAAIdentifiers) != 0 {
+		t.Errorf("before it ever spoke to the CA, the plugin knows %+v", r.told)
+	}
 	r.restart()
 	if reply, err = r.instance().Preflight(t.Context(), nil); err != nil || !strings.Contains(fmt.Sprint(reply.Findings), "the account is https://") {
 		t.Errorf("with an account: %v, %v", reply.Findings, err)
+	}
+	if !strings.HasPrefix(r.told.AccountURI, "https://") || !slices.Equal(r.told.CAAIdentifiers, []string{"ca.example"}) {
+		t.Errorf("after an order, Configure tells %q and %q for CAA records", r.told.AccountURI, r.told.CAAIdentifiers)
 	}
 }
 

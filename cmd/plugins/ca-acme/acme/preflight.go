@@ -28,6 +28,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 	if list := dir.Meta.CaaIdentities; len(list) > 0 {
 		found.add(pluginapi.Info, "", "CAA records, where there are any, must name %s", clean(strings.Join(list, " or "), maxWords))
 	}
+	s.book.learn(dir.Meta.CaaIdentities)
 	if dir.RenewalInfo == "" {
 		found.add(pluginapi.Info, "", "the CA offers no renewal information (RFC 9773); renewals follow renew_before alone")
 	}

@@ -50,7 +50,8 @@ type rig struct {
 	mu    sync.Mutex
 	ca    *CA
 	state []byte
-	files map[string]string // http-01, by path
+	told  pluginapi.Configured // what Configure of ca returned
+	files map[string]string    // http-01, by path
 	alpn  map[string]*tls.Certificate
 	seen  map[pluginapi.ChallengeType]int // challenges that were published
 }
@@ -154,6 +155,7 @@ func (r *rig) instance() *CA {
 	if done.AccountState != nil {
 		r.state = done.AccountState
 	}
+	r.told = done
 	return r.ca
 }
 

@@ -27,6 +27,9 @@ type accountRecord struct {
 	Next *keyRecord `json:"next,omitempty"`
 	// URL is the account's address at the CA, the "kid" of its requests; empty before registration.
 	URL string `json:"url,omitempty"`
+	// CAAIdentities are the issuer domain names that the directory named last (RFC 8555 section 7.1.1): Configure tells
+	// them, and reaches no network.
+	CAAIdentities []string `json:"caa_identities,omitempty"`
 	// Orders are the latest orders, oldest first, so that a call of PlaceOrder that is made again finds its order.
 	Orders []orderNote `json:"orders,omitempty"`
 }

@@ -414,8 +414,11 @@ type CAServiceDescribeResponse struct {
 	PollInterval *durationpb.Duration `protobuf:"bytes,13,opt,name=poll_interval,json=pollInterval,proto3" json:"poll_interval,omitempty"`
 	// Optional. How many orders may be worked on at once for one account; 0 leaves it to the daemon.
 	MaxConcurrentOrders int32 `protobuf:"varint,14,opt,name=max_concurrent_orders,json=maxConcurrentOrders,proto3" json:"max_concurrent_orders,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Optional. What the CA calls its challenge types in the CAA parameter "validationmethods" (RFC 8657 section 4).
+	// A CA that names none is not judged by that parameter.
+	CaaMethods    []*CAAMethod `protobuf:"bytes,15,rep,name=caa_methods,json=caaMethods,proto3" json:"caa_methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CAServiceDescribeResponse) Reset() {
@@ -546,6 +549,68 @@ func (x *CAServiceDescribeResponse) GetMaxConcurrentOrders() int32 {
 	return 0
 }
 
+func (x *CAServiceDescribeResponse) GetCaaMethods() []*CAAMethod {
+	if x != nil {
+		return x.CaaMethods
+	}
+	return nil
+}
+
+// CAAMethod is a challenge type as a CAA parameter "validationmethods" names it (RFC 8657 section 4).
+type CAAMethod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The challenge type.
+	Type ChallengeType `protobuf:"varint,1,opt,name=type,proto3,enum=certbridge.plugin.v1.ChallengeType" json:"type,omitempty"`
+	// Required. The label, letters, digits and hyphens: "dns-01", "ca-dns-txt".
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CAAMethod) Reset() {
+	*x = CAAMethod{}
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CAAMethod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CAAMethod) ProtoMessage() {}
+
+func (x *CAAMethod) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CAAMethod.ProtoReflect.Descriptor instead.
+func (*CAAMethod) Descriptor() ([]byte, []int) {
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CAAMethod) GetType() ChallengeType {
+	if x != nil {
+		return x.Type
+	}
+	return ChallengeType_CHALLENGE_TYPE_UNSPECIFIED
+}
+
+func (x *CAAMethod) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
 // CAServiceConfigureRequest carries the account's settings.
 type CAServiceConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -561,7 +626,7 @@ type CAServiceConfigureRequest struct {
 
 func (x *CAServiceConfigureRequest) Reset() {
 	*x = CAServiceConfigureRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[2]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +638,7 @@ func (x *CAServiceConfigureRequest) String() string {
 func (*CAServiceConfigureRequest) ProtoMessage() {}
 
 func (x *CAServiceConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[2]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +651,7 @@ func (x *CAServiceConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceConfigureRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{2}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CAServiceConfigureRequest) GetSettings() *structpb.Struct {
@@ -616,14 +681,20 @@ type CAServiceConfigureResponse struct {
 	// Optional. Mistakes and remarks by field; a mistake keeps the account from being used.
 	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
 	// Optional. New account state to store before any further call; absent means unchanged.
-	AccountState  []byte `protobuf:"bytes,2,opt,name=account_state,json=accountState,proto3,oneof" json:"account_state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AccountState []byte `protobuf:"bytes,2,opt,name=account_state,json=accountState,proto3,oneof" json:"account_state,omitempty"`
+	// Optional. The account's address as a CAA parameter "accounturi" names it (RFC 8657 section 3); empty when it is
+	// not known (yet).
+	AccountUri string `protobuf:"bytes,3,opt,name=account_uri,json=accountUri,proto3" json:"account_uri,omitempty"`
+	// Optional. Issuer domain names of this very account, where they depend on its settings. They hold in place of those
+	// of Describe.
+	CaaIdentifiers []string `protobuf:"bytes,4,rep,name=caa_identifiers,json=caaIdentifiers,proto3" json:"caa_identifiers,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CAServiceConfigureResponse) Reset() {
 	*x = CAServiceConfigureResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[3]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +706,7 @@ func (x *CAServiceConfigureResponse) String() string {
 func (*CAServiceConfigureResponse) ProtoMessage() {}
 
 func (x *CAServiceConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[3]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +719,7 @@ func (x *CAServiceConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceConfigureResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{3}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CAServiceConfigureResponse) GetFindings() []*Finding {
@@ -665,6 +736,20 @@ func (x *CAServiceConfigureResponse) GetAccountState() []byte {
 	return nil
 }
 
+func (x *CAServiceConfigureResponse) GetAccountUri() string {
+	if x != nil {
+		return x.AccountUri
+	}
+	return ""
+}
+
+func (x *CAServiceConfigureResponse) GetCaaIdentifiers() []string {
+	if x != nil {
+		return x.CaaIdentifiers
+	}
+	return nil
+}
+
 // CAServicePreflightRequest asks whether the account can be used.
 type CAServicePreflightRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -676,7 +761,7 @@ type CAServicePreflightRequest struct {
 
 func (x *CAServicePreflightRequest) Reset() {
 	*x = CAServicePreflightRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[4]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +773,7 @@ func (x *CAServicePreflightRequest) String() string {
 func (*CAServicePreflightRequest) ProtoMessage() {}
 
 func (x *CAServicePreflightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[4]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +786,7 @@ func (x *CAServicePreflightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePreflightRequest.ProtoReflect.Descriptor instead.
 func (*CAServicePreflightRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{4}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CAServicePreflightRequest) GetOrderSettings() []*structpb.Struct {
@@ -724,7 +809,7 @@ type CAServicePreflightResponse struct {
 
 func (x *CAServicePreflightResponse) Reset() {
 	*x = CAServicePreflightResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[5]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +821,7 @@ func (x *CAServicePreflightResponse) String() string {
 func (*CAServicePreflightResponse) ProtoMessage() {}
 
 func (x *CAServicePreflightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[5]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +834,7 @@ func (x *CAServicePreflightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePreflightResponse.ProtoReflect.Descriptor instead.
 func (*CAServicePreflightResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{5}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CAServicePreflightResponse) GetFindings() []*Finding {
@@ -781,7 +866,7 @@ type Identifier struct {
 
 func (x *Identifier) Reset() {
 	*x = Identifier{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +878,7 @@ func (x *Identifier) String() string {
 func (*Identifier) ProtoMessage() {}
 
 func (x *Identifier) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +891,7 @@ func (x *Identifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identifier.ProtoReflect.Descriptor instead.
 func (*Identifier) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{6}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Identifier) GetValue() string {
@@ -845,7 +930,7 @@ type PreviousOrder struct {
 
 func (x *PreviousOrder) Reset() {
 	*x = PreviousOrder{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +942,7 @@ func (x *PreviousOrder) String() string {
 func (*PreviousOrder) ProtoMessage() {}
 
 func (x *PreviousOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +955,7 @@ func (x *PreviousOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviousOrder.ProtoReflect.Descriptor instead.
 func (*PreviousOrder) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{7}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PreviousOrder) GetReference() string {
@@ -919,7 +1004,7 @@ type OrderRequest struct {
 
 func (x *OrderRequest) Reset() {
 	*x = OrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1016,7 @@ func (x *OrderRequest) String() string {
 func (*OrderRequest) ProtoMessage() {}
 
 func (x *OrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1029,7 @@ func (x *OrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRequest.ProtoReflect.Descriptor instead.
 func (*OrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{8}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrderRequest) GetIdempotencyKey() string {
@@ -1018,7 +1103,7 @@ type Authorization struct {
 
 func (x *Authorization) Reset() {
 	*x = Authorization{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1115,7 @@ func (x *Authorization) String() string {
 func (*Authorization) ProtoMessage() {}
 
 func (x *Authorization) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1128,7 @@ func (x *Authorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authorization.ProtoReflect.Descriptor instead.
 func (*Authorization) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{9}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Authorization) GetIdentifier() string {
@@ -1082,7 +1167,7 @@ type PersonAction struct {
 
 func (x *PersonAction) Reset() {
 	*x = PersonAction{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1179,7 @@ func (x *PersonAction) String() string {
 func (*PersonAction) ProtoMessage() {}
 
 func (x *PersonAction) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1192,7 @@ func (x *PersonAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonAction.ProtoReflect.Descriptor instead.
 func (*PersonAction) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{10}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PersonAction) GetWho() string {
@@ -1144,7 +1229,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1241,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1254,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{11}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Price) GetAmount() string {
@@ -1215,7 +1300,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1312,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1325,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{12}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Order) GetReference() string {
@@ -1324,7 +1409,7 @@ type CAServicePlaceOrderRequest struct {
 
 func (x *CAServicePlaceOrderRequest) Reset() {
 	*x = CAServicePlaceOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1421,7 @@ func (x *CAServicePlaceOrderRequest) String() string {
 func (*CAServicePlaceOrderRequest) ProtoMessage() {}
 
 func (x *CAServicePlaceOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1434,7 @@ func (x *CAServicePlaceOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePlaceOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServicePlaceOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{13}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CAServicePlaceOrderRequest) GetOrder() *OrderRequest {
@@ -1372,7 +1457,7 @@ type CAServicePlaceOrderResponse struct {
 
 func (x *CAServicePlaceOrderResponse) Reset() {
 	*x = CAServicePlaceOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1469,7 @@ func (x *CAServicePlaceOrderResponse) String() string {
 func (*CAServicePlaceOrderResponse) ProtoMessage() {}
 
 func (x *CAServicePlaceOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1482,7 @@ func (x *CAServicePlaceOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePlaceOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServicePlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{14}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CAServicePlaceOrderResponse) GetOrder() *Order {
@@ -1429,7 +1514,7 @@ type CAServiceFindOrderRequest struct {
 
 func (x *CAServiceFindOrderRequest) Reset() {
 	*x = CAServiceFindOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1526,7 @@ func (x *CAServiceFindOrderRequest) String() string {
 func (*CAServiceFindOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceFindOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1539,7 @@ func (x *CAServiceFindOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceFindOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceFindOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{15}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CAServiceFindOrderRequest) GetOrder() *OrderRequest {
@@ -1491,7 +1576,7 @@ type CAServiceFindOrderResponse struct {
 
 func (x *CAServiceFindOrderResponse) Reset() {
 	*x = CAServiceFindOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1588,7 @@ func (x *CAServiceFindOrderResponse) String() string {
 func (*CAServiceFindOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceFindOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1601,7 @@ func (x *CAServiceFindOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceFindOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceFindOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{16}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CAServiceFindOrderResponse) GetOrder() *Order {
@@ -1548,7 +1633,7 @@ type CAServiceGetOrderRequest struct {
 
 func (x *CAServiceGetOrderRequest) Reset() {
 	*x = CAServiceGetOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1645,7 @@ func (x *CAServiceGetOrderRequest) String() string {
 func (*CAServiceGetOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceGetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1658,7 @@ func (x *CAServiceGetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceGetOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceGetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{17}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CAServiceGetOrderRequest) GetOrder() *OrderRequest {
@@ -1610,7 +1695,7 @@ type CAServiceGetOrderResponse struct {
 
 func (x *CAServiceGetOrderResponse) Reset() {
 	*x = CAServiceGetOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1707,7 @@ func (x *CAServiceGetOrderResponse) String() string {
 func (*CAServiceGetOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceGetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1720,7 @@ func (x *CAServiceGetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceGetOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceGetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{18}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CAServiceGetOrderResponse) GetOrder() *Order {
@@ -1669,7 +1754,7 @@ type CAServiceRespondToChallengesRequest struct {
 
 func (x *CAServiceRespondToChallengesRequest) Reset() {
 	*x = CAServiceRespondToChallengesRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1766,7 @@ func (x *CAServiceRespondToChallengesRequest) String() string {
 func (*CAServiceRespondToChallengesRequest) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1779,7 @@ func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CAServiceRespondToChallengesRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{19}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CAServiceRespondToChallengesRequest) GetOrder() *OrderRequest {
@@ -1738,7 +1823,7 @@ type CAServiceRespondToChallengesResponse struct {
 
 func (x *CAServiceRespondToChallengesResponse) Reset() {
 	*x = CAServiceRespondToChallengesResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1835,7 @@ func (x *CAServiceRespondToChallengesResponse) String() string {
 func (*CAServiceRespondToChallengesResponse) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1848,7 @@ func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CAServiceRespondToChallengesResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{20}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CAServiceRespondToChallengesResponse) GetOrder() *Order {
@@ -1797,7 +1882,7 @@ type CAServiceCancelOrderRequest struct {
 
 func (x *CAServiceCancelOrderRequest) Reset() {
 	*x = CAServiceCancelOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1894,7 @@ func (x *CAServiceCancelOrderRequest) String() string {
 func (*CAServiceCancelOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1907,7 @@ func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CAServiceCancelOrderRequest) GetOrder() *OrderRequest {
@@ -1866,7 +1951,7 @@ type CAServiceCancelOrderResponse struct {
 
 func (x *CAServiceCancelOrderResponse) Reset() {
 	*x = CAServiceCancelOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +1963,7 @@ func (x *CAServiceCancelOrderResponse) String() string {
 func (*CAServiceCancelOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +1976,7 @@ func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CAServiceCancelOrderResponse) GetOrder() *Order {
@@ -1923,7 +2008,7 @@ type CAServiceRevokeCertificateRequest struct {
 
 func (x *CAServiceRevokeCertificateRequest) Reset() {
 	*x = CAServiceRevokeCertificateRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2020,7 @@ func (x *CAServiceRevokeCertificateRequest) String() string {
 func (*CAServiceRevokeCertificateRequest) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2033,7 @@ func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use CAServiceRevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CAServiceRevokeCertificateRequest) GetCertificate() []byte {
@@ -1987,7 +2072,7 @@ type CAServiceRevokeCertificateResponse struct {
 
 func (x *CAServiceRevokeCertificateResponse) Reset() {
 	*x = CAServiceRevokeCertificateResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2084,7 @@ func (x *CAServiceRevokeCertificateResponse) String() string {
 func (*CAServiceRevokeCertificateResponse) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2097,7 @@ func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CAServiceRevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CAServiceRevokeCertificateResponse) GetDetail() string {
@@ -2047,7 +2132,7 @@ type CAServiceRenewalInfoRequest struct {
 
 func (x *CAServiceRenewalInfoRequest) Reset() {
 	*x = CAServiceRenewalInfoRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2144,7 @@ func (x *CAServiceRenewalInfoRequest) String() string {
 func (*CAServiceRenewalInfoRequest) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2157,7 @@ func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CAServiceRenewalInfoRequest) GetCertificate() []byte {
@@ -2101,7 +2186,7 @@ type CAServiceRenewalInfoResponse struct {
 
 func (x *CAServiceRenewalInfoResponse) Reset() {
 	*x = CAServiceRenewalInfoResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2198,7 @@ func (x *CAServiceRenewalInfoResponse) String() string {
 func (*CAServiceRenewalInfoResponse) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2211,7 @@ func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CAServiceRenewalInfoResponse) GetWindowStart() *timestamppb.Timestamp {
@@ -2169,7 +2254,7 @@ var File_certbridge_plugin_v1_ca_proto protoreflect.FileDescriptor
 const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\n" +
 	"\x1dcertbridge/plugin/v1/ca.proto\x12\x14certbridge.plugin.v1\x1a!certbridge/plugin/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1a\n" +
-	"\x18CAServiceDescribeRequest\"\xfb\x05\n" +
+	"\x18CAServiceDescribeRequest\"\xbd\x06\n" +
 	"\x19CAServiceDescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2185,17 +2270,25 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x11find_order_settle\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0ffindOrderSettle\x12G\n" +
 	"\rreissue_names\x18\f \x01(\x0e2\".certbridge.plugin.v1.ReissueNamesR\freissueNames\x12>\n" +
 	"\rpoll_interval\x18\r \x01(\v2\x19.google.protobuf.DurationR\fpollInterval\x122\n" +
-	"\x15max_concurrent_orders\x18\x0e \x01(\x05R\x13maxConcurrentOrders\"\x89\x02\n" +
+	"\x15max_concurrent_orders\x18\x0e \x01(\x05R\x13maxConcurrentOrders\x12@\n" +
+	"\vcaa_methods\x18\x0f \x03(\v2\x1f.certbridge.plugin.v1.CAAMethodR\n" +
+	"caaMethods\"Z\n" +
+	"\tCAAMethod\x127\n" +
+	"\x04type\x18\x01 \x01(\x0e2#.certbridge.plugin.v1.ChallengeTypeR\x04type\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\"\x89\x02\n" +
 	"\x19CAServiceConfigureRequest\x123\n" +
 	"\bsettings\x18\x01 \x01(\v2\x17.google.protobuf.StructR\bsettings\x12V\n" +
 	"\asecrets\x18\x02 \x03(\v2<.certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntryR\asecrets\x12#\n" +
 	"\raccount_state\x18\x03 \x01(\fR\faccountState\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x93\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\x01\n" +
 	"\x1aCAServiceConfigureResponse\x129\n" +
 	"\bfindings\x18\x01 \x03(\v2\x1d.certbridge.plugin.v1.FindingR\bfindings\x12(\n" +
-	"\raccount_state\x18\x02 \x01(\fH\x00R\faccountState\x88\x01\x01B\x10\n" +
+	"\raccount_state\x18\x02 \x01(\fH\x00R\faccountState\x88\x01\x01\x12\x1f\n" +
+	"\vaccount_uri\x18\x03 \x01(\tR\n" +
+	"accountUri\x12'\n" +
+	"\x0fcaa_identifiers\x18\x04 \x03(\tR\x0ecaaIdentifiersB\x10\n" +
 	"\x0e_account_state\"[\n" +
 	"\x19CAServicePreflightRequest\x12>\n" +
 	"\x0eorder_settings\x18\x01 \x03(\v2\x17.google.protobuf.StructR\rorderSettings\"\x93\x01\n" +
@@ -2369,7 +2462,7 @@ func file_certbridge_plugin_v1_ca_proto_rawDescGZIP() []byte {
 }
 
 var file_certbridge_plugin_v1_ca_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(Ability)(0),                                 // 0: certbridge.plugin.v1.Ability
 	(ReissueNames)(0),                            // 1: certbridge.plugin.v1.ReissueNames
@@ -2378,109 +2471,112 @@ var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(OrderStatus)(0),                             // 4: certbridge.plugin.v1.OrderStatus
 	(*CAServiceDescribeRequest)(nil),             // 5: certbridge.plugin.v1.CAServiceDescribeRequest
 	(*CAServiceDescribeResponse)(nil),            // 6: certbridge.plugin.v1.CAServiceDescribeResponse
-	(*CAServiceConfigureRequest)(nil),            // 7: certbridge.plugin.v1.CAServiceConfigureRequest
-	(*CAServiceConfigureResponse)(nil),           // 8: certbridge.plugin.v1.CAServiceConfigureResponse
-	(*CAServicePreflightRequest)(nil),            // 9: certbridge.plugin.v1.CAServicePreflightRequest
-	(*CAServicePreflightResponse)(nil),           // 10: certbridge.plugin.v1.CAServicePreflightResponse
-	(*Identifier)(nil),                           // 11: certbridge.plugin.v1.Identifier
-	(*PreviousOrder)(nil),                        // 12: certbridge.plugin.v1.PreviousOrder
-	(*OrderRequest)(nil),                         // 13: certbridge.plugin.v1.OrderRequest
-	(*Authorization)(nil),                        // 14: certbridge.plugin.v1.Authorization
-	(*PersonAction)(nil),                         // 15: certbridge.plugin.v1.PersonAction
-	(*Price)(nil),                                // 16: certbridge.plugin.v1.Price
-	(*Order)(nil),                                // 17: certbridge.plugin.v1.Order
-	(*CAServicePlaceOrderRequest)(nil),           // 18: certbridge.plugin.v1.CAServicePlaceOrderRequest
-	(*CAServicePlaceOrderResponse)(nil),          // 19: certbridge.plugin.v1.CAServicePlaceOrderResponse
-	(*CAServiceFindOrderRequest)(nil),            // 20: certbridge.plugin.v1.CAServiceFindOrderRequest
-	(*CAServiceFindOrderResponse)(nil),           // 21: certbridge.plugin.v1.CAServiceFindOrderResponse
-	(*CAServiceGetOrderRequest)(nil),             // 22: certbridge.plugin.v1.CAServiceGetOrderRequest
-	(*CAServiceGetOrderResponse)(nil),            // 23: certbridge.plugin.v1.CAServiceGetOrderResponse
-	(*CAServiceRespondToChallengesRequest)(nil),  // 24: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	(*CAServiceRespondToChallengesResponse)(nil), // 25: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	(*CAServiceCancelOrderRequest)(nil),          // 26: certbridge.plugin.v1.CAServiceCancelOrderRequest
-	(*CAServiceCancelOrderResponse)(nil),         // 27: certbridge.plugin.v1.CAServiceCancelOrderResponse
-	(*CAServiceRevokeCertificateRequest)(nil),    // 28: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	(*CAServiceRevokeCertificateResponse)(nil),   // 29: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	(*CAServiceRenewalInfoRequest)(nil),          // 30: certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	(*CAServiceRenewalInfoResponse)(nil),         // 31: certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	nil,                                          // 32: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	nil,                                          // 33: certbridge.plugin.v1.OrderRequest.SecretsEntry
-	(ChallengeType)(0),                           // 34: certbridge.plugin.v1.ChallengeType
-	(*Field)(nil),                                // 35: certbridge.plugin.v1.Field
-	(*durationpb.Duration)(nil),                  // 36: google.protobuf.Duration
-	(*structpb.Struct)(nil),                      // 37: google.protobuf.Struct
-	(*Finding)(nil),                              // 38: certbridge.plugin.v1.Finding
-	(*Challenge)(nil),                            // 39: certbridge.plugin.v1.Challenge
-	(*timestamppb.Timestamp)(nil),                // 40: google.protobuf.Timestamp
+	(*CAAMethod)(nil),                            // 7: certbridge.plugin.v1.CAAMethod
+	(*CAServiceConfigureRequest)(nil),            // 8: certbridge.plugin.v1.CAServiceConfigureRequest
+	(*CAServiceConfigureResponse)(nil),           // 9: certbridge.plugin.v1.CAServiceConfigureResponse
+	(*CAServicePreflightRequest)(nil),            // 10: certbridge.plugin.v1.CAServicePreflightRequest
+	(*CAServicePreflightResponse)(nil),           // 11: certbridge.plugin.v1.CAServicePreflightResponse
+	(*Identifier)(nil),                           // 12: certbridge.plugin.v1.Identifier
+	(*PreviousOrder)(nil),                        // 13: certbridge.plugin.v1.PreviousOrder
+	(*OrderRequest)(nil),                         // 14: certbridge.plugin.v1.OrderRequest
+	(*Authorization)(nil),                        // 15: certbridge.plugin.v1.Authorization
+	(*PersonAction)(nil),                         // 16: certbridge.plugin.v1.PersonAction
+	(*Price)(nil),                                // 17: certbridge.plugin.v1.Price
+	(*Order)(nil),                                // 18: certbridge.plugin.v1.Order
+	(*CAServicePlaceOrderRequest)(nil),           // 19: certbridge.plugin.v1.CAServicePlaceOrderRequest
+	(*CAServicePlaceOrderResponse)(nil),          // 20: certbridge.plugin.v1.CAServicePlaceOrderResponse
+	(*CAServiceFindOrderRequest)(nil),            // 21: certbridge.plugin.v1.CAServiceFindOrderRequest
+	(*CAServiceFindOrderResponse)(nil),           // 22: certbridge.plugin.v1.CAServiceFindOrderResponse
+	(*CAServiceGetOrderRequest)(nil),             // 23: certbridge.plugin.v1.CAServiceGetOrderRequest
+	(*CAServiceGetOrderResponse)(nil),            // 24: certbridge.plugin.v1.CAServiceGetOrderResponse
+	(*CAServiceRespondToChallengesRequest)(nil),  // 25: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	(*CAServiceRespondToChallengesResponse)(nil), // 26: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	(*CAServiceCancelOrderRequest)(nil),          // 27: certbridge.plugin.v1.CAServiceCancelOrderRequest
+	(*CAServiceCancelOrderResponse)(nil),         // 28: certbridge.plugin.v1.CAServiceCancelOrderResponse
+	(*CAServiceRevokeCertificateRequest)(nil),    // 29: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	(*CAServiceRevokeCertificateResponse)(nil),   // 30: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	(*CAServiceRenewalInfoRequest)(nil),          // 31: certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	(*CAServiceRenewalInfoResponse)(nil),         // 32: certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	nil,                                          // 33: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	nil,                                          // 34: certbridge.plugin.v1.OrderRequest.SecretsEntry
+	(ChallengeType)(0),                           // 35: certbridge.plugin.v1.ChallengeType
+	(*Field)(nil),                                // 36: certbridge.plugin.v1.Field
+	(*durationpb.Duration)(nil),                  // 37: google.protobuf.Duration
+	(*structpb.Struct)(nil),                      // 38: google.protobuf.Struct
+	(*Finding)(nil),                              // 39: certbridge.plugin.v1.Finding
+	(*Challenge)(nil),                            // 40: certbridge.plugin.v1.Challenge
+	(*timestamppb.Timestamp)(nil),                // 41: google.protobuf.Timestamp
 }
 var file_certbridge_plugin_v1_ca_proto_depIdxs = []int32{
 	0,  // 0: certbridge.plugin.v1.CAServiceDescribeResponse.abilities:type_name -> certbridge.plugin.v1.Ability
-	34, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
-	35, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
-	35, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
-	36, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
+	35, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	36, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
+	36, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
+	37, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
 	1,  // 5: certbridge.plugin.v1.CAServiceDescribeResponse.reissue_names:type_name -> certbridge.plugin.v1.ReissueNames
-	36, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
-	37, // 7: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
-	32, // 8: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	38, // 9: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
-	37, // 10: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
-	38, // 11: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
-	3,  // 12: certbridge.plugin.v1.Identifier.type:type_name -> certbridge.plugin.v1.IdentifierType
-	34, // 13: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
-	2,  // 14: certbridge.plugin.v1.OrderRequest.kind:type_name -> certbridge.plugin.v1.OrderKind
-	11, // 15: certbridge.plugin.v1.OrderRequest.identifiers:type_name -> certbridge.plugin.v1.Identifier
-	12, // 16: certbridge.plugin.v1.OrderRequest.previous:type_name -> certbridge.plugin.v1.PreviousOrder
-	37, // 17: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
-	33, // 18: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
-	39, // 19: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
-	4,  // 20: certbridge.plugin.v1.Order.status:type_name -> certbridge.plugin.v1.OrderStatus
-	14, // 21: certbridge.plugin.v1.Order.authorizations:type_name -> certbridge.plugin.v1.Authorization
-	40, // 22: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
-	36, // 23: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
-	16, // 24: certbridge.plugin.v1.Order.price:type_name -> certbridge.plugin.v1.Price
-	15, // 25: certbridge.plugin.v1.Order.action:type_name -> certbridge.plugin.v1.PersonAction
-	13, // 26: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	17, // 27: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	13, // 28: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	40, // 29: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
-	17, // 30: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	13, // 31: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	17, // 32: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	13, // 33: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	17, // 34: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
-	13, // 35: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	17, // 36: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	12, // 37: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
-	15, // 38: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
-	40, // 39: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
-	40, // 40: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
-	36, // 41: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
-	5,  // 42: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
-	7,  // 43: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
-	9,  // 44: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
-	18, // 45: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
-	20, // 46: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
-	22, // 47: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
-	24, // 48: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	26, // 49: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
-	28, // 50: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	30, // 51: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	6,  // 52: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
-	8,  // 53: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
-	10, // 54: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
-	19, // 55: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
-	21, // 56: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
-	23, // 57: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
-	25, // 58: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	27, // 59: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
-	29, // 60: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	31, // 61: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	52, // [52:62] is the sub-list for method output_type
-	42, // [42:52] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	37, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
+	7,  // 7: certbridge.plugin.v1.CAServiceDescribeResponse.caa_methods:type_name -> certbridge.plugin.v1.CAAMethod
+	35, // 8: certbridge.plugin.v1.CAAMethod.type:type_name -> certbridge.plugin.v1.ChallengeType
+	38, // 9: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
+	33, // 10: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	39, // 11: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	38, // 12: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
+	39, // 13: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	3,  // 14: certbridge.plugin.v1.Identifier.type:type_name -> certbridge.plugin.v1.IdentifierType
+	35, // 15: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	2,  // 16: certbridge.plugin.v1.OrderRequest.kind:type_name -> certbridge.plugin.v1.OrderKind
+	12, // 17: certbridge.plugin.v1.OrderRequest.identifiers:type_name -> certbridge.plugin.v1.Identifier
+	13, // 18: certbridge.plugin.v1.OrderRequest.previous:type_name -> certbridge.plugin.v1.PreviousOrder
+	38, // 19: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
+	34, // 20: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
+	40, // 21: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
+	4,  // 22: certbridge.plugin.v1.Order.status:type_name -> certbridge.plugin.v1.OrderStatus
+	15, // 23: certbridge.plugin.v1.Order.authorizations:type_name -> certbridge.plugin.v1.Authorization
+	41, // 24: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
+	37, // 25: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
+	17, // 26: certbridge.plugin.v1.Order.price:type_name -> certbridge.plugin.v1.Price
+	16, // 27: certbridge.plugin.v1.Order.action:type_name -> certbridge.plugin.v1.PersonAction
+	14, // 28: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	18, // 29: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 30: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	41, // 31: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
+	18, // 32: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 33: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	18, // 34: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 35: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	18, // 36: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 37: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	18, // 38: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	13, // 39: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
+	16, // 40: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
+	41, // 41: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
+	41, // 42: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
+	37, // 43: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
+	5,  // 44: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
+	8,  // 45: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
+	10, // 46: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
+	19, // 47: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
+	21, // 48: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
+	23, // 49: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
+	25, // 50: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	27, // 51: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
+	29, // 52: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	31, // 53: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	6,  // 54: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
+	9,  // 55: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
+	11, // 56: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
+	20, // 57: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
+	22, // 58: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
+	24, // 59: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
+	26, // 60: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	28, // 61: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
+	30, // 62: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	32, // 63: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	54, // [54:64] is the sub-list for method output_type
+	44, // [44:54] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_certbridge_plugin_v1_ca_proto_init() }
@@ -2489,21 +2585,21 @@ func file_certbridge_plugin_v1_ca_proto_init() {
 		return
 	}
 	file_certbridge_plugin_v1_common_proto_init()
-	file_certbridge_plugin_v1_ca_proto_msgTypes[3].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[5].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[14].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[16].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[18].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[20].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[22].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[24].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[4].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[6].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[15].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[17].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[19].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[21].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[23].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_certbridge_plugin_v1_ca_proto_rawDesc), len(file_certbridge_plugin_v1_ca_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
