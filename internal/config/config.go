@@ -60,6 +60,16 @@ const (
 	LogJSON LogFormat = "json"
 )
 
+// DNSPropagation says where a published DNS record must be seen before the CA is told.
+type DNSPropagation string
+
+// Where a published DNS record must be seen.
+const (
+	PropagationAuthoritative DNSPropagation = "authoritative" // at every authoritative name server
+	PropagationResolvers     DNSPropagation = "resolvers"     // at every one of the resolvers
+	PropagationNone          DNSPropagation = "none"          // nowhere: the CA is told at once
+)
+
 // Daemon is the [daemon] table: what the daemon itself needs.
 type Daemon struct {
 	// StateDir and PluginDir are absolute folders.
@@ -75,6 +85,10 @@ type Daemon struct {
 	HTTPChallengeListen string
 	// HTTPChallengeSelfCheck: a published file is fetched through its public address before the CA is told.
 	HTTPChallengeSelfCheck bool
+	// DNSResolvers are the resolvers to look DNS records up with, "ip:port"; empty means the system's own.
+	DNSResolvers []string
+	// DNSPropagation says where a published DNS record must be seen before the CA is told.
+	DNSPropagation DNSPropagation
 	// RescanInterval is how often all certificate files are looked at even if nothing told of a change.
 	RescanInterval time.Duration
 	// PluginIdleAfter is how long a plugin without a call stays; PluginStartTimeout how long its start may take;
@@ -100,6 +114,8 @@ type CA struct {
 	MaxOrdersPerDay, MaxOrdersPerCertificate int
 	// PollInterval overrides the plugin's pace of looking at an order; zero leaves it to the plugin.
 	PollInterval time.Duration
+	// CheckCAA: the CAA records of an order's names are looked at before it is sent.
+	CheckCAA bool
 	// Env is the environment of the plugin's process: all of it counts as secret.
 	Env map[string]pluginapi.Secret
 	// Settings are the account's settings without OrderDefaults.

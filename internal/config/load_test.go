@@ -106,6 +106,9 @@ func TestExample(t *testing.T) {
 	if got := shop.Deploy.Verify[0]; got != (VerifyTarget{Address: "127.0.0.1:443", ServerName: "shop.example.com", Protocol: "tls"}) {
 		t.Errorf("verify = %+v", got)
 	}
+	if d := cfg.Daemon; len(d.DNSResolvers) != 0 || d.DNSPropagation != PropagationAuthoritative || !cfg.CA["local"].CheckCAA {
+		t.Errorf("resolvers %v, propagation %q, CAA records looked at: %t", d.DNSResolvers, d.DNSPropagation, cfg.CA["local"].CheckCAA)
+	}
 	if len(cfg.Sources) != 3 || len(cfg.Warnings) != 0 {
 		t.Errorf("sources %v, warnings %v", cfg.Sources, cfg.Warnings)
 	}
@@ -120,6 +123,8 @@ func TestValues(t *testing.T) {
 		"config.toml": `
 [daemon]
 state_dir = "state"
+dns_resolvers = ["192.0.2.53", "192.0.2.53:5353", "[2001:DB8::53]:053", "2001:db8::54", "[::1]"]
+dns_propagation = "resolvers"
 plugin_idle_after = "1m30s"
 plugin_memory_limit = "1GiB"
 log_level = "debug"
@@ -131,6 +136,7 @@ plugin = "digicert"
 sha256 = "` + strings.Repeat("AB", 32) + `"
 max_orders_per_day = 5
 poll_interval = "5m"
+check_caa = false
 [ca.digicert.settings]
 api_key = { file = "secrets/digicert" }
 organization_id = 117483
@@ -185,8 +191,12 @@ files = { combined = "tls/off.pem" }
 		d.ControlSocket != "/run/certbridged/control.sock" || d.RescanInterval != time.Hour {
 		t.Errorf("daemon = %+v", d)
 	}
+	resolvers := []string{"192.0.2.53:53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::54]:53", "[::1]:53"}
+	if diff := cmp.Diff(resolvers, cfg.Daemon.DNSResolvers); diff != "" || cfg.Daemon.DNSPropagation != PropagationResolvers {
+		t.Errorf("propagation %s, resolvers: %s", cfg.Daemon.DNSPropagation, diff)
+	}
 	ca := cfg.CA["digicert"]
-	if ca.SHA256 != strings.Repeat("ab", 32) || ca.MaxOrdersPerDay != 5 || ca.MaxOrdersPerCertificate != 2 || ca.PollInterval != 5*time.Minute {
+	if ca.CheckCAA || ca.SHA256 != strings.Repeat("ab", 32) || ca.MaxOrdersPerDay != 5 || ca.MaxOrdersPerCertificate != 2 || ca.PollInterval != 5*time.Minute {
 		t.Errorf("ca = %+v", ca)
 	}
 	wantValues := map[string]any{

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,14 +67,17 @@ func (c *checker) daemon() Daemon {
 		MetricsListen:          t.listen("metrics_listen"),
 		HTTPChallengeListen:    t.listen("http_challenge_listen"),
 		HTTPChallengeSelfCheck: t.boolean("http_challenge_self_check"),
-		RescanInterval:         t.duration("rescan_interval"),
-		PluginIdleAfter:        t.duration("plugin_idle_after"),
-		PluginStartTimeout:     t.duration("plugin_start_timeout"),
-		PluginCallTimeout:      t.duration("plugin_call_timeout"),
-		PluginMemoryLimit:      t.size("plugin_memory_limit"),
-		LogLevel:               t.logLevel("log_level"),
-		LogFormat:              LogFormat(t.oneOf("log_format", string(LogAuto), string(LogText), string(LogJSON))),
-		DefaultRenewBefore:     t.renewBefore("default_renew_before"),
+		DNSResolvers:           t.resolvers("dns_resolvers"),
+		DNSPropagation: DNSPropagation(t.oneOf("dns_propagation",
+			string(PropagationAuthoritative), string(PropagationResolvers), string(PropagationNone))),
+		RescanInterval:     t.duration("rescan_interval"),
+		PluginIdleAfter:    t.duration("plugin_idle_after"),
+		PluginStartTimeout: t.duration("plugin_start_timeout"),
+		PluginCallTimeout:  t.duration("plugin_call_timeout"),
+		PluginMemoryLimit:  t.size("plugin_memory_limit"),
+		LogLevel:           t.logLevel("log_level"),
+		LogFormat:          LogFormat(t.oneOf("log_format", string(LogAuto), string(LogText), string(LogJSON))),
+		DefaultRenewBefore: t.renewBefore("default_renew_before"),
 	}
 }
 
@@ -121,6 +126,7 @@ func (c *checker) ca(name string, t *table) CA {
 		MaxOrdersPerDay:         t.count("max_orders_per_day"),
 		MaxOrdersPerCertificate: t.count("max_orders_per_certificate"),
 		PollInterval:            t.duration("poll_interval"),
+		CheckCAA:                t.boolean("check_caa"),
 		Env:                     t.environment("env"),
 		Settings:                account,
 		OrderDefaults:           order,
@@ -271,6 +277,64 @@ func (t *table) listen(key string) string {
 		return ""
 	}
 	return s
+}
+
+// maxResolvers is more than is of use: the C library takes three.
+const maxResolvers = 16
+
+// resolvers reads a list of IP addresses with or without a port.
+func (t *table) resolvers(key string) []string {
+	if !t.given(key) {
+		return nil
+	}
+	list, ok := asList(t.raw[key])
+	switch {
+	case !ok:
+		t.wrongType(key, "a list of text", t.raw[key])
+	case len(list) == 0:
+		t.fail(key, "is empty; leave it out for the system's own resolvers")
+	case len(list) > maxResolvers:
+		t.fail(key, "has %d resolvers; %d are the most", len(list), maxResolvers)
+		return nil
+	}
+	var out []string
+	for i, element := range list {
+		s, isText := element.(string)
+		if !isText {
+			t.failItem(key, i, "wants text in quotes, not %s", kindOf(element))
+			continue
+		}
+		address, err := resolver(s)
+		switch {
+		case err != nil:
+			t.failItem(key, i, "%v", err)
+		case slices.Contains(out, address):
+			t.failItem(key, i, "%s stands here twice", address)
+		default:
+			out = append(out, address)
+		}
+	}
+	return out
+}
+
+// resolver reads "ip" or "ip:port" and returns the latter. A name would have to be looked up first.
+func resolver(s string) (string, error) {
+	const shapes = `write an IP address such as "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"`
+	host, port := s, "53"
+	if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+	} else if h, p, err := net.SplitHostPort(s); err == nil {
+		host, port = h, p
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil || addr.Zone() != "" {
+		return "", fmt.Errorf("%q is no resolver; %s", s, shapes)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("%q has no port between 1 and 65535", s)
+	}
+	return netip.AddrPortFrom(addr, uint16(n)).String(), nil
 }
 
 // checkAddress checks host:port with a numeric port of at least lowest.

@@ -84,7 +84,7 @@ func (c *fakeCA) Configure(_ context.Context, account pluginapi.Account) (plugin
 	case "state":
 		return pluginapi.Configured{AccountState: append(account.State, []byte("c")...), Findings: findings}, nil
 	}
-	return pluginapi.Configured{Findings: findings}, nil
+	return pluginapi.Configured{Findings: findings, AccountURI: "https://ca.example/acct/" + account.Settings.Secret("key").Reveal()}, nil
 }
 
 func (c *fakeCA) do(ctx context.Context, command string) (pluginapi.OrderReply, error) {

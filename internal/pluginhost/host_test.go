@@ -62,6 +62,24 @@ func TestStartedByTheFirstCallAndSharedByAll(t *testing.T) {
 	}
 }
 
+func TestWhatConfigureSaidOfTheAccount(t *testing.T) {
+	r := newRig(t, nil)
+	install(t, r.dir, "ca-test", "")
+	c := r.account("shop", "test", "")
+	for range 2 {
+		told, err := c.Configured(t.Context())
+		if err != nil || !strings.HasPrefix(told.AccountURI, "https://ca.example/acct/") {
+			t.Fatalf("%+v, %v", told, err)
+		}
+	}
+	if n := r.events.count(EventStarted, "shop"); n != 1 {
+		t.Errorf("%d starts", n)
+	}
+	if _, err := r.CA(Instance{Name: "none", Plugin: "absent"}).Configured(t.Context()); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("without a plugin: %v", err)
+	}
+}
+
 func TestIdleStopAndStartOnDemand(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.IdleAfter = 50 * time.Millisecond })
 	install(t, r.dir, "ca-test", "")
