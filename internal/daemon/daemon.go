@@ -145,7 +145,7 @@ func (d *Daemon) open(ctx context.Context, c *config.Config) (err error) {
 	s := d.newSetup(c, nil)
 	d.setup.Store(s)
 	solving := dcv.Options{
-		Profiles: s.profiles(), ListenHTTP: c.Daemon.HTTPChallengeListen, Listener: d.opts.HTTPListener, Logger: d.log,
+		Profiles: s.profiles(), DNS: s.dns(), ListenHTTP: c.Daemon.HTTPChallengeListen, Listener: d.opts.HTTPListener, Logger: d.log,
 	}
 	if !c.Daemon.HTTPChallengeSelfCheck {
 		solving.SelfCheck = -1
@@ -282,6 +282,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	start("reload", func(ctx context.Context) error { return d.reloadOn(ctx, reload) })
 	d.resume()
+	d.resumeTrials()
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
 		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})

@@ -63,11 +63,11 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	}
 	// From here on the old accounts that have changed make way for the new ones; nothing may fail but what was checked.
 	next := d.newSetup(c, before)
-	if err := d.solver.Reconfigure(next.profiles()); err != nil {
+	if err := d.solver.Reconfigure(next.profiles(), next.dns()); err != nil {
 		again := d.newSetup(before.config, nil)
 		next.retire(again)
 		d.setup.Store(again)
-		return nil, errors.Join(fmt.Errorf("domain control: %w", err), d.solver.Reconfigure(again.profiles()),
+		return nil, errors.Join(fmt.Errorf("domain control: %w", err), d.solver.Reconfigure(again.profiles(), again.dns()),
 			d.server.SetGroup(before.config.Daemon.ControlGroup))
 	}
 	d.setup.Store(next)

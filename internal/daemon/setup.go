@@ -82,6 +82,9 @@ func (s *setup) profiles() []dcv.Profile {
 	return list
 }
 
+// dns is how the solver looks up and looks at records.
+func (s *setup) dns() dcv.DNS { return dcv.DNS{} }
+
 // retire closes the plugins of a setup that its successor does not use.
 func (s *setup) retire(next *setup) {
 	for name, ca := range s.cas {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -42,6 +43,7 @@ type Profile struct {
 // Options say what a Solver works with.
 type Options struct {
 	Profiles []Profile
+	DNS      DNS
 	// ListenHTTP is the address of the shared responder, "host:port", listened on only while something is published
 	// there. Empty without a Listener means that there is no responder.
 	ListenHTTP string
@@ -53,8 +55,11 @@ type Options struct {
 	// SelfCheck is how long AwaitVisible may look at a file through its public address. Zero means five seconds, below
 	// zero it does not look there.
 	SelfCheck time.Duration
-	// Dial opens the connections of AwaitVisible to public addresses; nil means a net.Dialer.
+	// Dial opens the connections of AwaitVisible to public addresses of web servers; nil means a net.Dialer, and names
+	// looked up through the resolvers of DNS where there are some.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialDNS opens the connections to resolvers and name servers, "udp" or "tcp" to "ip:port"; nil means a net.Dialer.
+	DialDNS func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Solver publishes challenges. It may be used concurrently; what hangs in one profile delays no other.
@@ -62,6 +67,11 @@ type Solver struct {
 	log       *slog.Logger
 	responder *responder // nil when there is none
 	checker   checker
+
+	client     client
+	system     systemResolvers
+	dns        atomic.Pointer[dnsSettings]
+	resolverAt atomic.Int32 // which of the resolvers answered last
 
 	mu        sync.Mutex
 	profiles  map[string]publisher
@@ -85,28 +95,38 @@ func New(opts Options) (*Solver, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	dialDNS := opts.DialDNS
+	if dialDNS == nil {
+		dialDNS = new(net.Dialer).DialContext
+	}
 	s := &Solver{
 		log:       log,
 		checker:   newChecker(opts),
+		client:    client{dial: dialDNS},
+		system:    systemResolvers{path: resolvConf},
 		webroots:  map[string]*webroot{},
 		published: map[string]*publication{},
 	}
 	if opts.ListenHTTP != "" || opts.Listener != nil {
 		s.responder = newResponder(opts.ListenHTTP, opts.Listener, log)
 	}
-	if err := s.Reconfigure(opts.Profiles); err != nil {
+	if err := s.Reconfigure(opts.Profiles, opts.DNS); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// Reconfigure replaces the profiles, or changes nothing and returns everything that is wrong with the new ones. What is
-// published stays, and can be withdrawn also when its profile is gone or has changed.
-func (s *Solver) Reconfigure(profiles []Profile) error {
+// Reconfigure replaces the profiles and the ways of the DNS, or changes nothing and returns everything that is wrong with
+// the new ones. What is published stays, and can be withdrawn also when its profile is gone or has changed.
+func (s *Solver) Reconfigure(profiles []Profile, d DNS) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := map[string]publisher{}
 	var errs []error
+	settings, err := d.check()
+	if err != nil {
+		errs = append(errs, err)
+	}
 	for _, p := range profiles {
 		if _, twice := next[p.Name]; twice {
 			errs = append(errs, fmt.Errorf("dcv profile %q: defined twice", p.Name))
@@ -125,6 +145,7 @@ func (s *Solver) Reconfigure(profiles []Profile) error {
 		next[BuiltIn] = s.shared()
 	}
 	s.profiles = next
+	s.dns.Store(&settings)
 	return nil
 }
 
