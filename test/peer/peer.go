@@ -1,6 +1,7 @@
-// Package peer starts real servers for tests to talk to: the ACME server Pebble with a mock DNS, nginx and HAProxy.
+// Package peer starts real servers for tests to talk to: the ACME server Pebble with a mock DNS, the name servers BIND
+// and PowerDNS, nginx and HAProxy, memcached and one that speaks S3.
 //
-// Every server runs on free loopback ports in a folder of its own, ends with the test that started it (and with the
+// Every server runs on free loopback ports (name servers: free loopback addresses) in a folder of its own, ends with the test that started it (and with the
 // test binary, however that ends), and shows its log when the test fails.
 package peer
 
