@@ -238,7 +238,7 @@ func providersJToL() map[string]Provider {
 			Note:  "the TTL must be 120 seconds at least",
 		},
 		"lightsail": {State: FindsByValue, Concurrent: true, Note: "serves the zone in DNS_ZONE alone"},
-		"limacity": {NoApex: apexRefused, State: FromReceipt, Note: byValueAlone},
+		"limacity":  {NoApex: apexRefused, State: FromReceipt, Note: byValueAlone},
 		"linode": {
 			Aliases:    []string{"linodev4"},
 			NoApex:     apexRefused,
