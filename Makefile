@@ -12,6 +12,9 @@ BUF      := $(GO) tool -modfile=tools/proto/go.mod buf
 LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 VULN     := $(GO) tool -modfile=tools/vuln/go.mod govulncheck
 FUZZTIME ?= 20s
+# dcv-lego is built with a copy of lego that takes literal records: docs/adr/0006-literal-records.md.
+LEGO     := cmd/plugins/dcv-lego
+PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcard cmd/plugins/*/main.go))))
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 20m
 
@@ -26,7 +29,9 @@ deps: ## install the Debian packages that the tests use (as root; otherwise say 
 build: ## build everything: build/bin and build/plugins
 	@mkdir -p build/bin build/plugins
 	$(BUILD) -o build/bin/ ./cmd/certbridged
-	$(BUILD) -o build/plugins/ ./cmd/plugins/...
+	$(BUILD) -o build/plugins/ $(PLUGINS)
+	$(GO) run ./tools/legohook -out build
+	GOWORK=off $(BUILD) -modfile=build/lego.mod -o build/plugins/ ./$(LEGO)
 	@chmod go-w build build/bin build/plugins build/bin/* build/plugins/*
 
 run: build ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
