@@ -63,6 +63,10 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-acme/acme": {"pkg/pluginapi"},
 	"test/plugins/ca-fake":     {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
+	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
+	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
+	"cmd/plugins/dcv-lego/publisher/memory": {},
+
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
 	"test/peer":          {},
@@ -70,6 +74,10 @@ var floors = map[string][]string{
 	"examples/ca-python": {},
 	"examples/demo":      {},
 	"packaging":          {},
+
+	// What makes the copy of lego that dcv-lego is built with.
+	"tools/legohook":         {}, // it holds the source of the next one, and imports nothing
+	"tools/legohook/literal": {},
 }
 
 // owners says who may import a package from outside of the module, each with all that is below it. What is not here is
@@ -84,7 +92,7 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-hclog":              {"pkg/pluginapi", "internal/pluginhost"},
 	"github.com/hashicorp/go-plugin":             {"pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost"},
 	"github.com/letsencrypt/challtestsrv":        {"test"},
-	"github.com/miekg/dns":                       {"test", "internal/dcv", "cmd/plugins/ca-local"},
+	"github.com/miekg/dns":                       {"test", "internal/dcv", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"internal/cert"},
 	"github.com/prometheus/client_golang":        {"internal/daemon"},
 	"github.com/spf13/cobra":                     {"cmd/certbridged"},
@@ -99,7 +107,7 @@ var owners = map[string][]string{
 	"google.golang.org/grpc":                     {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost", "internal/control"},
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
-	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "test"},
+	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "test", "tools/legohook"},
 	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "cmd/plugins", "examples/demo", "test"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},

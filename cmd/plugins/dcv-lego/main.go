@@ -2,17 +2,15 @@
 package main
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/go-acme/lego/v4/providers/dns"
-	"github.com/go-acme/lego/v4/providers/http/memcached"
-	"github.com/go-acme/lego/v4/providers/http/s3"
-	"github.com/go-acme/lego/v4/providers/http/webroot"
+
+	"github.com/certbridge/certbridged/cmd/plugins/dcv-lego/publisher"
+	"github.com/certbridge/certbridged/pkg/pluginapi/wire"
 )
 
+// version is set by the linker: -ldflags "-X main.version=...".
+var version = "devel"
+
 func main() {
-	_, _, _, _ = dns.NewDNSChallengeProviderByName, memcached.NewMemcachedProvider, s3.NewHTTPProvider, webroot.NewHTTPProvider
-	fmt.Fprintln(os.Stderr, "not finished yet")
-	os.Exit(1)
+	wire.ServeDCV(publisher.New(publisher.Options{Version: version, DNSProvider: dns.NewDNSChallengeProviderByName}))
 }
