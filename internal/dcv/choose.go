@@ -146,11 +146,19 @@ func (p *plugin) can(ctx context.Context, c pluginapi.Challenge) error {
 }
 
 func (p *plugin) publish(ctx context.Context, c pluginapi.Challenge) ([]byte, error) {
-	return p.Publish(ctx, c)
+	own, err := p.Publish(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r := pluginReceipt{Plugin: own}
+	if isFollowed(c) {
+		r.Name = c.DNS.Name
+	}
+	return r.encode(), nil
 }
 
 func (p *plugin) withdraw(ctx context.Context, c pluginapi.Challenge, receipt []byte) error {
-	return p.Withdraw(ctx, c, receipt)
+	return p.Withdraw(ctx, c, decodePluginReceipt(receipt).Plugin)
 }
 
 // abilitiesFor are the abilities of which one is enough to publish a challenge.

@@ -72,11 +72,15 @@ type Solver struct {
 	system     systemResolvers
 	dns        atomic.Pointer[dnsSettings]
 	resolverAt atomic.Int32 // which of the resolvers answered last
+	zones      memo[string] // by name
+	servers    memo[[]nameServer]
 
 	mu        sync.Mutex
 	profiles  map[string]publisher
 	webroots  map[string]*webroot // by path, so that profiles with one document root share a lock
 	published map[string]*publication
+	shown     map[string]*showing
+	turns     map[string]turn // by profile
 }
 
 // publisher is one way to publish.
@@ -101,12 +105,16 @@ func New(opts Options) (*Solver, error) {
 	}
 	s := &Solver{
 		log:       log,
-		checker:   newChecker(opts),
 		client:    client{dial: dialDNS},
 		system:    systemResolvers{path: resolvConf},
+		zones:     memo[string]{keep: authorityKept},
+		servers:   memo[[]nameServer]{keep: authorityKept},
 		webroots:  map[string]*webroot{},
 		published: map[string]*publication{},
+		shown:     map[string]*showing{},
+		turns:     map[string]turn{},
 	}
+	s.checker = newChecker(opts, s.dialWeb)
 	if opts.ListenHTTP != "" || opts.Listener != nil {
 		s.responder = newResponder(opts.ListenHTTP, opts.Listener, log)
 	}

@@ -48,6 +48,13 @@ func newSolver(t *testing.T, opts Options) *Solver {
 	if opts.SelfCheck == 0 && opts.Dial == nil {
 		opts.SelfCheck = -1 // no test looks up names in the real DNS
 	}
+	if opts.DialDNS == nil {
+		opts.DialDNS = newInternet(map[string]*fakeServer{resolverIP: {resolver: true}}).dial
+		opts.DNS.Propagation = None
+	}
+	if opts.DNS.Resolvers == nil {
+		opts.DNS.Resolvers = []string{resolverIP + ":53"}
+	}
 	s, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +66,9 @@ func newSolver(t *testing.T, opts Options) *Solver {
 	})
 	return s
 }
+
+// noDNS are settings under which no record is looked at.
+var noDNS = DNS{Resolvers: []string{resolverIP + ":53"}, Propagation: None}
 
 func freeAddress(t *testing.T) string {
 	t.Helper()

@@ -8,41 +8,64 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// publication is something that is published through a profile, perhaps for several orders.
+// publication is something that is published through a profile, perhaps for several challenges.
 type publication struct {
 	// busy is held by whoever publishes or withdraws it.
 	busy chan struct{}
 	// pub is what it was published with, or nil when this process has not published it. It belongs to who holds busy.
 	pub publisher
-	// owners are the ids of the challenges it is published for; users counts who works with this publication; wrong
-	// counts in how many looks something else was seen. All are guarded by the Solver.
+	// owners are the ids of the challenges it is published for; users counts who works with this publication. Both are
+	// guarded by the Solver.
 	owners map[string]bool
 	users  int
-	wrong  int
+}
+
+// showing is what this process knows of a challenge it has published.
+type showing struct {
+	// name is where its record stands, after CNAME records.
+	name string
+	// wrong counts the waits that did not see it.
+	wrong int
 }
 
 // Publish puts up what a challenge asks for. It is safe to repeat, also after a restart. The receipt belongs to Withdraw.
-// What is published already in another version fails with a Conflict.
+// What is published already in another version fails with a Conflict. A TXT record is published where the CNAME records
+// at its name lead to. A profile that publishes one challenge at a time fails with ErrTurn while it publishes another.
 func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challenge) (receipt []byte, err error) {
 	pub, err := s.profile(profile)
 	if err != nil {
 		return nil, err
 	}
-	p, release, err := s.acquire(ctx, profile, c)
+	at := c
+	if isPlugin(pub) && isFollowed(c) {
+		if at.DNS, err = s.follow(ctx, c); err != nil {
+			return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
+		}
+	}
+	p, release, err := s.acquire(ctx, profile, at)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	if p.pub != nil && p.pub != pub && (!isPlugin(p.pub) || !isPlugin(pub)) {
 		// The profile means something else now. What it published before would be forgotten.
-		if err := p.pub.withdraw(ctx, c, nil); err != nil {
-			return nil, fmt.Errorf("dcv profile %q, as it was: withdraw %s: %w", profile, describe(c), err)
+		if err := p.pub.withdraw(ctx, at, nil); err != nil {
+			return nil, fmt.Errorf("dcv profile %q, as it was: withdraw %s: %w", profile, describeAt(c, at), err)
 		}
 		p.pub = nil
 	}
-	receipt, err = pub.publish(ctx, c)
+	key := publicationKey(profile, at)
+	first, err := s.takeTurn(ctx, profile, pub, key, c)
 	if err != nil {
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
+	}
+	s.show(profile, c, at)
+	receipt, err = pub.publish(ctx, at)
+	if err != nil {
+		if first {
+			s.endTurn(profile, key)
+		}
+		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describeAt(c, at), err)
 	}
 	p.pub = pub
 	s.mu.Lock()
@@ -54,25 +77,115 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 // Withdraw takes down what Publish put up. It is safe to repeat and needs no memory of Publish, nor a receipt. What is
 // published for another challenge as well stays until that one is withdrawn.
 func (s *Solver) Withdraw(ctx context.Context, profile string, c pluginapi.Challenge, receipt []byte) error {
-	p, release, err := s.acquire(ctx, profile, c)
+	at, err := s.asPublished(ctx, profile, c, receipt)
+	if err != nil {
+		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describe(c), err)
+	}
+	p, release, err := s.acquire(ctx, profile, at)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if s.othersOwn(p, c.ID) {
+		s.unshow(profile, c)
 		return nil
 	}
 	pub, err := s.publishedWith(p, profile, receipt)
 	if err != nil {
-		return fmt.Errorf("withdraw %s: take it down by hand, or bring the profile back: %w", describe(c), err)
+		return fmt.Errorf("withdraw %s: take it down by hand, or bring the profile back: %w", describeAt(c, at), err)
 	}
-	if err := pub.withdraw(ctx, c, receipt); err != nil {
-		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describe(c), err)
+	if err := pub.withdraw(ctx, at, receipt); err != nil {
+		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describeAt(c, at), err)
 	}
+	s.endTurn(profile, publicationKey(profile, at))
+	s.unshow(profile, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(p.owners, c.ID)
 	return nil
+}
+
+// isFollowed reports whether a challenge's record is published where CNAME records lead to.
+func isFollowed(c pluginapi.Challenge) bool { return c.DNS != nil && c.DNS.Type == pluginapi.TXT }
+
+// follow returns a challenge's record with the name at which it has to stand.
+func (s *Solver) follow(ctx context.Context, c pluginapi.Challenge) (*pluginapi.DNSRecord, error) {
+	name, err := s.Effective(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return atName(c, name), nil
+}
+
+func atName(c pluginapi.Challenge, name string) *pluginapi.DNSRecord {
+	record := *c.DNS
+	record.Name = name
+	return &record
+}
+
+// asPublished returns a challenge as it was published: at the name in the receipt, or that this process remembers, or else
+// where CNAME records lead to now.
+func (s *Solver) asPublished(ctx context.Context, profile string, c pluginapi.Challenge, receipt []byte) (pluginapi.Challenge, error) {
+	if !isFollowed(c) {
+		return c, nil
+	}
+	at := c
+	if name := decodePluginReceipt(receipt).Name; name != "" {
+		at.DNS = atName(c, name)
+		return at, nil
+	}
+	s.mu.Lock()
+	remembered := s.shown[showingKey(profile, c)]
+	s.mu.Unlock()
+	if remembered != nil {
+		at.DNS = atName(c, remembered.name)
+		return at, nil
+	}
+	if pub, err := s.profile(profile); err != nil || !isPlugin(pub) {
+		return c, nil //nolint:nilerr // who withdraws will find the same
+	}
+	var err error
+	at.DNS, err = s.follow(ctx, c)
+	return at, err
+}
+
+// show remembers where a challenge is published.
+func (s *Solver) show(profile string, c, at pluginapi.Challenge) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := showingKey(profile, c)
+	if s.shown[key] == nil {
+		s.shown[key] = &showing{}
+	}
+	if at.DNS != nil {
+		s.shown[key].name = at.DNS.Name
+	}
+}
+
+func (s *Solver) unshow(profile string, c pluginapi.Challenge) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.shown, showingKey(profile, c))
+}
+
+// lostPatience counts a wait that did not see a challenge, and reports whether there were enough of them.
+func (s *Solver) lostPatience(profile string, c pluginapi.Challenge) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shown := s.shown[showingKey(profile, c)]
+	if shown == nil {
+		return false // not published by this process, which is reason enough not to be seen
+	}
+	shown.wrong++
+	return shown.wrong > patience
+}
+
+// patienceUsedUp reports whether the next wait in vain will be the last.
+func (s *Solver) patienceUsedUp(profile string, c pluginapi.Challenge) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shown := s.shown[showingKey(profile, c)]
+	return shown != nil && shown.wrong >= patience
 }
 
 // publishedWith is what something was published with, as far as that can be told: by memory, by the receipt, or else by
@@ -138,6 +251,10 @@ func (s *Solver) acquire(ctx context.Context, profile string, c pluginapi.Challe
 	}
 }
 
+func showingKey(profile string, c pluginapi.Challenge) string {
+	return publicationKey(profile, c) + "\x00" + c.ID
+}
+
 func publicationKey(profile string, c pluginapi.Challenge) string {
 	return profile + "\x00" + fingerprint(c)
 }
@@ -154,6 +271,14 @@ func fingerprint(c pluginapi.Challenge) string {
 		parts = append(parts, c.Identifier, c.ID)
 	}
 	return strings.Join(parts, "\x00")
+}
+
+// describeAt is describe for a challenge that is published somewhere else than where the CA looks first.
+func describeAt(c, at pluginapi.Challenge) string {
+	if at.DNS == nil || sameName(at.DNS.Name, c.DNS.Name) {
+		return describe(c)
+	}
+	return fmt.Sprintf("%s (by CNAME from %s)", describe(at), c.DNS.Name)
 }
 
 // describe names what a challenge asks for, without its value.

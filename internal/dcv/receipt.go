@@ -1,6 +1,7 @@
 package dcv
 
 import (
+	"bytes"
 	"encoding/json"
 	"path/filepath"
 )
@@ -36,4 +37,31 @@ func (s *Solver) fromReceipt(blob []byte) publisher {
 	default:
 		return nil
 	}
+}
+
+// pluginReceipt is what goes round a plugin's own receipt.
+type pluginReceipt struct {
+	// Name is where a TXT record was published, after CNAME records. It is withdrawn from there wherever these lead by
+	// then.
+	Name   string `json:"name,omitempty"`
+	Plugin []byte `json:"plugin"`
+}
+
+func (r pluginReceipt) encode() []byte {
+	blob, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // two plain fields always encode
+	}
+	return blob
+}
+
+// decodePluginReceipt takes what is none of ours for the plugin's own.
+func decodePluginReceipt(blob []byte) pluginReceipt {
+	var r pluginReceipt
+	d := json.NewDecoder(bytes.NewReader(blob))
+	d.DisallowUnknownFields()
+	if d.Decode(&r) != nil || d.More() {
+		return pluginReceipt{Plugin: blob}
+	}
+	return r
 }

@@ -202,7 +202,7 @@ func TestPluginPublishesAndWithdraws(t *testing.T) {
 	s := newSolver(t, Options{Profiles: []Profile{{Name: "dns", Plugin: fake}}})
 	c := dnsChallenge(pluginapi.TXT, "_dnsauth.example.com", false)
 	receipt := mustPublish(t, s, "dns", c)
-	if string(receipt) != "receipt of _dnsauth.example.com" || fake.state.published[describe(c)] != 1 {
+	if own := string(decodePluginReceipt(receipt).Plugin); own != "receipt of _dnsauth.example.com" || fake.state.published[describe(c)] != 1 {
 		t.Errorf("receipt %q, published %v", receipt, fake.state.published)
 	}
 	if err := s.AwaitVisible(t.Context(), "dns", c); err != nil {
@@ -211,14 +211,14 @@ func TestPluginPublishesAndWithdraws(t *testing.T) {
 	// After a reload the profile is served by another process of the same plugin.
 	again := newFake(pluginapi.PublishTXT)
 	again.state = fake.state
-	if err := s.Reconfigure([]Profile{{Name: "dns", Plugin: again}}, DNS{}); err != nil {
+	if err := s.Reconfigure([]Profile{{Name: "dns", Plugin: again}}, noDNS); err != nil {
 		t.Fatal(err)
 	}
 	fake.fail("") // the old one is gone
 	mustPublish(t, s, "dns", c)
 	mustWithdraw(t, s, "dns", c, receipt)
 	mustWithdraw(t, s, "dns", c, nil) // the receipt was lost
-	if len(fake.state.published) != 0 || !slices.Equal(fake.state.receipts, []string{string(receipt), ""}) {
+	if len(fake.state.published) != 0 || !slices.Equal(fake.state.receipts, []string{"receipt of _dnsauth.example.com", ""}) {
 		t.Errorf("published %v, receipts %q", fake.state.published, fake.state.receipts)
 	}
 }
@@ -255,7 +255,7 @@ func TestReconfigureKeepsWhatIsPublished(t *testing.T) {
 	c := httpChallenge("example.com", token, "body")
 	t.Run("a mistake changes nothing", func(t *testing.T) {
 		s, dir := webrootSolver(t)
-		if err := s.Reconfigure([]Profile{{Name: "other", Webroot: dir}, {Name: "bad"}}, DNS{}); err == nil {
+		if err := s.Reconfigure([]Profile{{Name: "other", Webroot: dir}, {Name: "bad"}}, noDNS); err == nil {
 			t.Fatal("no error")
 		}
 		mustPublish(t, s, "web", c)
@@ -266,7 +266,7 @@ func TestReconfigureKeepsWhatIsPublished(t *testing.T) {
 	t.Run("the profile is gone", func(t *testing.T) {
 		s, dir := webrootSolver(t)
 		receipt := mustPublish(t, s, "web", c)
-		if err := s.Reconfigure(nil, DNS{}); err != nil {
+		if err := s.Reconfigure(nil, noDNS); err != nil {
 			t.Fatal(err)
 		}
 		mustWithdraw(t, s, "web", c, nil)
@@ -284,7 +284,7 @@ func TestReconfigureKeepsWhatIsPublished(t *testing.T) {
 		s, dir := webrootSolver(t)
 		mustPublish(t, s, "web", c)
 		next := t.TempDir()
-		if err := s.Reconfigure([]Profile{{Name: "web", Webroot: next}}, DNS{}); err != nil {
+		if err := s.Reconfigure([]Profile{{Name: "web", Webroot: next}}, noDNS); err != nil {
 			t.Fatal(err)
 		}
 		mustPublish(t, s, "web", c) // moves it
@@ -299,7 +299,7 @@ func TestReconfigureKeepsWhatIsPublished(t *testing.T) {
 		address := freeAddress(t)
 		s := newSolver(t, Options{ListenHTTP: address, Profiles: []Profile{{Name: "shared", Responder: true}}})
 		receipt := mustPublish(t, s, "shared", c)
-		if err := s.Reconfigure(nil, DNS{}); err != nil {
+		if err := s.Reconfigure(nil, noDNS); err != nil {
 			t.Fatal(err)
 		}
 		if got := get(t, address, "example.com", token); got != "200 body" {
@@ -341,7 +341,7 @@ func TestAHangingProfileDelaysNoOther(t *testing.T) {
 	<-hung.entered
 	file := httpChallenge("example.com", token, "body")
 	mustWithdraw(t, s, BuiltIn, file, mustPublish(t, s, BuiltIn, file))
-	if err := s.Reconfigure([]Profile{{Name: "dns", Plugin: hung}}, DNS{}); err != nil {
+	if err := s.Reconfigure([]Profile{{Name: "dns", Plugin: hung}}, noDNS); err != nil {
 		t.Fatal(err)
 	}
 	// The withdrawal of the same record waits for its turn, as long as its context allows.

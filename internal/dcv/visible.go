@@ -1,6 +1,7 @@
 package dcv
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,14 +28,25 @@ const (
 	patience = 3
 )
 
-// AwaitVisible returns when a published challenge can be seen, as far as that can be told from here. A file must be
-// there through the responder's own listener. Through its public address it must be there unless nothing answers at that
-// address, which is common behind address translation and proves nothing, and unless it was not there in several looks
-// before: then it is left to the CA to look. Records are not looked at.
+// AwaitVisible returns when a published challenge can be seen, as far as that can be told from here.
+//
+// A file must be there through the responder's own listener. Through its public address it must be there unless nothing
+// answers at that address, which is common behind address translation and proves nothing, and unless it was not there in
+// several waits before: then it is left to the CA to look.
+//
+// A record must be there at every address of every name server of its zone (or at every resolver, or nowhere, as
+// dns_propagation says) within the time its profile allows. That is left to the CA too after several waits, but only
+// when those that miss it are servers that do not answer for the zone at all.
 func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.Challenge) error {
 	pub, err := s.profile(profile)
 	if err != nil {
 		return err
+	}
+	if c.DNS != nil {
+		if err := s.awaitRecord(ctx, profile, pub, c); err != nil {
+			return fmt.Errorf("dcv profile %q: %w", profile, err)
+		}
+		return nil
 	}
 	if c.HTTP == nil {
 		return nil
@@ -49,18 +62,6 @@ func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.C
 		return fmt.Errorf("dcv profile %q: %w", profile, err)
 	}
 	return nil
-}
-
-// lostPatience counts a look that saw something else, and reports whether there were enough of them.
-func (s *Solver) lostPatience(profile string, c pluginapi.Challenge) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.published[publicationKey(profile, c)]
-	if p == nil {
-		return false // not published by this process, which is reason enough not to be seen
-	}
-	p.wrong++
-	return p.wrong > patience
 }
 
 func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) error {
@@ -102,14 +103,14 @@ func (s *Solver) invisible(ctx context.Context, err error) error {
 
 // checker looks at files as a CA would.
 type checker struct {
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	dial  dialFunc
 	limit time.Duration
 }
 
-func newChecker(opts Options) checker {
+func newChecker(opts Options, dial dialFunc) checker {
 	c := checker{dial: opts.Dial, limit: opts.SelfCheck}
 	if c.dial == nil {
-		c.dial = new(net.Dialer).DialContext
+		c.dial = dial
 	}
 	if c.limit == 0 {
 		c.limit = defaultSelfCheck
@@ -146,6 +147,34 @@ func (c checker) look(ctx context.Context, f pluginapi.HTTPFile) error {
 	}
 }
 
+// dialTimeout is for each of a host's addresses: one that hangs must not hide the others.
+const dialTimeout = time.Second
+
+// dialWeb opens a connection to a host, whose name it looks up through the configured resolvers where there are some: what
+// /etc/hosts or a resolver of the local network say, a CA does not see.
+func (s *Solver) dialWeb(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := new(net.Dialer)
+	host, port, err := net.SplitHostPort(address)
+	_, notIP := netip.ParseAddr(host)
+	if err != nil || notIP == nil || len(s.dns.Load().resolvers) == 0 {
+		return dialer.DialContext(ctx, network, address)
+	}
+	found, err := s.addresses(ctx, host)
+	if len(found) == 0 {
+		return nil, cmp.Or(err, fmt.Errorf("the resolvers know no address of %s", host))
+	}
+	dialer.Timeout = dialTimeout
+	var errs []error
+	for _, a := range found {
+		conn, err := dialer.DialContext(ctx, network, net.JoinHostPort(a.String(), port))
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
 // wrongAnswerError is an answer that is not the challenge.
 type wrongAnswerError struct {
 	url, answer string
@@ -159,7 +188,7 @@ func (e *wrongAnswerError) Error() string {
 
 // fetch gets a file from the public address and compares it. Like a CA it follows redirects and trusts every certificate
 // on the way: the one that is there may be the expired one.
-func fetch(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), f pluginapi.HTTPFile) error {
+func fetch(ctx context.Context, dial dialFunc, f pluginapi.HTTPFile) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	client := &http.Client{
