@@ -64,6 +64,7 @@ var floors = map[string][]string{
 	"test/plugins/ca-fake":     {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
+	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
 

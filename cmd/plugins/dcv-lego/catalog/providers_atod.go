@@ -51,7 +51,7 @@ func providersAToB() map[string]Provider {
 		"axelname": {
 			NoApex: apexRefused,
 			State:  FindsByValue,
-			Note:   "finds the record to remove by its value alone: one value must not stand at two names of a zone",
+			Note:   valueAlone,
 		},
 		"azion": {NoApex: apexRefused, State: FindsByValue, Note: "publishing sets the TTL of the whole record set"},
 		"azure": {
@@ -69,11 +69,12 @@ func providersAToB() map[string]Provider {
 		"baiducloud": {
 			NoApex: apexRefused,
 			State:  FindsByValue,
-			Note:   "finds the record to remove by its value alone: one value must not stand at two names of a zone",
+			Note:   valueAlone,
 		},
 		"beget": {
-			NoApex:     "writes the TXT records of the name alone, and the API may then drop the name's A and MX records",
-			Overwrites: "writes the name's records anew from what it read: whether other TXT, A and MX records survive is in doubt",
+			NotLiteral: "writes the TXT records of the name anew, and the API may then drop the name's A and MX records",
+			NoApex:     "the API may drop the zone's own A and MX records",
+			Overwrites: "writes the TXT records of the name anew from what it read: whether the others survive is in doubt",
 			State:      FindsByValue,
 		},
 		"binarylane": {NoApex: apexRefused, State: FromReceipt, Concurrent: true},
@@ -101,10 +102,10 @@ func providersAToB() map[string]Provider {
 func providersC() map[string]Provider {
 	return map[string]Provider{
 		"checkdomain": {
-			NoApex:     "does not find the record again to withdraw it",
-			Overwrites: "withdrawing writes the whole zone anew and leaves out the records at the zone's own name: whether they survive is in doubt",
-			State:      FindsByValue,
-			Note:       "looks up the zone by the certificate's domain, so a record that was delegated into another zone fails",
+			NoApex: "does not find the record again to withdraw it",
+			State:  FindsByValue,
+			Note: zoneByCert + "; withdrawing writes the whole zone anew without the records at the zone's own name, " +
+				"and whether the service keeps those is in doubt",
 		},
 		"civo": {NoApex: apexRefused, State: FindsByValue, Concurrent: true, Note: "the TTL is 600 seconds at least"},
 		"clouddns": {
@@ -193,8 +194,9 @@ func providersD() map[string]Provider {
 			Note:       "does not check the TLS certificate of the API",
 		},
 		"dnspod": {
-			NoApex:     apexRefused,
-			Overwrites: "withdrawing removes every record of the name, of all types",
+			NotLiteral: allTypes,
+			NoApex:     allTypes,
+			Overwrites: allTypes,
 			State:      FindsByName,
 		},
 		"dode": {
