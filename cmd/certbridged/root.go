@@ -150,7 +150,7 @@ server serves the new ones. "certbridged run" is the daemon; the other commands 
 	}
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.statusCommand(), a.explainCommand(), a.renewCommand(), a.deployCommand(),
-		a.ordersCommand(), a.revokeCommand(), a.pluginsCommand(), a.adoptCommand(), a.planCommand(), a.eventsCommand(),
+		a.ordersCommand(), a.revokeCommand(), a.pluginsCommand(), a.dcvCommand(), a.adoptCommand(), a.planCommand(), a.eventsCommand(),
 		a.reloadCommand(), a.versionCommand(),
 	)
 	return root

@@ -14,6 +14,7 @@ type Backend interface {
 	Actor
 	OrderDesk
 	PluginDesk
+	ProfileDesk
 }
 
 // Viewer reads.
@@ -58,4 +59,11 @@ type PluginDesk interface {
 	DescribePlugin(ctx context.Context, name string) (PluginDescription, error)
 	// ReleasePlugin ends a quarantine.
 	ReleasePlugin(ctx context.Context, name string) error
+}
+
+// ProfileDesk tries DCV profiles.
+type ProfileDesk interface {
+	// TestProfile publishes something harmless through a profile, calls send with what it sees, and withdraws it in any
+	// case. It fails with FailedAct when the profile would not show control to a CA.
+	TestProfile(ctx context.Context, test ProfileTest, send func(ProfileTestStep) error) error
 }

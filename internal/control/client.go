@@ -213,6 +213,28 @@ func (c *Client) DescribePlugin(ctx context.Context, name string) (PluginDescrip
 	return descriptionFromWire(m), c.failed(err)
 }
 
+// TestProfile tries a DCV profile and calls send with each step.
+func (c *Client) TestProfile(ctx context.Context, test ProfileTest, send func(ProfileTestStep) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.api.TestProfile(ctx, &controlv1.TestProfileRequest{Profile: test.Profile, Domain: test.Domain, Type: test.Type, Place: test.Place})
+	if err != nil {
+		return c.failed(err)
+	}
+	for {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return c.failed(err)
+		}
+		if err := send(stepFromWire(m)); err != nil {
+			return err
+		}
+	}
+}
+
 // ReleasePlugin ends a quarantine.
 func (c *Client) ReleasePlugin(ctx context.Context, name string) error {
 	_, err := c.api.ReleasePlugin(ctx, &controlv1.ReleasePluginRequest{Name: name})

@@ -208,6 +208,33 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+func TestTestProfile(t *testing.T) {
+	backend := &fake{}
+	socket, _ := serve(t, backend, "")
+	c := client(t, socket)
+	var got []ProfileTestStep
+	collect := func(s ProfileTestStep) error { got = append(got, s); return nil }
+	if err := c.TestProfile(t.Context(), ProfileTest{Profile: "p", Domain: "d", Type: "txt", Place: "_x"}, collect); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ProfileTestStep{fullStep()}, got); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if want := "test p d txt _x"; backend.calls[0] != want {
+		t.Errorf("asked for %q, want %q", backend.calls[0], want)
+	}
+	if err := c.TestProfile(t.Context(), ProfileTest{Profile: "p", Domain: "d"}, func(ProfileTestStep) error { return errPlanted }); !errors.Is(err, errPlanted) {
+		t.Errorf("the receiver's error is %v", err)
+	}
+	if err := c.TestProfile(t.Context(), ProfileTest{Profile: "p"}, collect); KindOf(err) != Invalid {
+		t.Errorf("without a domain: %v", err)
+	}
+	backend.fail = Errorf(FailedAct, "not seen")
+	if err := c.TestProfile(t.Context(), ProfileTest{Profile: "p", Domain: "d"}, collect); KindOf(err) != FailedAct {
+		t.Errorf("a failed test: %v", err)
+	}
+}
+
 func TestPanicStaysInsideTheCall(t *testing.T) {
 	backend := &fake{panics: true}
 	socket, _ := serve(t, backend, "")
@@ -271,6 +298,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"resolve": func(c *Client) error { _, err := c.Resolve(t.Context(), "o", ""); return err },
 		"cancel":  func(c *Client) error { _, err := c.Cancel(t.Context(), "o", ""); return err },
 		"release": func(c *Client) error { return c.ReleasePlugin(t.Context(), "p") },
+		"test": func(c *Client) error {
+			return c.TestProfile(t.Context(), ProfileTest{Profile: "p", Domain: "d"}, func(ProfileTestStep) error { return nil })
+		},
 	}
 	reads := map[string]func(c *Client) error{
 		"info":    func(c *Client) error { _, err := c.Info(t.Context()); return err },

@@ -297,3 +297,27 @@ func eventFromWire(m *controlv1.Event) Event {
 		Order: m.GetOrder(), Account: m.GetAccount(), Plugin: m.GetPlugin(),
 	}
 }
+
+func stepToWire(s ProfileTestStep) *controlv1.TestProfileResponse {
+	return &controlv1.TestProfileResponse{
+		Step: s.Step, Ok: s.OK, Message: s.Message, Answers: each(s.Answers, answerToWire), Took: durationpb.New(s.Took),
+	}
+}
+
+func stepFromWire(m *controlv1.TestProfileResponse) ProfileTestStep {
+	return ProfileTestStep{
+		Step: m.GetStep(), OK: m.GetOk(), Message: m.GetMessage(), Answers: each(m.GetAnswers(), answerFromWire), Took: m.GetTook().AsDuration(),
+	}
+}
+
+func answerToWire(a ServerAnswer) *controlv1.ServerAnswer {
+	return &controlv1.ServerAnswer{
+		Server: a.Server, Address: a.Address, Values: a.Values, Seen: a.Seen, Problem: a.Problem, Took: durationpb.New(a.Took),
+	}
+}
+
+func answerFromWire(m *controlv1.ServerAnswer) ServerAnswer {
+	return ServerAnswer{
+		Server: m.GetServer(), Address: m.GetAddress(), Values: m.GetValues(), Seen: m.GetSeen(), Problem: m.GetProblem(), Took: m.GetTook().AsDuration(),
+	}
+}

@@ -120,6 +120,13 @@ func (f *fake) Events(ctx context.Context, filter EventFilter, send func(Event) 
 	return nil
 }
 
+func (f *fake) TestProfile(ctx context.Context, test ProfileTest, send func(ProfileTestStep) error) error {
+	if err := f.note(ctx, "test "+test.Profile+" "+test.Domain+" "+test.Type+" "+test.Place); err != nil {
+		return err
+	}
+	return send(fullStep())
+}
+
 func (f *fake) Renew(ctx context.Context, req RenewRequest) (Renewal, error) {
 	o := fullOrder()
 	r := Renewal{
@@ -174,3 +181,10 @@ func (f *fake) ReleasePlugin(ctx context.Context, name string) error {
 }
 
 var errPlanted = errors.New("planted")
+
+func fullStep() ProfileTestStep {
+	return ProfileTestStep{Step: "look", OK: true, Message: "m", Took: time.Second, Answers: []ServerAnswer{
+		{Server: "ns1.example.com.", Address: "192.0.2.1:53", Values: []string{"a", "b"}, Seen: true, Took: time.Millisecond},
+		{Address: "192.0.2.2:53", Problem: "silent"},
+	}}
+}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	controlv1 "github.com/certbridge/certbridged/proto/certbridge/control/v1"
@@ -190,6 +191,17 @@ func (s *service) Events(req *controlv1.EventsRequest, stream controlv1.ControlS
 	filter := EventFilter{Follow: req.GetFollow(), Certificate: req.GetCertificate()}
 	return s.backend.Events(stream.Context(), filter, func(e Event) error {
 		return stream.Send(clean(&controlv1.EventsResponse{Event: eventToWire(e)}))
+	})
+}
+
+// TestProfile tries a DCV profile.
+func (s *service) TestProfile(req *controlv1.TestProfileRequest, stream controlv1.ControlService_TestProfileServer) error {
+	if err := errors.Join(need("which DCV profile", req.GetProfile()), need("which domain", req.GetDomain())); err != nil {
+		return err
+	}
+	test := ProfileTest{Profile: req.GetProfile(), Domain: req.GetDomain(), Type: req.GetType(), Place: req.GetPlace()}
+	return s.backend.TestProfile(stream.Context(), test, func(step ProfileTestStep) error {
+		return stream.Send(clean(stepToWire(step)))
 	})
 }
 

@@ -270,3 +270,35 @@ type Event struct {
 	Account     string `json:"account,omitempty"`
 	Plugin      string `json:"plugin,omitempty"`
 }
+
+// ProfileTest says what to try of a DCV profile.
+type ProfileTest struct {
+	Profile, Domain string
+	// Type is "txt", "cname" or "http"; empty: what the profile can do.
+	Type string
+	// Place is where, in place of where ACME wants it: the labels before the domain ("@" for none), or the path of a
+	// file.
+	Place string
+}
+
+// ProfileTestStep is one step of a test.
+type ProfileTestStep struct {
+	// Step is "place", "published", "look", "seen", "withdrawn" or "gone".
+	Step string `json:"step"`
+	// OK: it went well; of "look": everybody has it.
+	OK      bool           `json:"ok"`
+	Message string         `json:"message"`
+	Answers []ServerAnswer `json:"answers,omitempty"`
+	Took    time.Duration  `json:"took_ns,omitempty"`
+}
+
+// ServerAnswer is what one name server says about a record.
+type ServerAnswer struct {
+	Server  string `json:"server,omitempty"`
+	Address string `json:"address"`
+	// Values are what it has at the name; Seen: what was published is among them.
+	Values  []string      `json:"values,omitempty"`
+	Seen    bool          `json:"seen"`
+	Problem string        `json:"problem,omitempty"`
+	Took    time.Duration `json:"took_ns"`
+}

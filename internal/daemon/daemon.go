@@ -282,6 +282,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	start("reload", func(ctx context.Context) error { return d.reloadOn(ctx, reload) })
 	d.resume()
+	d.resumeTrials()
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
 		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})

@@ -24,6 +24,7 @@ const (
 	windowKey   = "window/"   // a certificate's name: ask the CA when to renew
 	sweepKey    = "sweep"     // look at all certificates
 	pruneKey    = "prune"     // forget old orders
+	trialKey    = "trial/"    // the id of a test of a DCV profile: take down what it has left
 )
 
 // Limits of what runs at once. Certificates are many, cores and file descriptors are not.
@@ -51,6 +52,8 @@ func (d *Daemon) fire(key string) {
 	case windowKey:
 		c := d.setup.Load().certificates[name]
 		d.lanes.put(job{key: key, lane: "window/" + c.CA, limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
+	case trialKey:
+		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
 	case sweepKey + "/":
 		d.sweep()
 	case pruneKey + "/":

@@ -3499,6 +3499,252 @@ func (x *ReloadResponse) GetWarnings() []string {
 	return nil
 }
 
+// TestProfileRequest says what to try.
+type TestProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The DCV profile.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Required. The domain to show control over.
+	Domain string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	// Optional. "txt", "cname" or "http"; when empty, what the profile can do.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// Optional. Where, in place of where ACME wants it: the labels before the domain ("@" for none), or the path of a file.
+	Place         string `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestProfileRequest) Reset() {
+	*x = TestProfileRequest{}
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestProfileRequest) ProtoMessage() {}
+
+func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
+func (*TestProfileRequest) Descriptor() ([]byte, []int) {
+	return file_certbridge_control_v1_control_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *TestProfileRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *TestProfileRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *TestProfileRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *TestProfileRequest) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+// TestProfileResponse is one step of a test. A step that failed is followed by those that clean up.
+type TestProfileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Which step: "place", "published", "look", "seen", "withdrawn" or "gone".
+	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// Required. Whether it went well; of "look", whether everybody has it.
+	Ok bool `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	// Required. What happened, in a sentence.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Optional. Of "look" and "gone": what each server answers.
+	Answers []*ServerAnswer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
+	// Optional. How long it took.
+	Took          *durationpb.Duration `protobuf:"bytes,5,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestProfileResponse) Reset() {
+	*x = TestProfileResponse{}
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestProfileResponse) ProtoMessage() {}
+
+func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
+func (*TestProfileResponse) Descriptor() ([]byte, []int) {
+	return file_certbridge_control_v1_control_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *TestProfileResponse) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *TestProfileResponse) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *TestProfileResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *TestProfileResponse) GetAnswers() []*ServerAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *TestProfileResponse) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// ServerAnswer is what one name server says about a record.
+type ServerAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. The server's name.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Required. Its address and port.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Optional. What it has at the name.
+	Values []string `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
+	// Required. Whether what was published is among them.
+	Seen bool `protobuf:"varint,4,opt,name=seen,proto3" json:"seen,omitempty"`
+	// Optional. Why there is no answer.
+	Problem string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Required. How long it took.
+	Took          *durationpb.Duration `protobuf:"bytes,6,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerAnswer) Reset() {
+	*x = ServerAnswer{}
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerAnswer) ProtoMessage() {}
+
+func (x *ServerAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_control_v1_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerAnswer.ProtoReflect.Descriptor instead.
+func (*ServerAnswer) Descriptor() ([]byte, []int) {
+	return file_certbridge_control_v1_control_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ServerAnswer) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *ServerAnswer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ServerAnswer) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *ServerAnswer) GetSeen() bool {
+	if x != nil {
+		return x.Seen
+	}
+	return false
+}
+
+func (x *ServerAnswer) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *ServerAnswer) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
 var File_certbridge_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_certbridge_control_v1_control_proto_rawDesc = "" +
@@ -3745,7 +3991,25 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\x06plugin\x18\b \x01(\tR\x06plugin\"\x0f\n" +
 	"\rReloadRequest\",\n" +
 	"\x0eReloadResponse\x12\x1a\n" +
-	"\bwarnings\x18\x01 \x03(\tR\bwarnings*\x80\x02\n" +
+	"\bwarnings\x18\x01 \x03(\tR\bwarnings\"p\n" +
+	"\x12TestProfileRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\"\xc1\x01\n" +
+	"\x13TestProfileResponse\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12=\n" +
+	"\aanswers\x18\x04 \x03(\v2#.certbridge.control.v1.ServerAnswerR\aanswers\x12-\n" +
+	"\x04took\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04took\"\xb5\x01\n" +
+	"\fServerAnswer\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06values\x18\x03 \x03(\tR\x06values\x12\x12\n" +
+	"\x04seen\x18\x04 \x01(\bR\x04seen\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12-\n" +
+	"\x04took\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04took*\x80\x02\n" +
 	"\tErrorKind\x12\x1a\n" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ERROR_KIND_INVALID\x10\x01\x12\x18\n" +
@@ -3755,7 +4019,7 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\x17ERROR_KIND_NEEDS_PERSON\x10\x05\x12 \n" +
 	"\x1cERROR_KIND_BAD_CONFIGURATION\x10\x06\x12\x1a\n" +
 	"\x16ERROR_KIND_UNAVAILABLE\x10\a\x12\x15\n" +
-	"\x11ERROR_KIND_FAILED\x10\b2\xce\f\n" +
+	"\x11ERROR_KIND_FAILED\x10\b2\xb6\r\n" +
 	"\x0eControlService\x12O\n" +
 	"\x04Info\x12\".certbridge.control.v1.InfoRequest\x1a#.certbridge.control.v1.InfoResponse\x12U\n" +
 	"\x06Status\x12$.certbridge.control.v1.StatusRequest\x1a%.certbridge.control.v1.StatusResponse\x12X\n" +
@@ -3774,7 +4038,8 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\rReleasePlugin\x12+.certbridge.control.v1.ReleasePluginRequest\x1a,.certbridge.control.v1.ReleasePluginResponse\x12O\n" +
 	"\x04Plan\x12\".certbridge.control.v1.PlanRequest\x1a#.certbridge.control.v1.PlanResponse\x12W\n" +
 	"\x06Events\x12$.certbridge.control.v1.EventsRequest\x1a%.certbridge.control.v1.EventsResponse0\x01\x12U\n" +
-	"\x06Reload\x12$.certbridge.control.v1.ReloadRequest\x1a%.certbridge.control.v1.ReloadResponseBIZGgithub.com/certbridge/certbridged/proto/certbridge/control/v1;controlv1b\x06proto3"
+	"\x06Reload\x12$.certbridge.control.v1.ReloadRequest\x1a%.certbridge.control.v1.ReloadResponse\x12f\n" +
+	"\vTestProfile\x12).certbridge.control.v1.TestProfileRequest\x1a*.certbridge.control.v1.TestProfileResponse0\x01BIZGgithub.com/certbridge/certbridged/proto/certbridge/control/v1;controlv1b\x06proto3"
 
 var (
 	file_certbridge_control_v1_control_proto_rawDescOnce sync.Once
@@ -3789,7 +4054,7 @@ func file_certbridge_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_certbridge_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_certbridge_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_certbridge_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_certbridge_control_v1_control_proto_goTypes = []any{
 	(ErrorKind)(0),                 // 0: certbridge.control.v1.ErrorKind
 	(*ErrorDetail)(nil),            // 1: certbridge.control.v1.ErrorDetail
@@ -3842,39 +4107,42 @@ var file_certbridge_control_v1_control_proto_goTypes = []any{
 	(*Event)(nil),                  // 48: certbridge.control.v1.Event
 	(*ReloadRequest)(nil),          // 49: certbridge.control.v1.ReloadRequest
 	(*ReloadResponse)(nil),         // 50: certbridge.control.v1.ReloadResponse
-	(*timestamppb.Timestamp)(nil),  // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 52: google.protobuf.Duration
-	(*structpb.Value)(nil),         // 53: google.protobuf.Value
+	(*TestProfileRequest)(nil),     // 51: certbridge.control.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),    // 52: certbridge.control.v1.TestProfileResponse
+	(*ServerAnswer)(nil),           // 53: certbridge.control.v1.ServerAnswer
+	(*timestamppb.Timestamp)(nil),  // 54: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 55: google.protobuf.Duration
+	(*structpb.Value)(nil),         // 56: google.protobuf.Value
 }
 var file_certbridge_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: certbridge.control.v1.ErrorDetail.kind:type_name -> certbridge.control.v1.ErrorKind
-	51, // 1: certbridge.control.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
-	51, // 2: certbridge.control.v1.InfoResponse.config_loaded:type_name -> google.protobuf.Timestamp
+	54, // 1: certbridge.control.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
+	54, // 2: certbridge.control.v1.InfoResponse.config_loaded:type_name -> google.protobuf.Timestamp
 	6,  // 3: certbridge.control.v1.StatusResponse.certificates:type_name -> certbridge.control.v1.Certificate
 	7,  // 4: certbridge.control.v1.Certificate.files:type_name -> certbridge.control.v1.File
 	8,  // 5: certbridge.control.v1.Certificate.leaf:type_name -> certbridge.control.v1.Leaf
 	9,  // 6: certbridge.control.v1.Certificate.next:type_name -> certbridge.control.v1.Next
 	10, // 7: certbridge.control.v1.Certificate.order:type_name -> certbridge.control.v1.Order
 	16, // 8: certbridge.control.v1.Certificate.deployment:type_name -> certbridge.control.v1.Deployment
-	51, // 9: certbridge.control.v1.Certificate.coverage_end:type_name -> google.protobuf.Timestamp
-	51, // 10: certbridge.control.v1.Leaf.not_before:type_name -> google.protobuf.Timestamp
-	51, // 11: certbridge.control.v1.Leaf.not_after:type_name -> google.protobuf.Timestamp
-	51, // 12: certbridge.control.v1.Next.at:type_name -> google.protobuf.Timestamp
+	54, // 9: certbridge.control.v1.Certificate.coverage_end:type_name -> google.protobuf.Timestamp
+	54, // 10: certbridge.control.v1.Leaf.not_before:type_name -> google.protobuf.Timestamp
+	54, // 11: certbridge.control.v1.Leaf.not_after:type_name -> google.protobuf.Timestamp
+	54, // 12: certbridge.control.v1.Next.at:type_name -> google.protobuf.Timestamp
 	11, // 13: certbridge.control.v1.Order.price:type_name -> certbridge.control.v1.Price
 	12, // 14: certbridge.control.v1.Order.hold:type_name -> certbridge.control.v1.Hold
 	13, // 15: certbridge.control.v1.Order.action:type_name -> certbridge.control.v1.PersonAction
 	14, // 16: certbridge.control.v1.Order.publications:type_name -> certbridge.control.v1.Publication
 	15, // 17: certbridge.control.v1.Order.last_error:type_name -> certbridge.control.v1.Problem
-	51, // 18: certbridge.control.v1.Order.next_at:type_name -> google.protobuf.Timestamp
-	51, // 19: certbridge.control.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
-	51, // 20: certbridge.control.v1.Order.created:type_name -> google.protobuf.Timestamp
-	51, // 21: certbridge.control.v1.Order.updated:type_name -> google.protobuf.Timestamp
+	54, // 18: certbridge.control.v1.Order.next_at:type_name -> google.protobuf.Timestamp
+	54, // 19: certbridge.control.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
+	54, // 20: certbridge.control.v1.Order.created:type_name -> google.protobuf.Timestamp
+	54, // 21: certbridge.control.v1.Order.updated:type_name -> google.protobuf.Timestamp
 	16, // 22: certbridge.control.v1.Order.deployment:type_name -> certbridge.control.v1.Deployment
-	51, // 23: certbridge.control.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	51, // 24: certbridge.control.v1.Problem.at:type_name -> google.protobuf.Timestamp
-	51, // 25: certbridge.control.v1.Deployment.at:type_name -> google.protobuf.Timestamp
-	52, // 26: certbridge.control.v1.Deployment.took:type_name -> google.protobuf.Duration
-	51, // 27: certbridge.control.v1.Deployment.next_at:type_name -> google.protobuf.Timestamp
+	54, // 23: certbridge.control.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	54, // 24: certbridge.control.v1.Problem.at:type_name -> google.protobuf.Timestamp
+	54, // 25: certbridge.control.v1.Deployment.at:type_name -> google.protobuf.Timestamp
+	55, // 26: certbridge.control.v1.Deployment.took:type_name -> google.protobuf.Duration
+	54, // 27: certbridge.control.v1.Deployment.next_at:type_name -> google.protobuf.Timestamp
 	6,  // 28: certbridge.control.v1.ExplainResponse.certificate:type_name -> certbridge.control.v1.Certificate
 	11, // 29: certbridge.control.v1.RenewResponse.price:type_name -> certbridge.control.v1.Price
 	10, // 30: certbridge.control.v1.RenewResponse.order:type_name -> certbridge.control.v1.Order
@@ -3889,52 +4157,57 @@ var file_certbridge_control_v1_control_proto_depIdxs = []int32{
 	37, // 39: certbridge.control.v1.DescribePluginResponse.plugin:type_name -> certbridge.control.v1.Plugin
 	40, // 40: certbridge.control.v1.DescribePluginResponse.settings:type_name -> certbridge.control.v1.Setting
 	40, // 41: certbridge.control.v1.DescribePluginResponse.order_settings:type_name -> certbridge.control.v1.Setting
-	53, // 42: certbridge.control.v1.Setting.default_value:type_name -> google.protobuf.Value
-	53, // 43: certbridge.control.v1.Setting.allowed_values:type_name -> google.protobuf.Value
-	51, // 44: certbridge.control.v1.PlanRequest.until:type_name -> google.protobuf.Timestamp
+	56, // 42: certbridge.control.v1.Setting.default_value:type_name -> google.protobuf.Value
+	56, // 43: certbridge.control.v1.Setting.allowed_values:type_name -> google.protobuf.Value
+	54, // 44: certbridge.control.v1.PlanRequest.until:type_name -> google.protobuf.Timestamp
 	45, // 45: certbridge.control.v1.PlanResponse.acts:type_name -> certbridge.control.v1.PlannedAct
-	51, // 46: certbridge.control.v1.PlannedAct.at:type_name -> google.protobuf.Timestamp
+	54, // 46: certbridge.control.v1.PlannedAct.at:type_name -> google.protobuf.Timestamp
 	48, // 47: certbridge.control.v1.EventsResponse.event:type_name -> certbridge.control.v1.Event
-	51, // 48: certbridge.control.v1.Event.at:type_name -> google.protobuf.Timestamp
-	2,  // 49: certbridge.control.v1.ControlService.Info:input_type -> certbridge.control.v1.InfoRequest
-	4,  // 50: certbridge.control.v1.ControlService.Status:input_type -> certbridge.control.v1.StatusRequest
-	17, // 51: certbridge.control.v1.ControlService.Explain:input_type -> certbridge.control.v1.ExplainRequest
-	19, // 52: certbridge.control.v1.ControlService.Renew:input_type -> certbridge.control.v1.RenewRequest
-	21, // 53: certbridge.control.v1.ControlService.Deploy:input_type -> certbridge.control.v1.DeployRequest
-	23, // 54: certbridge.control.v1.ControlService.Revoke:input_type -> certbridge.control.v1.RevokeRequest
-	25, // 55: certbridge.control.v1.ControlService.ListOrders:input_type -> certbridge.control.v1.ListOrdersRequest
-	27, // 56: certbridge.control.v1.ControlService.GetOrder:input_type -> certbridge.control.v1.GetOrderRequest
-	29, // 57: certbridge.control.v1.ControlService.ApproveOrder:input_type -> certbridge.control.v1.ApproveOrderRequest
-	31, // 58: certbridge.control.v1.ControlService.ResolveOrder:input_type -> certbridge.control.v1.ResolveOrderRequest
-	33, // 59: certbridge.control.v1.ControlService.CancelOrder:input_type -> certbridge.control.v1.CancelOrderRequest
-	35, // 60: certbridge.control.v1.ControlService.ListPlugins:input_type -> certbridge.control.v1.ListPluginsRequest
-	38, // 61: certbridge.control.v1.ControlService.DescribePlugin:input_type -> certbridge.control.v1.DescribePluginRequest
-	41, // 62: certbridge.control.v1.ControlService.ReleasePlugin:input_type -> certbridge.control.v1.ReleasePluginRequest
-	43, // 63: certbridge.control.v1.ControlService.Plan:input_type -> certbridge.control.v1.PlanRequest
-	46, // 64: certbridge.control.v1.ControlService.Events:input_type -> certbridge.control.v1.EventsRequest
-	49, // 65: certbridge.control.v1.ControlService.Reload:input_type -> certbridge.control.v1.ReloadRequest
-	3,  // 66: certbridge.control.v1.ControlService.Info:output_type -> certbridge.control.v1.InfoResponse
-	5,  // 67: certbridge.control.v1.ControlService.Status:output_type -> certbridge.control.v1.StatusResponse
-	18, // 68: certbridge.control.v1.ControlService.Explain:output_type -> certbridge.control.v1.ExplainResponse
-	20, // 69: certbridge.control.v1.ControlService.Renew:output_type -> certbridge.control.v1.RenewResponse
-	22, // 70: certbridge.control.v1.ControlService.Deploy:output_type -> certbridge.control.v1.DeployResponse
-	24, // 71: certbridge.control.v1.ControlService.Revoke:output_type -> certbridge.control.v1.RevokeResponse
-	26, // 72: certbridge.control.v1.ControlService.ListOrders:output_type -> certbridge.control.v1.ListOrdersResponse
-	28, // 73: certbridge.control.v1.ControlService.GetOrder:output_type -> certbridge.control.v1.GetOrderResponse
-	30, // 74: certbridge.control.v1.ControlService.ApproveOrder:output_type -> certbridge.control.v1.ApproveOrderResponse
-	32, // 75: certbridge.control.v1.ControlService.ResolveOrder:output_type -> certbridge.control.v1.ResolveOrderResponse
-	34, // 76: certbridge.control.v1.ControlService.CancelOrder:output_type -> certbridge.control.v1.CancelOrderResponse
-	36, // 77: certbridge.control.v1.ControlService.ListPlugins:output_type -> certbridge.control.v1.ListPluginsResponse
-	39, // 78: certbridge.control.v1.ControlService.DescribePlugin:output_type -> certbridge.control.v1.DescribePluginResponse
-	42, // 79: certbridge.control.v1.ControlService.ReleasePlugin:output_type -> certbridge.control.v1.ReleasePluginResponse
-	44, // 80: certbridge.control.v1.ControlService.Plan:output_type -> certbridge.control.v1.PlanResponse
-	47, // 81: certbridge.control.v1.ControlService.Events:output_type -> certbridge.control.v1.EventsResponse
-	50, // 82: certbridge.control.v1.ControlService.Reload:output_type -> certbridge.control.v1.ReloadResponse
-	66, // [66:83] is the sub-list for method output_type
-	49, // [49:66] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	54, // 48: certbridge.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	53, // 49: certbridge.control.v1.TestProfileResponse.answers:type_name -> certbridge.control.v1.ServerAnswer
+	55, // 50: certbridge.control.v1.TestProfileResponse.took:type_name -> google.protobuf.Duration
+	55, // 51: certbridge.control.v1.ServerAnswer.took:type_name -> google.protobuf.Duration
+	2,  // 52: certbridge.control.v1.ControlService.Info:input_type -> certbridge.control.v1.InfoRequest
+	4,  // 53: certbridge.control.v1.ControlService.Status:input_type -> certbridge.control.v1.StatusRequest
+	17, // 54: certbridge.control.v1.ControlService.Explain:input_type -> certbridge.control.v1.ExplainRequest
+	19, // 55: certbridge.control.v1.ControlService.Renew:input_type -> certbridge.control.v1.RenewRequest
+	21, // 56: certbridge.control.v1.ControlService.Deploy:input_type -> certbridge.control.v1.DeployRequest
+	23, // 57: certbridge.control.v1.ControlService.Revoke:input_type -> certbridge.control.v1.RevokeRequest
+	25, // 58: certbridge.control.v1.ControlService.ListOrders:input_type -> certbridge.control.v1.ListOrdersRequest
+	27, // 59: certbridge.control.v1.ControlService.GetOrder:input_type -> certbridge.control.v1.GetOrderRequest
+	29, // 60: certbridge.control.v1.ControlService.ApproveOrder:input_type -> certbridge.control.v1.ApproveOrderRequest
+	31, // 61: certbridge.control.v1.ControlService.ResolveOrder:input_type -> certbridge.control.v1.ResolveOrderRequest
+	33, // 62: certbridge.control.v1.ControlService.CancelOrder:input_type -> certbridge.control.v1.CancelOrderRequest
+	35, // 63: certbridge.control.v1.ControlService.ListPlugins:input_type -> certbridge.control.v1.ListPluginsRequest
+	38, // 64: certbridge.control.v1.ControlService.DescribePlugin:input_type -> certbridge.control.v1.DescribePluginRequest
+	41, // 65: certbridge.control.v1.ControlService.ReleasePlugin:input_type -> certbridge.control.v1.ReleasePluginRequest
+	43, // 66: certbridge.control.v1.ControlService.Plan:input_type -> certbridge.control.v1.PlanRequest
+	46, // 67: certbridge.control.v1.ControlService.Events:input_type -> certbridge.control.v1.EventsRequest
+	49, // 68: certbridge.control.v1.ControlService.Reload:input_type -> certbridge.control.v1.ReloadRequest
+	51, // 69: certbridge.control.v1.ControlService.TestProfile:input_type -> certbridge.control.v1.TestProfileRequest
+	3,  // 70: certbridge.control.v1.ControlService.Info:output_type -> certbridge.control.v1.InfoResponse
+	5,  // 71: certbridge.control.v1.ControlService.Status:output_type -> certbridge.control.v1.StatusResponse
+	18, // 72: certbridge.control.v1.ControlService.Explain:output_type -> certbridge.control.v1.ExplainResponse
+	20, // 73: certbridge.control.v1.ControlService.Renew:output_type -> certbridge.control.v1.RenewResponse
+	22, // 74: certbridge.control.v1.ControlService.Deploy:output_type -> certbridge.control.v1.DeployResponse
+	24, // 75: certbridge.control.v1.ControlService.Revoke:output_type -> certbridge.control.v1.RevokeResponse
+	26, // 76: certbridge.control.v1.ControlService.ListOrders:output_type -> certbridge.control.v1.ListOrdersResponse
+	28, // 77: certbridge.control.v1.ControlService.GetOrder:output_type -> certbridge.control.v1.GetOrderResponse
+	30, // 78: certbridge.control.v1.ControlService.ApproveOrder:output_type -> certbridge.control.v1.ApproveOrderResponse
+	32, // 79: certbridge.control.v1.ControlService.ResolveOrder:output_type -> certbridge.control.v1.ResolveOrderResponse
+	34, // 80: certbridge.control.v1.ControlService.CancelOrder:output_type -> certbridge.control.v1.CancelOrderResponse
+	36, // 81: certbridge.control.v1.ControlService.ListPlugins:output_type -> certbridge.control.v1.ListPluginsResponse
+	39, // 82: certbridge.control.v1.ControlService.DescribePlugin:output_type -> certbridge.control.v1.DescribePluginResponse
+	42, // 83: certbridge.control.v1.ControlService.ReleasePlugin:output_type -> certbridge.control.v1.ReleasePluginResponse
+	44, // 84: certbridge.control.v1.ControlService.Plan:output_type -> certbridge.control.v1.PlanResponse
+	47, // 85: certbridge.control.v1.ControlService.Events:output_type -> certbridge.control.v1.EventsResponse
+	50, // 86: certbridge.control.v1.ControlService.Reload:output_type -> certbridge.control.v1.ReloadResponse
+	52, // 87: certbridge.control.v1.ControlService.TestProfile:output_type -> certbridge.control.v1.TestProfileResponse
+	70, // [70:88] is the sub-list for method output_type
+	52, // [52:70] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_certbridge_control_v1_control_proto_init() }
@@ -3952,7 +4225,7 @@ func file_certbridge_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_certbridge_control_v1_control_proto_rawDesc), len(file_certbridge_control_v1_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,7 @@ const (
 	ControlService_Plan_FullMethodName           = "/certbridge.control.v1.ControlService/Plan"
 	ControlService_Events_FullMethodName         = "/certbridge.control.v1.ControlService/Events"
 	ControlService_Reload_FullMethodName         = "/certbridge.control.v1.ControlService/Reload"
+	ControlService_TestProfile_FullMethodName    = "/certbridge.control.v1.ControlService/TestProfile"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -83,6 +84,9 @@ type ControlServiceClient interface {
 	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EventsResponse], error)
 	// Reload reads the configuration again, all or nothing. Restricted.
 	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error)
+	// TestProfile publishes a harmless record or file through a DCV profile, looks at it as a CA would, and withdraws it,
+	// also when the caller goes away. Restricted.
+	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TestProfileResponse], error)
 }
 
 type controlServiceClient struct {
@@ -272,6 +276,25 @@ func (c *controlServiceClient) Reload(ctx context.Context, in *ReloadRequest, op
 	return out, nil
 }
 
+func (c *controlServiceClient) TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TestProfileResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ControlService_ServiceDesc.Streams[1], ControlService_TestProfile_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TestProfileRequest, TestProfileResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_TestProfileClient = grpc.ServerStreamingClient[TestProfileResponse]
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -312,6 +335,9 @@ type ControlServiceServer interface {
 	Events(*EventsRequest, grpc.ServerStreamingServer[EventsResponse]) error
 	// Reload reads the configuration again, all or nothing. Restricted.
 	Reload(context.Context, *ReloadRequest) (*ReloadResponse, error)
+	// TestProfile publishes a harmless record or file through a DCV profile, looks at it as a CA would, and withdraws it,
+	// also when the caller goes away. Restricted.
+	TestProfile(*TestProfileRequest, grpc.ServerStreamingServer[TestProfileResponse]) error
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -372,6 +398,9 @@ func (UnimplementedControlServiceServer) Events(*EventsRequest, grpc.ServerStrea
 }
 func (UnimplementedControlServiceServer) Reload(context.Context, *ReloadRequest) (*ReloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reload not implemented")
+}
+func (UnimplementedControlServiceServer) TestProfile(*TestProfileRequest, grpc.ServerStreamingServer[TestProfileResponse]) error {
+	return status.Error(codes.Unimplemented, "method TestProfile not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -693,6 +722,17 @@ func _ControlService_Reload_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_TestProfile_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TestProfileRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServiceServer).TestProfile(m, &grpc.GenericServerStream[TestProfileRequest, TestProfileResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ControlService_TestProfileServer = grpc.ServerStreamingServer[TestProfileResponse]
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -769,6 +809,11 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Events",
 			Handler:       _ControlService_Events_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "TestProfile",
+			Handler:       _ControlService_TestProfile_Handler,
 			ServerStreams: true,
 		},
 	},
