@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,29 +34,24 @@ var leftOut = []string{"cmd", "docs", "e2e", "internal"}
 // readModule reads the files of lego that a build needs: Go without tests, go.mod, and the licence, which goes with
 // every copy.
 func readModule(dir string) (tree, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	files := tree{}
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
-		if err != nil {
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
-		}
-		name, err := filepath.Rel(dir, file)
-		if err != nil {
-			return err
-		}
-		name = filepath.ToSlash(name)
-		if d.IsDir() {
-			if name != "." && (slices.Contains(leftOut, name) || notBuilt(d.Name())) {
-				return fs.SkipDir
-			}
+		case d.IsDir() && name != "." && (slices.Contains(leftOut, name) || notBuilt(d.Name())):
+			return fs.SkipDir
+		case d.IsDir() || !wanted(name):
 			return nil
+		case !d.Type().IsRegular():
+			return fmt.Errorf("%s is no regular file", name)
 		}
-		if !wanted(name) {
-			return nil
-		}
-		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s is no regular file", file)
-		}
-		files[name], err = os.ReadFile(file)
+		files[name], err = root.ReadFile(name)
 		return err
 	})
 	return files, err

@@ -101,8 +101,20 @@ func exchange(fresh, place, old string) error {
 
 // holds reports whether a folder holds these files, as they are written here, and nothing else.
 func holds(dir string, want tree) (bool, error) {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
 	seen, same := 0, true
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -114,23 +126,16 @@ func holds(dir string, want tree) (bool, error) {
 			same = same && info.Mode().Perm() == dirMode
 			return nil
 		}
-		name, err := filepath.Rel(dir, file)
-		if err != nil {
-			return err
-		}
-		text, known := want[filepath.ToSlash(name)]
+		text, known := want[name]
 		seen++
 		if !known || info.Mode() != fileMode || info.Size() != int64(len(text)) {
 			same = false
 			return fs.SkipAll
 		}
-		got, err := os.ReadFile(file)
+		got, err := root.ReadFile(name)
 		same = same && bytes.Equal(got, text)
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	return same && seen == len(want), err
 }
 
