@@ -55,7 +55,7 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		p.pub = nil
 	}
 	key := publicationKey(profile, at)
-	first, err := s.takeTurn(ctx, profile, pub, key, c)
+	first, err := s.takeTurn(ctx, profile, pub, key, at)
 	if err != nil {
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
 	}
@@ -63,7 +63,7 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 	receipt, err = pub.publish(ctx, at)
 	if err != nil {
 		if first {
-			s.endTurn(profile, key)
+			s.endTurn(key)
 		}
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describeAt(c, at), err)
 	}
@@ -97,7 +97,7 @@ func (s *Solver) Withdraw(ctx context.Context, profile string, c pluginapi.Chall
 	if err := pub.withdraw(ctx, at, receipt); err != nil {
 		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describeAt(c, at), err)
 	}
-	s.endTurn(profile, publicationKey(profile, at))
+	s.endTurn(publicationKey(profile, at))
 	s.unshow(profile, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()

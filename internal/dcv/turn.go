@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -12,14 +13,14 @@ import (
 // comes with the kind Unavailable, and words that name the other one.
 var ErrTurn = errors.New("another challenge has its turn")
 
-// turn is what a profile that publishes one challenge at a time publishes.
+// turn is what is published where only one challenge may be published at a time.
 type turn struct {
 	key  string // of the publication
 	what string
 }
 
-// takeTurn gives a profile's turn to a publication, or fails because another one has it. first reports that it had not
-// got it before. A profile that publishes side by side has turns for all.
+// takeTurn gives the turn to a publication, or fails because another one has it. first reports that it had not got it
+// before. Where a profile publishes side by side there are turns for all.
 func (s *Solver) takeTurn(ctx context.Context, profile string, pub publisher, key string, c pluginapi.Challenge) (first bool, err error) {
 	p, ok := pub.(*plugin)
 	if !ok {
@@ -29,28 +30,36 @@ func (s *Solver) takeTurn(ctx context.Context, profile string, pub publisher, ke
 	if err != nil {
 		return false, err
 	}
+	var place, rule string
+	switch {
+	case configured.Sequential:
+		place, rule = profile, "it publishes one challenge at a time"
+	case configured.SequentialPerName && c.DNS != nil:
+		place, rule = profile+"\x00"+strings.ToLower(c.DNS.Name), "it publishes one record of a name at a time"
+	default:
+		return false, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	holder, held := s.turns[profile]
+	holder, held := s.turns[place]
 	switch {
 	case held && holder.key == key:
 		return false, nil
-	case held && configured.Sequential:
-		return false, &pluginapi.Error{Kind: pluginapi.Unavailable, Err: ErrTurn,
-			Message: fmt.Sprintf("it publishes one challenge at a time, and %s has its turn", holder.what)}
-	case held || !configured.Sequential:
-		return false, nil
+	case held:
+		return false, &pluginapi.Error{Kind: pluginapi.Unavailable, Err: ErrTurn, Message: fmt.Sprintf("%s, and %s has its turn", rule, holder.what)}
 	default:
-		s.turns[profile] = turn{key: key, what: fmt.Sprintf("%s for %s", describe(c), c.Identifier)}
+		s.turns[place] = turn{key: key, what: fmt.Sprintf("%s for %s", describe(c), c.Identifier)}
 		return true, nil
 	}
 }
 
-// endTurn frees a profile for the next one, if a publication has its turn.
-func (s *Solver) endTurn(profile, key string) {
+// endTurn lets the next one come, if a publication has its turn.
+func (s *Solver) endTurn(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.turns[profile].key == key {
-		delete(s.turns, profile)
+	for place, holder := range s.turns {
+		if holder.key == key {
+			delete(s.turns, place)
+		}
 	}
 }

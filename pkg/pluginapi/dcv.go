@@ -44,4 +44,6 @@ type DCVConfigured struct {
 	PropagationTimeout, PropagationInterval time.Duration
 	// Sequential: one challenge must be withdrawn before the next is published.
 	Sequential bool
+	// SequentialPerName: of two records of the same name, one must be withdrawn before the other is published.
+	SequentialPerName bool
 }

@@ -335,6 +335,7 @@ func formatDCVConfigured(c pluginapi.DCVConfigured) *pb.DCVServiceConfigureRespo
 		PropagationTimeout:  formatDuration(c.PropagationTimeout),
 		PropagationInterval: formatDuration(c.PropagationInterval),
 		Sequential:          c.Sequential,
+		SequentialPerName:   c.SequentialPerName,
 	}
 }
 
@@ -353,6 +354,6 @@ func parseDCVConfigured(m *pb.DCVServiceConfigureResponse) (pluginapi.DCVConfigu
 	if c.PropagationInterval, err = parseDuration("propagation_interval", m.GetPropagationInterval()); err != nil {
 		return none, err
 	}
-	c.Sequential = m.GetSequential()
+	c.Sequential, c.SequentialPerName = m.GetSequential(), m.GetSequentialPerName()
 	return c, nil
 }

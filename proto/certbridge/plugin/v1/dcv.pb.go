@@ -275,9 +275,11 @@ type DCVServiceConfigureResponse struct {
 	// Optional. How often to look meanwhile.
 	PropagationInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=propagation_interval,json=propagationInterval,proto3" json:"propagation_interval,omitempty"`
 	// Optional. Whether one challenge must be withdrawn before the next is published.
-	Sequential    bool `protobuf:"varint,5,opt,name=sequential,proto3" json:"sequential,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Sequential bool `protobuf:"varint,5,opt,name=sequential,proto3" json:"sequential,omitempty"`
+	// Optional. Whether, of two records of the same name, one must be withdrawn before the other is published.
+	SequentialPerName bool `protobuf:"varint,6,opt,name=sequential_per_name,json=sequentialPerName,proto3" json:"sequential_per_name,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *DCVServiceConfigureResponse) Reset() {
@@ -341,6 +343,13 @@ func (x *DCVServiceConfigureResponse) GetPropagationInterval() *durationpb.Durat
 func (x *DCVServiceConfigureResponse) GetSequential() bool {
 	if x != nil {
 		return x.Sequential
+	}
+	return false
+}
+
+func (x *DCVServiceConfigureResponse) GetSequentialPerName() bool {
+	if x != nil {
+		return x.SequentialPerName
 	}
 	return false
 }
@@ -546,7 +555,7 @@ const file_certbridge_plugin_v1_dcv_proto_rawDesc = "" +
 	"\rdns_resolvers\x18\x03 \x03(\tR\fdnsResolvers\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
 	"\x1bDCVServiceConfigureResponse\x129\n" +
 	"\bfindings\x18\x01 \x03(\v2\x1d.certbridge.plugin.v1.FindingR\bfindings\x12B\n" +
 	"\tabilities\x18\x02 \x03(\x0e2$.certbridge.plugin.v1.PublishAbilityR\tabilities\x12J\n" +
@@ -554,7 +563,8 @@ const file_certbridge_plugin_v1_dcv_proto_rawDesc = "" +
 	"\x14propagation_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x13propagationInterval\x12\x1e\n" +
 	"\n" +
 	"sequential\x18\x05 \x01(\bR\n" +
-	"sequential\"Y\n" +
+	"sequential\x12.\n" +
+	"\x13sequential_per_name\x18\x06 \x01(\bR\x11sequentialPerName\"Y\n" +
 	"\x18DCVServicePublishRequest\x12=\n" +
 	"\tchallenge\x18\x01 \x01(\v2\x1f.certbridge.plugin.v1.ChallengeR\tchallenge\"5\n" +
 	"\x19DCVServicePublishResponse\x12\x18\n" +
