@@ -54,6 +54,12 @@ func (s *Solver) forget(name, zone string) {
 func (s *Solver) findZone(ctx context.Context, name string) (string, error) {
 	for at, end := name, false; !end; at, end = parent(at) {
 		m, err := s.lookup(ctx, at, dns.TypeSOA)
+		if err != nil && ctx.Err() == nil {
+			// Where the name is an alias, it may be the target that fails.
+			if target, aliasErr := s.cnameAt(ctx, at); aliasErr == nil && target != "" {
+				continue
+			}
+		}
 		if err != nil {
 			return "", fmt.Errorf("find the zone of %s: %w", strings.TrimSuffix(name, "."), err)
 		}

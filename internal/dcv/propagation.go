@@ -84,7 +84,7 @@ func (s *Solver) watchRecord(ctx context.Context, w *watch, profile string, c pl
 		case err == nil:
 			answers = heardLast(got, answers)
 		case ctx.Err() == nil:
-			lastErr = err
+			answers, lastErr = nil, err
 		}
 		if AllSeen(answers) || ctx.Err() == nil && onlyUnheard(answers) && s.patienceUsedUp(profile, c) {
 			return answers, nil
