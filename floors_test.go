@@ -67,6 +67,7 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
+	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
@@ -93,7 +94,7 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-hclog":              {"pkg/pluginapi", "internal/pluginhost"},
 	"github.com/hashicorp/go-plugin":             {"pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost"},
 	"github.com/letsencrypt/challtestsrv":        {"test"},
-	"github.com/miekg/dns":                       {"test", "internal/dcv", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego"},
+	"github.com/miekg/dns":                       {"test", "internal/dcv", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego", "cmd/plugins/dcv-rfc2136"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"internal/cert"},
 	"github.com/prometheus/client_golang":        {"internal/daemon"},
 	"github.com/spf13/cobra":                     {"cmd/certbridged"},

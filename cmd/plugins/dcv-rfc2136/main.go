@@ -1,0 +1,19 @@
+// Command dcv-rfc2136 is the domain control plugin for name servers that take dynamic updates (RFC 2136): BIND, Knot,
+// PowerDNS, NSD's primaries, Windows. It publishes TXT and CNAME records of any name.
+//
+// Every update is one message that adds or deletes one record, so that whatever else stands at the name stays as it is,
+// and it is signed (TSIG, RFC 8945) where a key is given.
+package main
+
+import (
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi/wire"
+)
+
+// version is set by the linker: -ldflags "-X main.version=...".
+var version = "devel"
+
+func main() {
+	wire.ServeDCV(&publisher{version: version, now: time.Now})
+}
