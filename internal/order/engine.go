@@ -44,7 +44,8 @@ type Orderer interface {
 	RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error)
 }
 
-// Publisher publishes and withdraws challenges. All calls are safe to repeat.
+// Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish fails with ErrTurn when the
+// profile publishes one challenge at a time and another one has its turn.
 type Publisher interface {
 	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
 	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)
@@ -110,7 +111,9 @@ type Options struct {
 	Publisher Publisher
 	Files     Files
 	Deployer  Deployer
-	Now       func() time.Time
+	// CAA is asked before an order is sent; nil means that nothing is looked at.
+	CAA CAAChecker
+	Now func() time.Time
 	// Entropy is where keys of intents come from; nil means crypto/rand.
 	Entropy io.Reader
 	Logger  *slog.Logger
@@ -560,7 +563,7 @@ func (w *work) request(ctx context.Context) pluginapi.OrderRequest {
 	for _, name := range r.Names {
 		id := pluginapi.Identifier{Value: name, Type: identifierType(name)}
 		if types, err := w.Publisher.ChallengeTypes(ctx, w.spec.Profiles(name), name); err == nil {
-			id.ChallengeTypes = types
+			id.ChallengeTypes = r.allowedTypes(name, types)
 		}
 		req.Identifiers = append(req.Identifiers, id)
 	}

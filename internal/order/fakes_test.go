@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,15 +98,23 @@ type shop struct {
 	// the first identifier.
 	valid    map[string]bool
 	stepwise bool
+	// each makes the CA validate each name by itself, at the next look after it was told. told are the calls of
+	// RespondToChallenges.
+	each     bool
+	told     [][]string
 	lifetime time.Duration
 	coverage time.Duration
 	calls    int
-	looks    int // calls of GetOrder
+	// sees tells whether a challenge is published.
+	sees  func(id string) bool
+	looks int // calls of GetOrder
 }
 
 type shopOrder struct {
 	request   pluginapi.OrderRequest
 	responded bool
+	toldOf    []string
+	valid     map[string]bool
 	end       time.Time
 }
 
@@ -162,7 +171,7 @@ func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginap
 		} else {
 			s.purchases++
 		}
-		s.orders[ref] = &shopOrder{request: o, end: end}
+		s.orders[ref] = &shopOrder{request: o, end: end, valid: map[string]bool{}}
 	}
 	if err != nil {
 		return pluginapi.OrderReply{}, err
@@ -192,12 +201,39 @@ func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.O
 	if s.orders[o.Reference] == nil {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", o.Reference)
 	}
+	s.validate(s.orders[o.Reference])
 	return s.reply(o.Reference), nil
+}
+
+// validate looks at what the CA was told of, name by name.
+func (s *shop) validate(so *shopOrder) {
+	if !s.each {
+		return
+	}
+	left := 0
+	for _, id := range so.request.Identifiers {
+		for _, told := range so.toldOf {
+			if strings.HasSuffix(told, "-"+id.Value) && s.sees(told) {
+				so.valid[id.Value] = true
+			}
+		}
+		if !so.valid[id.Value] {
+			left++
+		}
+	}
+	so.responded = left == 0
 }
 
 func (s *shop) RespondToChallenges(_ context.Context, o pluginapi.PlacedOrder, ids []string) (pluginapi.OrderReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.told = append(s.told, slices.Clone(ids))
+	if s.each {
+		for _, id := range ids {
+			s.orders[o.Reference].toldOf = append(s.orders[o.Reference].toldOf, id)
+		}
+		return s.reply(o.Reference), nil
+	}
 	if len(ids) != len(o.Identifiers) {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.InvalidRequest, "%d challenges for %d names", len(ids), len(o.Identifiers))
 	}
@@ -237,7 +273,7 @@ func (s *shop) reply(ref string) pluginapi.OrderReply {
 		o.Status, o.Action = pluginapi.PendingApproval, &pluginapi.PersonAction{Who: "an administrator", What: "approve it"}
 	case !so.responded:
 		for _, id := range so.request.Identifiers {
-			o.Authorizations = append(o.Authorizations, pluginapi.Authorization{Identifier: id.Value, Valid: s.valid[id.Value], Challenges: []pluginapi.Challenge{
+			o.Authorizations = append(o.Authorizations, pluginapi.Authorization{Identifier: id.Value, Valid: s.valid[id.Value] || so.valid[id.Value], Challenges: []pluginapi.Challenge{
 				{ID: "email-" + id.Value, Identifier: id.Value, Email: &pluginapi.Email{Recipients: []string{"admin@" + id.Value}}},
 				{ID: "http-" + ref + "-" + id.Value, Identifier: id.Value, HTTP: &pluginapi.HTTPFile{Host: id.Value, Path: "/.well-known/pki-validation/fileauth.txt", Body: ref}},
 			}})
@@ -286,18 +322,31 @@ type zone struct {
 	published map[string]string
 	puts      int
 	fail      func(call string) error
+	// types are what can be published, http unless it is set.
+	types []pluginapi.ChallengeType
 	// publishing, when set, is called at the begin of each Publish.
 	publishing func()
+	// turns makes profiles publish one challenge at a time; holder is whose turn it is, and most how many there ever were
+	// side by side.
+	turns  bool
+	holder map[string]string
+	most   int
 }
 
 func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.ChallengeType, error) {
+	if z.types != nil {
+		return z.types, nil
+	}
 	return []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, nil
 }
 
 func (z *zone) Choose(_ context.Context, profiles []string, a pluginapi.Authorization) (string, pluginapi.Challenge, error) {
-	for _, c := range a.Challenges {
-		if c.Type() == pluginapi.ChallengeHTTP {
-			return profiles[0], c, nil
+	types, _ := z.ChallengeTypes(context.Background(), nil, "")
+	for _, t := range types {
+		for _, c := range a.Challenges {
+			if c.Type() == t {
+				return profiles[0], c, nil
+			}
 		}
 	}
 	return "", pluginapi.Challenge{}, errors.New("no challenge that can be published")
@@ -310,7 +359,7 @@ func (z *zone) failing(call string) error {
 	return z.fail(call)
 }
 
-func (z *zone) Publish(_ context.Context, _ string, c pluginapi.Challenge) ([]byte, error) {
+func (z *zone) Publish(_ context.Context, profile string, c pluginapi.Challenge) ([]byte, error) {
 	if z.publishing != nil {
 		z.publishing()
 	}
@@ -322,18 +371,31 @@ func (z *zone) Publish(_ context.Context, _ string, c pluginapi.Challenge) ([]by
 	if z.published == nil {
 		z.published = map[string]string{}
 	}
+	if z.turns {
+		if z.holder == nil {
+			z.holder = map[string]string{}
+		}
+		if h := z.holder[profile]; h != "" && h != c.ID {
+			return nil, fmt.Errorf("%s has its turn: %w", h, order.ErrTurn)
+		}
+		z.holder[profile] = c.ID
+	}
 	z.puts++
 	z.published[c.ID] = c.HTTP.Body
+	z.most = max(z.most, len(z.published))
 	return []byte("receipt-" + c.ID), nil
 }
 
-func (z *zone) Withdraw(_ context.Context, _ string, c pluginapi.Challenge, _ []byte) error {
+func (z *zone) Withdraw(_ context.Context, profile string, c pluginapi.Challenge, _ []byte) error {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if err := z.failing("withdraw"); err != nil {
 		return err
 	}
 	delete(z.published, c.ID)
+	if z.holder[profile] == c.ID {
+		delete(z.holder, profile)
+	}
 	return nil
 }
 
@@ -341,6 +403,20 @@ func (z *zone) AwaitVisible(context.Context, string, pluginapi.Challenge) error 
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	return z.failing("visible")
+}
+
+func (z *zone) has(id string) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	_, ok := z.published[id]
+	return ok
+}
+
+// forget makes the zone know nothing of whose turn it is, as a new process does; what is published stays.
+func (z *zone) forget() {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.holder = nil
 }
 
 func (z *zone) left() []string {
@@ -479,6 +555,8 @@ type world struct {
 	steps   []string
 	// accounts are those that were asked for.
 	accounts []string
+	// caa, when set, is asked before orders are sent.
+	caa order.CAAChecker
 }
 
 func (w *world) Spec(certificate string) (order.Spec, bool) {
@@ -499,6 +577,7 @@ func newWorld(t *testing.T) *world {
 		server: &server{disk: d, serves: map[string]*x509.Certificate{}},
 		specs:  map[string]order.Spec{},
 	}
+	w.shop.sees = w.zone.has
 	w.add("web", "a.example.com", "b.example.com")
 	w.restart()
 	return w
@@ -517,7 +596,7 @@ func (w *world) restart() {
 	w.t.Helper()
 	e, err := order.New(order.Options{
 		Journal: w.journal, Catalog: w, Publisher: w.zone, Files: w.disk, Deployer: w.server,
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		CAA: w.caa, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Changed: func(_, after order.Record) { w.steps = append(w.steps, after.Step) },
 	})
 	if err != nil {

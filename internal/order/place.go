@@ -189,6 +189,9 @@ func without(names, taken []string) []string {
 // send journals that the call goes out, makes it, and journals the answer. From the first save on a crash leads to
 // findOut.
 func (w *work) send(ctx context.Context) error {
+	if goOn, err := w.caa(ctx); !goOn {
+		return err
+	}
 	purchase, why := w.reserve()
 	if why != "" {
 		return w.update("held", func(r *Record) { w.hold(r, HoldBudget, why) })
@@ -199,6 +202,7 @@ func (w *work) send(ctx context.Context) error {
 			r.SentAt = now
 		}
 		r.LastSentAt, r.NotFound = now, 0
+		r.Excluded, r.CAAUnknown = w.record.Excluded, w.record.CAAUnknown
 	}, purchase...)
 	if err != nil { // and nothing was sent
 		w.entry.drop()

@@ -67,9 +67,11 @@ type Publication struct {
 	Profile   string              `json:"profile"`
 	Challenge pluginapi.Challenge `json:"challenge"`
 	Receipt   []byte              `json:"receipt,omitempty"`
-	// Published: Publish has answered. A publication is journaled before the call, so that a crash leaves no record
+	// Published: Publish has answered, and it is up. A publication is journaled before the call, so that a crash leaves no record
 	// behind that nobody remembers.
 	Published bool `json:"published,omitempty"`
+	// Waiting: the profile publishes one challenge at a time, and another one has its turn.
+	Waiting bool `json:"waiting,omitempty"`
 	// Responded: the CA was told.
 	Responded bool `json:"responded,omitempty"`
 	// Obsolete: the CA no longer asks for it; it is to be withdrawn.
@@ -79,7 +81,7 @@ type Publication struct {
 // Problem is the last thing that went wrong.
 type Problem struct {
 	// Kind is the name of the plugin error kind, or of the part that failed ("install", "check", "reload", "verify",
-	// "publish", "visible", "choose", "journal").
+	// "publish", "visible", "choose", "caa", "journal").
 	Kind    string    `json:"kind"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"`
@@ -112,6 +114,10 @@ type Record struct {
 	Settings       map[string]any `json:"settings,omitempty"`
 	CostsMoney     bool           `json:"costs_money,omitempty"`
 	Previous       *Previous      `json:"previous,omitempty"`
+	// Excluded are, by name, the types of challenge that CAA records exclude; CAAUnknown counts how often the records could
+	// not be looked up.
+	Excluded   map[string][]pluginapi.ChallengeType `json:"excluded,omitempty"`
+	CAAUnknown int                                  `json:"caa_unknown,omitempty"`
 	// Approved lists the holds a person has released.
 	Approved []HoldKind `json:"approved,omitempty"`
 
@@ -143,6 +149,8 @@ type Record struct {
 	Attempts  int       `json:"attempts,omitempty"`
 	NextAt    time.Time `json:"next_at,omitzero"`
 	LastError *Problem  `json:"last_error,omitempty"`
+	// LookAt is when to look at the order at the CA again. Steps that have to do with a turn may come earlier.
+	LookAt time.Time `json:"look_at,omitzero"`
 	// WithdrawAttempts and WithdrawAt are the same for withdrawals, which go their own pace.
 	WithdrawAttempts int       `json:"withdraw_attempts,omitempty"`
 	WithdrawAt       time.Time `json:"withdraw_at,omitzero"`

@@ -75,7 +75,7 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 			r.Phase, r.Chain = Issued, o.Chain
 			r.WithdrawAt = w.Now()
 		}
-		r.NextAt = w.Now().Add(pace)
+		r.paced(w.Now(), pace)
 		if r.Phase == Issued || r.Phase == Validating && r.toShow() {
 			r.NextAt = w.Now()
 		}
@@ -162,18 +162,24 @@ func markObsolete(r *Record) {
 	}
 }
 
-// validate shows domain control: choose, publish, see, respond, look; one of them a step.
+// validate shows domain control: choose, publish, see, respond, look; one of them a step. What waits for its turn keeps
+// nothing else from being shown.
 func (w *work) validate(ctx context.Context) error {
 	if missing := w.record.unchosen(); len(missing) > 0 {
 		return w.choose(ctx, missing)
 	}
-	if !w.entry.isLive() || w.record.waits(unpublished) {
-		return w.publish(ctx)
-	}
-	if w.record.waits(untold) {
+	switch {
+	case w.toRepublish():
+		return w.publish(ctx, func(p Publication) bool { return p.Published })
+	case w.record.waits(inTurn):
+		return w.publish(ctx, inTurn)
+	case w.record.waits(untold):
 		return w.respond(ctx)
+	case w.turnFirst():
+		return w.publish(ctx, waiting)
+	default:
+		return w.look(ctx)
 	}
-	return w.look(ctx)
 }
 
 func (en *entry) isLive() bool {
@@ -184,13 +190,8 @@ func (en *entry) isLive() bool {
 
 // toShow reports whether there is something to publish, or to tell the CA of.
 func (r *Record) toShow() bool {
-	return len(r.unchosen()) > 0 || r.waits(unpublished) || r.waits(untold)
+	return len(r.unchosen()) > 0 || r.waits(inTurn) || r.waits(untold)
 }
-
-func unpublished(p Publication) bool { return !p.Published }
-
-// untold: the CA was not told yet.
-func untold(p Publication) bool { return !p.Responded }
 
 // waits reports whether a publication that is still wanted has a property.
 func (r *Record) waits(has func(Publication) bool) bool {
@@ -242,7 +243,7 @@ func (w *work) choose(ctx context.Context, missing []pluginapi.Authorization) er
 	var chosen []Publication
 	var faults []error
 	for _, a := range missing {
-		profile, c, err := w.Publisher.Choose(ctx, w.spec.Profiles(a.Identifier), a)
+		profile, c, err := w.Publisher.Choose(ctx, w.spec.Profiles(a.Identifier), w.record.allowedChallenges(a))
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", a.Identifier, err))
 			continue
@@ -258,17 +259,20 @@ func (w *work) choose(ctx context.Context, missing []pluginapi.Authorization) er
 	})
 }
 
-// publish publishes all that is not up yet, side by side, and journals the receipts.
-func (w *work) publish(ctx context.Context) error {
-	live := w.entry.isLive()
+// publish publishes what is wanted and has a property, side by side, and journals the receipts. A turn that another
+// challenge has is no failure.
+func (w *work) publish(ctx context.Context, which func(Publication) bool) error {
 	type answer struct {
 		receipt []byte
 		err     error
 	}
 	answers := map[string]*answer{} // by challenge: withdrawing changes the list meanwhile
 	for i, a := range each(w.record.Publications, func(p Publication) *answer {
-		if p.Obsolete || p.Published && live {
+		switch {
+		case p.Obsolete || !which(p):
 			return nil
+		case p.Waiting && w.taken(p.Profile):
+			return &answer{err: ErrTurn}
 		}
 		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge)
 		return &answer{receipt, err}
@@ -279,19 +283,21 @@ func (w *work) publish(ctx context.Context) error {
 	}
 	var faults []error
 	err := w.update("published", func(r *Record) {
-		for i, p := range r.Publications {
+		for i := range r.Publications {
+			p := &r.Publications[i]
 			a := answers[p.Challenge.ID]
 			switch {
 			case a == nil || p.Obsolete:
-			case a.err != nil:
-				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
+			case a.err == nil:
+				p.Published, p.Waiting, p.Receipt = true, false, a.receipt
+			case errors.Is(a.err, ErrTurn): // and when it was up before a restart, the CA is told again
+				p.Published, p.Waiting, p.Responded = false, true, false
 			default:
-				r.Publications[i].Published, r.Publications[i].Receipt = true, a.receipt
+				p.Waiting = false
+				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
 		}
-		if r.NextAt = w.Now(); len(faults) > 0 {
-			w.later(r, problem("publish", errors.Join(faults...), w.Now()), 0)
-		}
+		w.published(r, faults)
 	})
 	if err == nil && len(faults) == 0 {
 		w.entry.mu.Lock()
@@ -301,12 +307,27 @@ func (w *work) publish(ctx context.Context) error {
 	return err
 }
 
-// respond waits until everything can be seen, then tells the CA.
+// published sets when to go on after publishing.
+func (w *work) published(r *Record, faults []error) {
+	now := w.Now()
+	switch r.NextAt = now; {
+	case len(faults) > 0:
+		w.later(r, problem("publish", errors.Join(faults...), now), 0)
+	case !r.toShow():
+		// All that could be published the CA knows of: it is looked at in its pace.
+		if r.LookAt.After(now) {
+			r.NextAt = r.LookAt
+		}
+		r.awaitTurn(now)
+	}
+}
+
+// respond waits until everything that is published can be seen, then tells the CA.
 func (w *work) respond(ctx context.Context) error {
 	var ids []string
 	var todo []Publication
 	for _, p := range w.record.Publications {
-		if !p.Obsolete && !p.Responded {
+		if !p.Obsolete && untold(p) {
 			ids, todo = append(ids, p.Challenge.ID), append(todo, p)
 		}
 	}

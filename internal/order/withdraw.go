@@ -69,12 +69,16 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 	}
 	return e.update(en, "withdrawn", func(r *Record) {
 		var rest []Publication
+		free := map[string]bool{}
 		for _, p := range r.Publications {
-			if !gone[p.Challenge.ID] {
-				rest = append(rest, p)
+			if gone[p.Challenge.ID] {
+				free[p.Profile] = true
+				continue
 			}
+			rest = append(rest, p)
 		}
 		r.Publications, r.WithdrawAttempts, r.WithdrawAt = rest, 0, time.Time{}
+		r.freeTurns(free, e.Now())
 		if len(failed) > 0 {
 			r.WithdrawAttempts++
 			r.WithdrawAt = e.Now().Add(schedule.Backoff(r.WithdrawAttempts, 0, r.ID))
