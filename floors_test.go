@@ -300,6 +300,86 @@ func TestPluginContractStaysSmall(t *testing.T) {
 	t.Logf("a plugin links %d modules", len(modules))
 }
 
+// commonModules are those that lego's providers need and that other programs need as well. All others that the
+// providers need are there for dcv-lego alone.
+var commonModules = []string{
+	"github.com/cenkalti/backoff/v5",
+	"github.com/cespare/xxhash/v2",
+	"github.com/fsnotify/fsnotify",
+	"github.com/go-acme/lego/v4",
+	"github.com/go-jose/go-jose/v4",
+	"github.com/golang/protobuf",
+	"github.com/miekg/dns",
+	"github.com/spf13/pflag",
+	"golang.org/x/crypto",
+	"golang.org/x/net",
+	"golang.org/x/sync",
+	"golang.org/x/sys",
+	"golang.org/x/text",
+	"google.golang.org/genproto/googleapis/rpc",
+	"google.golang.org/grpc",
+	"google.golang.org/protobuf",
+}
+
+// The libraries of some hundred clouds are one program's, started when there is something to publish, and no other's.
+func TestOnlyDCVLegoLinksProviders(t *testing.T) {
+	const (
+		providers = "github.com/go-acme/lego/v4/providers"
+		dcvLego   = "cmd/plugins/dcv-lego"
+	)
+	_, ofProviders := linked(t, providers+"/...")
+	common, seen := map[string]bool{}, map[string]bool{}
+	for _, m := range commonModules {
+		common[m] = true
+	}
+	for _, p := range all(t) {
+		if p.Name != "main" || !below(p.path, "cmd") {
+			continue
+		}
+		seen[p.path] = true
+		packages, modules := linked(t, "./"+p.path)
+		if p.path == dcvLego {
+			if !packages[providers+"/dns"] {
+				t.Errorf("%s links no DNS providers", p.path)
+			}
+			continue
+		}
+		for name := range packages {
+			if below(name, providers) {
+				t.Errorf("%s links %s", p.path, name)
+			}
+		}
+		for m := range modules {
+			switch {
+			case common[m]:
+				seen[m] = true
+			case ofProviders[m]:
+				t.Errorf("%s links the module %s, which lego's providers need", p.path, m)
+			}
+		}
+	}
+	for _, want := range append([]string{dcvLego, "cmd/certbridged"}, commonModules...) {
+		if !seen[want] {
+			t.Errorf("%s is no program, or a module that no other program needs", want)
+		}
+	}
+}
+
+// linked returns all packages that go into a program, and the modules that they are of.
+func linked(t *testing.T, pattern string) (packages, modules map[string]bool) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}} {{.Module.Path}}{{end}}", pattern).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages, modules = map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		name, of, _ := strings.Cut(strings.TrimSpace(line), " ")
+		packages[name], modules[of] = true, true
+	}
+	return packages, modules
+}
+
 func TestPackagesSayWhatTheyAreFor(t *testing.T) {
 	for _, p := range all(t) {
 		base := path.Base(p.path)
