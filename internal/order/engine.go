@@ -44,8 +44,8 @@ type Orderer interface {
 	RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error)
 }
 
-// Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish fails with ErrTurn when the
-// profile publishes one challenge at a time and another one has its turn.
+// Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish fails with ErrTurn when another
+// challenge has the profile's turn.
 type Publisher interface {
 	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
 	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)

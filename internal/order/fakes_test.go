@@ -229,9 +229,7 @@ func (s *shop) RespondToChallenges(_ context.Context, o pluginapi.PlacedOrder, i
 	defer s.mu.Unlock()
 	s.told = append(s.told, slices.Clone(ids))
 	if s.each {
-		for _, id := range ids {
-			s.orders[o.Reference].toldOf = append(s.orders[o.Reference].toldOf, id)
-		}
+		s.orders[o.Reference].toldOf = append(s.orders[o.Reference].toldOf, ids...)
 		return s.reply(o.Reference), nil
 	}
 	if len(ids) != len(o.Identifiers) {
@@ -391,6 +389,9 @@ func (z *zone) Withdraw(_ context.Context, profile string, c pluginapi.Challenge
 	defer z.mu.Unlock()
 	if err := z.failing("withdraw"); err != nil {
 		return err
+	}
+	if h := z.holder[profile]; h != "" && h != c.ID { // as providers do that know one value alone
+		delete(z.published, h)
 	}
 	delete(z.published, c.ID)
 	if z.holder[profile] == c.ID {

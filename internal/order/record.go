@@ -70,8 +70,10 @@ type Publication struct {
 	// Published: Publish has answered, and it is up. A publication is journaled before the call, so that a crash leaves no record
 	// behind that nobody remembers.
 	Published bool `json:"published,omitempty"`
-	// Waiting: the profile publishes one challenge at a time, and another one has its turn.
-	Waiting bool `json:"waiting,omitempty"`
+	// Waiting is why it waits for its turn with the profile: another challenge has it. Empty when it does not.
+	Waiting string `json:"waiting,omitempty"`
+	// MayBeUp: it waits for its turn, and yet it may be up from before a restart.
+	MayBeUp bool `json:"may_be_up,omitempty"`
 	// Responded: the CA was told.
 	Responded bool `json:"responded,omitempty"`
 	// Obsolete: the CA no longer asks for it; it is to be withdrawn.

@@ -6,14 +6,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// A DCV profile may publish one challenge at a time only. Its publications then take turns: one is published, shown to
-// the CA, and withdrawn as soon as the CA has validated the name; that frees the profile for the next, of this order or of
-// another. A CA that begins to validate only when all names of an order are shown never gets there with such a profile,
+// A DCV profile may publish one challenge at a time only, or one for each record name. Its publications then take turns:
+// one is published, shown to the CA, and withdrawn as soon as the CA has validated the name; that frees the profile for
+// the next, of this order or of another. A CA that begins to validate only when all names of an order are shown never gets there with such a profile,
 // and nothing here can help: the order is looked at in its normal pace and says what it waits for.
 
-// ErrTurn is what Publisher.Publish fails with when the profile publishes one challenge at a time and another one has
+// ErrTurn is what Publisher.Publish fails with when the profile cannot publish a challenge beside another one, which has
 // its turn. That is no failure of the order.
 var ErrTurn = errors.New("another challenge has its turn")
 
@@ -24,10 +26,10 @@ const turnAgain = 5 * time.Second
 const longestLook = time.Hour
 
 // inTurn: its profile is free, as far as is known.
-func inTurn(p Publication) bool { return !p.Published && !p.Waiting }
+func inTurn(p Publication) bool { return !p.Published && p.Waiting == "" }
 
 // waiting: another publication has its profile's turn.
-func waiting(p Publication) bool { return !p.Published && p.Waiting }
+func waiting(p Publication) bool { return !p.Published && p.Waiting != "" }
 
 // untold: it is published, and the CA was not told yet.
 func untold(p Publication) bool { return p.Published && !p.Responded }
@@ -79,8 +81,8 @@ func (w *work) taken(profile string) bool {
 // freeTurns lets publications be tried again at once whose profile something was withdrawn from.
 func (r *Record) freeTurns(profiles map[string]bool, now time.Time) {
 	for i, p := range r.Publications {
-		if p.Waiting && profiles[p.Profile] {
-			r.Publications[i].Waiting = false
+		if waiting(p) && profiles[p.Profile] {
+			r.Publications[i].Waiting = ""
 			if r.Phase == Validating {
 				r.NextAt = now
 			}
@@ -88,7 +90,16 @@ func (r *Record) freeTurns(profiles map[string]bool, now time.Time) {
 	}
 }
 
-// WaitsFor says whose turn an order waits for; empty when it waits for none.
+// whyWait is the reason for a publication to wait, without what is said anyway.
+func whyWait(err error) string {
+	var e *pluginapi.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
+// WaitsFor says what turn an order waits for; empty when it waits for none.
 func (r *Record) WaitsFor() string {
 	if r.Phase != Validating || !r.waits(waiting) {
 		return ""
@@ -96,20 +107,20 @@ func (r *Record) WaitsFor() string {
 	var sentences []string
 	for _, profile := range r.profilesThat(waiting) {
 		var wait, shown []string
+		why := ""
 		for _, p := range r.Publications {
 			switch {
 			case p.Profile != profile || p.Obsolete:
 			case waiting(p):
 				wait = append(wait, p.Challenge.Identifier)
+				why = orElse(why, p.Waiting)
 			case p.Published:
 				shown = append(shown, p.Challenge.Identifier)
 			}
 		}
-		text := fmt.Sprintf("%s waits for its turn with dcv profile %s, which publishes one challenge at a time", few(wait), profile)
+		text := fmt.Sprintf("%s waits for its turn with dcv profile %s: %s", few(wait), profile, why)
 		if len(shown) > 0 {
 			text += fmt.Sprintf("; %s is shown to the CA and makes room once the CA has validated it", few(shown))
-		} else {
-			text += "; another order has it"
 		}
 		sentences = append(sentences, text)
 	}

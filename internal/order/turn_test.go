@@ -110,7 +110,7 @@ func TestOrdersTakeTurns(t *testing.T) {
 			})
 		}
 		r, _ := w.engine.Order(second.ID)
-		if why := r.WaitsFor(); !strings.Contains(why, "c.example.com (and 1 more) waits for its turn with dcv profile http") || !strings.Contains(why, "another order has it") {
+		if why := r.WaitsFor(); !strings.Contains(why, "c.example.com (and 1 more) waits for its turn with dcv profile http: http-ref-1-") || strings.Contains(why, "makes room") {
 			t.Errorf("the second order says %q", why)
 		}
 		if r.Attempts != 0 || r.LastError != nil {
@@ -133,6 +133,30 @@ func TestOrdersTakeTurns(t *testing.T) {
 		if w.zone.most != 1 || len(w.zone.left()) != 0 {
 			t.Errorf("%d side by side, left %v", w.zone.most, w.zone.left())
 		}
+	})
+}
+
+func TestWhoWaitsAndGoesTakesNothingDown(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		sequential(w)
+		w.add("other", "c.example.com", "d.example.com")
+		first := w.begin("web")
+		time.Sleep(time.Second)
+		second := w.begin("other")
+		for _, id := range []string{first.ID, second.ID} {
+			w.runUntil(id, time.Minute, func(r order.Record) bool { return r.WaitsFor() != "" })
+		}
+		up := w.zone.left()
+		if _, err := w.engine.Cancel(t.Context(), second.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.engine.Withdraw(t.Context(), second.ID); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := w.engine.Order(second.ID); len(r.Publications) != 0 || len(up) != 1 || !slices.Equal(up, w.zone.left()) {
+			t.Errorf("published was %v, is %v; the canceled order has %v", up, w.zone.left(), r.Publications)
+		}
+		want(t, w.runAll(day, first.ID)[0], order.Deployed)
 	})
 }
 

@@ -266,12 +266,13 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		receipt []byte
 		err     error
 	}
+	live := w.entry.isLive()
 	answers := map[string]*answer{} // by challenge: withdrawing changes the list meanwhile
 	for i, a := range each(w.record.Publications, func(p Publication) *answer {
 		switch {
 		case p.Obsolete || !which(p):
 			return nil
-		case p.Waiting && w.taken(p.Profile):
+		case p.Waiting != "" && w.taken(p.Profile):
 			return &answer{err: ErrTurn}
 		}
 		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge)
@@ -289,11 +290,12 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			switch {
 			case a == nil || p.Obsolete:
 			case a.err == nil:
-				p.Published, p.Waiting, p.Receipt = true, false, a.receipt
+				p.Published, p.Waiting, p.MayBeUp, p.Receipt = true, "", false, a.receipt
 			case errors.Is(a.err, ErrTurn): // and when it was up before a restart, the CA is told again
-				p.Published, p.Waiting, p.Responded = false, true, false
+				p.MayBeUp = p.MayBeUp || p.Published || !live
+				p.Published, p.Waiting, p.Responded = false, whyWait(a.err), false
 			default:
-				p.Waiting = false
+				p.Waiting = ""
 				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
 		}

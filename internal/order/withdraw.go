@@ -46,8 +46,12 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 	}
 	r := en.snapshot()
 	faults := each(r.Publications, func(p Publication) error {
-		if !r.withdrawable(p) {
+		switch {
+		case !r.withdrawable(p):
 			return errStillNeeded
+		case waiting(p) && !p.MayBeUp:
+			// It never had its turn. Some providers know one value alone, and would take down that of whose turn it is.
+			return nil
 		}
 		if err := e.Publisher.Withdraw(ctx, p.Profile, p.Challenge, p.Receipt); err != nil {
 			return fmt.Errorf("withdraw the challenge for %s through %s: %w", p.Challenge.Identifier, p.Profile, err)
