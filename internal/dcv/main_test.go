@@ -2,6 +2,7 @@ package dcv
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -75,6 +76,14 @@ func freeAddress(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(peer.FreePort(t)))
 }
 
+// loopbackDial keeps the real network out of tests that talk to real servers.
+func loopbackDial(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(address); err != nil || !net.ParseIP(host).IsLoopback() {
+		return nil, fmt.Errorf("dial %s: not of this machine", address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
 // toAddress dials one address whatever is asked for.
 func toAddress(address string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -113,12 +122,15 @@ func wantError(t *testing.T, err error, kind pluginapi.ErrorKind, parts ...strin
 	}
 }
 
-// request makes one HTTP request to an address and returns status, body and headers.
+// request makes one HTTP request to an address, follows no redirect, and returns status, body and headers.
 func request(t *testing.T, method, address, host, path string) (int, string, http.Header) {
 	t.Helper()
 	client := &http.Client{
 		Timeout:   10 * time.Second,
 		Transport: &http.Transport{DialContext: toAddress(address), DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, nil)
 	if err != nil {
