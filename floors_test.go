@@ -67,6 +67,7 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
+	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire"},
 	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	// Tests, examples and what lies beside the programs.
@@ -109,7 +110,7 @@ var owners = map[string][]string{
 	"google.golang.org/grpc":                     {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost", "internal/control"},
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
-	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "test", "tools/legohook"},
+	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook"},
 	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "cmd/plugins", "examples/demo", "test"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},
