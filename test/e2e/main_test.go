@@ -58,12 +58,13 @@ var strip = []string{"-ldflags", "-s -w"}
 
 // The programs. failing is the daemon with its failpoints, daemon the one that users get.
 var (
-	failing   = &build{pkg: "cmd/certbridged", file: "failing/certbridged", args: []string{"-tags", "failpoint"}}
-	daemon    = &build{pkg: "cmd/certbridged", file: "daemon/certbridged", args: []string{"-trimpath", "-ldflags", "-s -w"}}
-	caFake    = &build{pkg: "test/plugins/ca-fake", file: "plugins/ca-fake", args: strip}
-	caACME    = &build{pkg: "cmd/plugins/ca-acme", file: "plugins/ca-acme", args: strip}
-	caLocal   = &build{pkg: "cmd/plugins/ca-local", file: "plugins/ca-local", args: strip}
-	buildOnce sync.Mutex // one at a time: they share the compiler's work
+	failing    = &build{pkg: "cmd/certbridged", file: "failing/certbridged", args: []string{"-tags", "failpoint"}}
+	daemon     = &build{pkg: "cmd/certbridged", file: "daemon/certbridged", args: []string{"-trimpath", "-ldflags", "-s -w"}}
+	caFake     = &build{pkg: "test/plugins/ca-fake", file: "plugins/ca-fake", args: strip}
+	caACME     = &build{pkg: "cmd/plugins/ca-acme", file: "plugins/ca-acme", args: strip}
+	caLocal    = &build{pkg: "cmd/plugins/ca-local", file: "plugins/ca-local", args: strip}
+	dcvRFC2136 = &build{pkg: "cmd/plugins/dcv-rfc2136", file: "plugins/dcv-rfc2136", args: strip}
+	buildOnce  sync.Mutex // one at a time: they share the compiler's work
 )
 
 // get builds the program where that has not been done yet.

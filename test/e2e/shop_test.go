@@ -26,17 +26,22 @@ type shop struct {
 	apiKey string
 	// lookAt is the address that every domain name leads to.
 	lookAt string
+	// resolver is where it looks DNS records up.
+	resolver string
 
 	mu       sync.Mutex
 	orders   map[string]*shopOrder
 	sold     []string // the ids of orders, in the order they came
 	lifetime time.Duration
 	plan     time.Duration // for how long an order is paid
+	proofs   []string      // where the customer may show control: file, dnsauth, apex, cname
+	blind    bool          // does not look at what the customer shows
 	approval bool          // a clerk must approve each order
 	blab     bool          // tell the customer's key in every order
 	wrong    int           // how many certificates to issue for another key
 	faults   map[string][]fault
-	log      []string // every request, headers and body
+	log      []string             // every request, headers and body
+	first    map[string]time.Time // when an exchange came for the first time, or was answered for the first time
 	revoked  []string
 	looks    int // validations that were tried
 }
@@ -47,7 +52,9 @@ type shopOrder struct {
 	Status      string    `json:"status"`
 	Detail      string    `json:"detail"`
 	Token       string    `json:"token"`
+	Proofs      []string  `json:"proofs"`
 	Names       []string  `json:"names"`
+	Proven      []string  `json:"proven"`
 	Chain       [][]byte  `json:"chain"`
 	CoverageEnd time.Time `json:"coverage_end"`
 	Price       string    `json:"price"`
@@ -73,7 +80,7 @@ func newShop(t testing.TB, lookAt string, before *shop) *shop {
 	t.Helper()
 	s := &shop{
 		lookAt: lookAt, apiKey: "shop-key-" + newSerial().Text(36), orders: map[string]*shopOrder{}, faults: map[string][]fault{},
-		lifetime: ninetyDays, plan: oneYear,
+		lifetime: ninetyDays, plan: oneYear, proofs: []string{"file"}, first: map[string]time.Time{},
 	}
 	if before == nil {
 		s.ca = newAuthority(t)
@@ -119,6 +126,8 @@ func (s *shop) handle(mux *http.ServeMux, exchange string, do func(*http.Request
 		}
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		s.note(r, body)
+		s.clock(exchange + " came")
+		defer s.clock(exchange + " went")
 		work := func(w http.ResponseWriter) { s.answer(w, r, do) }
 		if f := s.takeFault(exchange); f != nil {
 			f(s, w, r, work)
@@ -132,6 +141,15 @@ func (s *shop) note(r *http.Request, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = append(s.log, fmt.Sprintf("%s %s %v\n%s", r.Method, r.URL, r.Header, body))
+}
+
+// clock notes when something happened for the first time.
+func (s *shop) clock(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first[what].IsZero() {
+		s.first[what] = time.Now()
+	}
 }
 
 func (s *shop) answer(w http.ResponseWriter, r *http.Request, do func(*http.Request) (any, error)) {
@@ -169,6 +187,7 @@ func (s *shop) buy(r *http.Request) (any, error) {
 		return nil, err
 	}
 	o.ID = fmt.Sprintf("shop-%d", len(s.orders)+1)
+	o.Proofs, o.Proven = s.proofs, nil
 	o.Token, o.Price, o.Status = "token-"+newSerial().Text(36), "9.90", "pending"
 	if s.approval {
 		o.Status = "approval"
@@ -253,20 +272,26 @@ func (s *shop) look(r *http.Request) (any, error) {
 	return o, err
 }
 
-// validate looks for the file under every name, as the outside world would see it.
+// validate looks for what every name must show, as the outside world would see it. What was seen once is proven.
 func (s *shop) validate(r *http.Request) (any, error) {
 	var seen shopOrder
+	blind := false
 	o, err := s.change(r, func(o *shopOrder) error {
 		o.asked = true
 		s.looks++
-		seen = *o
+		seen, blind = *o, s.blind
 		return nil
 	})
-	if err != nil || seen.Status != "pending" {
+	if err != nil || seen.Status != "pending" || blind {
 		return o, err
 	}
-	trouble := s.fetchAll(r.Context(), seen)
+	proven, trouble := s.proven(r.Context(), seen)
 	return s.change(r, func(o *shopOrder) error {
+		for _, name := range proven {
+			if !slices.Contains(o.Proven, name) {
+				o.Proven = append(o.Proven, name)
+			}
+		}
 		switch {
 		case trouble != nil:
 			o.Detail = trouble.Error()
@@ -277,17 +302,43 @@ func (s *shop) validate(r *http.Request) (any, error) {
 	})
 }
 
-func (s *shop) fetchAll(ctx context.Context, o shopOrder) error {
+// proven returns the names whose control is shown, and why it is not for the others.
+func (s *shop) proven(ctx context.Context, o shopOrder) (names []string, trouble error) {
 	for _, name := range o.Names {
-		body, err := fetch(ctx, s.lookAt, name)
-		if err != nil {
-			return err
+		err := s.provenBy(ctx, o, name)
+		if err == nil || slices.Contains(o.Proven, name) {
+			names = append(names, name)
+			continue
 		}
-		if strings.TrimSpace(body) != o.Token {
-			return fmt.Errorf("http://%s%s holds %q", name, challengePath, body)
-		}
+		trouble = errors.Join(trouble, err)
 	}
-	return nil
+	return names, trouble
+}
+
+// provenBy looks in every place where a name's control may be shown.
+func (s *shop) provenBy(ctx context.Context, o shopOrder, name string) error {
+	var errs []error
+	for _, proof := range o.Proofs {
+		var err error
+		if proof == "file" {
+			err = s.fileShows(ctx, o, name)
+		} else {
+			err = s.recordShows(ctx, o, proof, name)
+		}
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *shop) fileShows(ctx context.Context, o shopOrder, name string) error {
+	body, err := fetch(ctx, s.lookAt, name)
+	if err == nil && strings.TrimSpace(body) != o.Token {
+		err = fmt.Errorf("http://%s%s holds %q", name, challengePath, body)
+	}
+	return err
 }
 
 // fetch gets the challenge file of a name from the server at an address.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -51,6 +52,8 @@ type PebbleOptions struct {
 	RetryAfterAuthz, RetryAfterOrder int
 	// CAAIdentities are its issuer domain names; nil means Pebble's own default.
 	CAAIdentities []string
+	// DNSServer is the name server Pebble asks, "ip:port"; empty means the mock DNS.
+	DNSServer string
 	// Blocked are names it refuses to issue for.
 	Blocked []string
 	// Env is set for the process beside what this package sets, e.g. "PEBBLE_VA_ALWAYS_VALID=1". It can override.
@@ -171,7 +174,7 @@ func (p *PebbleServer) start(t testing.TB, binary, dir string, opts PebbleOption
 	if err := os.WriteFile(config, p.config(t, dir, listen, management, opts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-config", config, "-strict", "-dnsserver", p.DNSAddress)
+	cmd := exec.Command(binary, "-config", config, "-strict", "-dnsserver", cmp.Or(opts.DNSServer, p.DNSAddress))
 	cmd.Dir = dir
 	cmd.Env = append([]string{
 		"PEBBLE_VA_NOSLEEP=1",

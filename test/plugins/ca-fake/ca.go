@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -19,10 +21,11 @@ const waitingPace = 500 * time.Millisecond
 
 // settings are the account's, without the secret.
 type settings struct {
-	BaseURL   string `json:"base_url"`
-	DieBefore string `json:"die_before"`
-	Blind     bool   `json:"blind"`
-	Blab      bool   `json:"blab"`
+	BaseURL     string `json:"base_url"`
+	DieBefore   string `json:"die_before"`
+	CAAIdentity string `json:"caa_identity"`
+	Blind       bool   `json:"blind"`
+	Blab        bool   `json:"blab"`
 }
 
 // orderSettings are an order's.
@@ -48,12 +51,13 @@ func (f *fakeCA) Describe(context.Context) (pluginapi.Description, error) {
 	return pluginapi.Description{
 		Name: "fake", Version: "test", Summary: "Orders from a shop that a test runs.",
 		Abilities:       []pluginapi.Ability{pluginapi.AbilityReissue, pluginapi.AbilityRenew},
-		ChallengeTypes:  []pluginapi.ChallengeType{pluginapi.ChallengeHTTP},
+		ChallengeTypes:  []pluginapi.ChallengeType{pluginapi.ChallengeHTTP, pluginapi.ChallengeDNS},
 		OrdersCostMoney: true, ReissueNames: pluginapi.ReissueAnyNames, PollInterval: waitingPace,
 		AccountSettings: []pluginapi.Field{
 			{Name: "base_url", Type: pluginapi.String, Required: true, Help: "Address of the shop."},
 			{Name: "api_key", Type: pluginapi.String, Required: true, Secret: true, Help: "Key to the account at the shop."},
 			{Name: "die_before", Type: pluginapi.String, Help: "File that names the exchange before which the plugin kills itself, once."},
+			{Name: "caa_identity", Type: pluginapi.String, Help: "What the shop is called in CAA records; left out, it does not look at them."},
 			{Name: "blab", Type: pluginapi.Boolean, Default: false, Help: "Write the API key to the plugin's output."},
 			{Name: "blind", Type: pluginapi.Boolean, Default: false, Help: "Behave like a CA that cannot tell whether an order arrived."},
 		},
@@ -82,7 +86,11 @@ func (f *fakeCA) Configure(_ context.Context, account pluginapi.Account) (plugin
 		fmt.Fprintf(os.Stderr, "a careless line: api_key=%s\n", account.Settings.Secret("api_key").Reveal())
 	}
 	f.shop, f.blind = newShop(s, account.Settings.Secret("api_key")), s.Blind
-	return pluginapi.Configured{}, nil
+	var configured pluginapi.Configured
+	if s.CAAIdentity != "" {
+		configured.CAAIdentifiers = []string{s.CAAIdentity}
+	}
+	return configured, nil
 }
 
 func (f *fakeCA) Preflight(ctx context.Context, _ []pluginapi.Settings) (pluginapi.PreflightReply, error) {
@@ -138,14 +146,35 @@ func reply(o shopOrder, paid bool) (pluginapi.OrderReply, error) {
 	case pluginapi.PendingValidation:
 		out.LookAgainAfter = pluginapi.After(waitingPace)
 		for _, name := range o.Names {
-			out.Authorizations = append(out.Authorizations, pluginapi.Authorization{Identifier: name, Challenges: []pluginapi.Challenge{{
-				ID: name, Identifier: name, HTTP: &pluginapi.HTTPFile{Host: name, Path: challengePath, Body: o.Token},
-			}}})
+			out.Authorizations = append(out.Authorizations, authorization(o, name))
 		}
 	case pluginapi.Processing:
 		out.LookAgainAfter = pluginapi.After(0)
 	}
 	return pluginapi.OrderReply{Order: out}, nil
+}
+
+// authorization is what the shop wants to see for one name, in one of the places that commercial CAs look at.
+func authorization(o shopOrder, name string) pluginapi.Authorization {
+	a := pluginapi.Authorization{Identifier: name, Valid: slices.Contains(o.Proven, name)}
+	base := strings.TrimPrefix(name, "*.")
+	for _, proof := range o.Proofs {
+		c := pluginapi.Challenge{ID: name + " " + proof, Identifier: base}
+		switch proof {
+		case "file":
+			c.HTTP = &pluginapi.HTTPFile{Host: base, Path: challengePath, Body: o.Token}
+		case "dnsauth":
+			c.DNS = &pluginapi.DNSRecord{Name: "_dnsauth." + base, Type: pluginapi.TXT, Value: o.Token}
+		case "apex":
+			c.DNS = &pluginapi.DNSRecord{Name: base, Type: pluginapi.TXT, Value: o.Token}
+		case "cname":
+			c.DNS = &pluginapi.DNSRecord{Name: "_" + o.Token + "." + base, Type: pluginapi.CNAME, Value: "dcv.shop-ca.example"}
+		default:
+			c.Manual = &pluginapi.Manual{Instructions: "ask the shop what " + proof + " means"}
+		}
+		a.Challenges = append(a.Challenges, c)
+	}
+	return a
 }
 
 func (f *fakeCA) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {

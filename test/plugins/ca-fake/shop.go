@@ -23,8 +23,10 @@ type shopOrder struct {
 	ID          string    `json:"id"`
 	Status      string    `json:"status"` // approval, pending, processing, issued, rejected, canceled
 	Detail      string    `json:"detail"`
-	Token       string    `json:"token"` // the file's content while pending
+	Token       string    `json:"token"`  // what is to be shown while pending
+	Proofs      []string  `json:"proofs"` // the places where it may be shown: file, dnsauth, apex, cname
 	Names       []string  `json:"names"`
+	Proven      []string  `json:"proven"` // the names for which it was seen
 	Chain       [][]byte  `json:"chain"`
 	CoverageEnd time.Time `json:"coverage_end"`
 	Price       string    `json:"price"`
