@@ -46,6 +46,8 @@ type Account interface {
 	Describer
 	// Findings are what the plugin says about the account's settings.
 	Findings(ctx context.Context) ([]pluginapi.Finding, error)
+	// Configured is what Configure returned.
+	Configured(ctx context.Context) (pluginapi.Configured, error)
 	Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error)
 }
 
@@ -54,18 +56,26 @@ type Profile interface {
 	Findings(ctx context.Context) ([]pluginapi.Finding, error)
 }
 
-// Plugins make accounts and profiles of a configuration.
+// Plugins make accounts and profiles of a configuration. An account that is made again knows what the one before has
+// learned.
 type Plugins interface {
 	Account(ca config.CA) Account
 	Profile(p config.DCV) Profile
 }
 
+// Online is how to look beyond this machine.
+type Online struct {
+	// CAA looks whether CAA records let an account issue a certificate.
+	CAA func(ctx context.Context, cert config.Certificate, a Account) error
+}
+
 // atOnce is how many plugins are started side by side.
 const atOnce = 4
 
-// Run checks everything. Online it also lets plugins log in to their CAs, which spends nothing. A plugin that cannot be
-// asked is a mistake online; otherwise a configuration may be written before its plugins are there.
-func Run(ctx context.Context, c *config.Config, plugins Plugins, online bool) []Remark {
+// Run checks everything. Online, which may be nil, it also lets plugins log in to their CAs, which spends nothing, and
+// looks at CAA records. A plugin that cannot be asked is a mistake online; otherwise a configuration may be written before
+// its plugins are there.
+func Run(ctx context.Context, c *config.Config, plugins Plugins, online *Online) []Remark {
 	var mu sync.Mutex
 	remarks := machine(c)
 	for _, w := range c.Warnings {
@@ -79,11 +89,11 @@ func Run(ctx context.Context, c *config.Config, plugins Plugins, online bool) []
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for _, name := range slices.Sorted(maps.Keys(c.CA)) {
-		group.Go(func() error { add(account(ctx, c, name, plugins.Account(c.CA[name]), online)); return nil })
+		group.Go(func() error { add(account(ctx, c, name, plugins, online)); return nil })
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.DCV)) {
 		if p := c.DCV[name]; p.Plugin != "" {
-			group.Go(func() error { add(profile(ctx, c, name, plugins.Profile(p), online)); return nil })
+			group.Go(func() error { add(profile(ctx, c, name, plugins.Profile(p), online != nil)); return nil })
 		}
 	}
 	_ = group.Wait() // what goes wrong is a remark
@@ -93,10 +103,11 @@ func Run(ctx context.Context, c *config.Config, plugins Plugins, online bool) []
 	return remarks
 }
 
-func account(ctx context.Context, c *config.Config, name string, a Account, online bool) []Remark {
+func account(ctx context.Context, c *config.Config, name string, plugins Plugins, online *Online) []Remark {
+	a := plugins.Account(c.CA[name])
 	d, err := a.Describe(ctx)
 	if err != nil {
-		return []Remark{silent(c, err, online, "ca", name, "plugin")}
+		return []Remark{silent(c, err, online != nil, "ca", name, "plugin")}
 	}
 	remarks := Settings(c, name, d)
 	if len(Mistakes(remarks)) > 0 {
@@ -104,12 +115,20 @@ func account(ctx context.Context, c *config.Config, name string, a Account, onli
 	}
 	findings, err := a.Findings(ctx)
 	if err != nil {
-		return append(remarks, silent(c, err, online, "ca", name, "plugin"))
+		return append(remarks, silent(c, err, online != nil, "ca", name, "plugin"))
 	}
 	remarks = append(remarks, place(c, findings, "ca", name, "settings")...)
-	if !online || len(Mistakes(remarks)) > 0 || !d.Has(pluginapi.AbilityPreflight) {
+	if online == nil || len(Mistakes(remarks)) > 0 {
 		return remarks
 	}
+	if d.Has(pluginapi.AbilityPreflight) {
+		remarks = append(remarks, preflight(ctx, c, name, a)...)
+	}
+	return append(remarks, caa(ctx, c, name, plugins, online)...)
+}
+
+// preflight lets an account log in.
+func preflight(ctx context.Context, c *config.Config, name string, a Account) []Remark {
 	var orders []pluginapi.Settings
 	for _, cert := range c.Certificates {
 		if cert.CA == name && cert.Enabled {
@@ -118,9 +137,30 @@ func account(ctx context.Context, c *config.Config, name string, a Account, onli
 	}
 	reply, err := a.Preflight(ctx, orders)
 	if err != nil {
-		return append(remarks, fault(c, err, "ca", name, "settings"))
+		return []Remark{fault(c, err, "ca", name, "settings")}
 	}
-	return append(remarks, place(c, reply.Findings, "ca", name, "settings")...)
+	return place(c, reply.Findings, "ca", name, "settings")
+}
+
+// caa looks at the CAA records of an account's certificates. They may be changed by the time an order is due.
+func caa(ctx context.Context, c *config.Config, name string, plugins Plugins, online *Online) []Remark {
+	if !c.CA[name].CheckCAA || online.CAA == nil {
+		return nil
+	}
+	var remarks []Remark
+	var a Account
+	for _, cert := range c.Certificates {
+		if cert.CA != name || !cert.Enabled || len(cert.Domains) == 0 {
+			continue
+		}
+		if a == nil {
+			a = plugins.Account(c.CA[name]) // an ACME CA's names in CAA records are learned by logging in
+		}
+		if err := online.CAA(ctx, cert, a); err != nil {
+			remarks = append(remarks, remark(c, pluginapi.Warning, []string{"certificate", cert.Name, "domains"}, "%v", err))
+		}
+	}
+	return remarks
 }
 
 // Settings compares the settings of a CA account, and the order settings of the certificates it serves, with what its

@@ -98,6 +98,9 @@ func (b backend) status(c config.Certificate) control.Certificate {
 		o := orderOf(r)
 		out.Order = &o
 		out.Next.At = r.NextAt
+		if waits := r.WaitsFor(); waits != "" {
+			out.Next.Detail += ": " + waits
+		}
 		if out.Deployment != nil && r.Phase != order.Held {
 			out.Deployment.NextAt = r.NextAt
 		}
@@ -161,6 +164,9 @@ func orderFacts(r order.Record) []string {
 	}
 	if r.Action != nil {
 		facts = append(facts, fmt.Sprintf("%s must %s %s.", r.Action.Who, r.Action.What, r.Action.URL))
+	}
+	if waits := r.WaitsFor(); waits != "" {
+		facts = append(facts, fmt.Sprintf("It is no failure that %s.", waits))
 	}
 	if r.LastError != nil {
 		facts = append(facts, fmt.Sprintf("The last trouble, at %s, %d in a row so far: %s.", stamp(r.LastError.At), r.Attempts, r.LastError.Message))

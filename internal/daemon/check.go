@@ -8,10 +8,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/checkup"
 	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/dcv"
 	"github.com/certbridge/certbridged/internal/pluginhost"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -31,7 +33,7 @@ type CheckOptions struct {
 // may be running, and changes nothing.
 func Check(ctx context.Context, c *config.Config, opts CheckOptions) (remarks []checkup.Remark, err error) {
 	if _, err := os.Stat(c.Daemon.PluginDir); err != nil {
-		return checkup.Run(ctx, c, noPlugins{err}, opts.Online), nil
+		return checkup.Run(ctx, c, noPlugins{err}, online(opts, nil)), nil
 	}
 	runtimeDir, err := socketFolder()
 	if err != nil {
@@ -43,7 +45,32 @@ func Check(ctx context.Context, c *config.Config, opts CheckOptions) (remarks []
 		return nil, fmt.Errorf("prepare to start plugins: %w", err)
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	return checkup.Run(ctx, c, hosted{host}, opts.Online), nil
+	plugins := newHosted(host, c)
+	s := &setup{config: c, dcvs: plugins.profiles}
+	// Nothing is published, so the responder does not listen; it is there to count as a way to show control.
+	solver, err := dcv.New(dcv.Options{
+		Profiles: s.profiles(), DNS: s.dns(), ListenHTTP: c.Daemon.HTTPChallengeListen, Logger: opts.Logger, SelfCheck: -1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("domain control: %w", err)
+	}
+	defer func() { err = errors.Join(err, solver.Close()) }()
+	return checkup.Run(ctx, c, plugins, online(opts, solver)), nil
+}
+
+// online is how a check looks beyond this machine; nil when it does not.
+func online(opts CheckOptions, solver *dcv.Solver) *checkup.Online {
+	if !opts.Online {
+		return nil
+	}
+	o := &checkup.Online{}
+	if solver != nil {
+		o.CAA = func(ctx context.Context, cert config.Certificate, a checkup.Account) error {
+			_, err := checkCAA(ctx, solver, a, cert.Domains, cert.Profiles)
+			return err
+		}
+	}
+	return o
 }
 
 // socketFolder makes a private folder whose path is short enough for sockets (unix(7)).
@@ -59,18 +86,45 @@ func socketFolder() (string, error) {
 	return dir, nil
 }
 
-// hosted makes accounts and profiles of a plugin host.
-type hosted struct{ host *pluginhost.Host }
+// hosted makes accounts and profiles of a plugin host. What accounts learn is forgotten with it.
+type hosted struct {
+	host     *pluginhost.Host
+	profiles map[string]*pluginhost.DCV
+
+	mu     sync.Mutex
+	states map[string][]byte // by account
+}
+
+func newHosted(host *pluginhost.Host, c *config.Config) *hosted {
+	h := &hosted{host: host, profiles: map[string]*pluginhost.DCV{}, states: map[string][]byte{}}
+	for name, p := range c.DCV {
+		if p.Plugin != "" {
+			h.profiles[name] = host.DCV(dcvInstance(c, p))
+		}
+	}
+	return h
+}
 
 // Account implements checkup.Plugins.
-func (h hosted) Account(ca config.CA) checkup.Account {
-	return h.host.CA(pluginhost.Instance{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env)})
+func (h *hosted) Account(ca config.CA) checkup.Account {
+	return h.host.CA(pluginhost.Instance{
+		Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env),
+		State: func() []byte {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.states[ca.Name]
+		},
+		SaveState: func(state []byte) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.states[ca.Name] = state
+			return nil
+		},
+	})
 }
 
 // Profile implements checkup.Plugins.
-func (h hosted) Profile(p config.DCV) checkup.Profile {
-	return h.host.DCV(pluginhost.Instance{Name: p.Name, Plugin: p.Plugin, SHA256: p.SHA256, Settings: p.Settings, Env: reveal(p.Env)})
-}
+func (h *hosted) Profile(p config.DCV) checkup.Profile { return h.profiles[p.Name] }
 
 // noPlugins stands for a plugin folder that is not there.
 type noPlugins struct{ err error }
@@ -92,6 +146,11 @@ func (n noPlugins) Describe(context.Context) (pluginapi.Description, error) {
 
 // Findings implements checkup.Account.
 func (n noPlugins) Findings(context.Context) ([]pluginapi.Finding, error) { return nil, n.fail() }
+
+// Configured implements checkup.Account.
+func (n noPlugins) Configured(context.Context) (pluginapi.Configured, error) {
+	return pluginapi.Configured{}, n.fail()
+}
 
 // Preflight implements checkup.Account.
 func (n noPlugins) Preflight(context.Context, []pluginapi.Settings) (pluginapi.PreflightReply, error) {

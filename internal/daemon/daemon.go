@@ -156,8 +156,8 @@ func (d *Daemon) open(ctx context.Context, c *config.Config) (err error) {
 	d.undo("domain control", func(context.Context) error { return d.solver.Close() })
 	d.runner = &deploy.Runner{Logger: d.log}
 	d.engine, err = order.New(order.Options{
-		Journal: failpoint(d.state), Catalog: catalog{d}, Publisher: d.solver, Files: files{d}, Deployer: deployer{d},
-		Now: time.Now, Logger: d.log, Changed: d.orderChanged,
+		Journal: failpoint(d.state), Catalog: catalog{d}, Publisher: publisher{d.solver}, Files: files{d}, Deployer: deployer{d},
+		CAA: caaChecker{d}, Now: time.Now, Logger: d.log, Changed: d.orderChanged,
 	})
 	if err != nil {
 		return err
@@ -282,6 +282,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	start("reload", func(ctx context.Context) error { return d.reloadOn(ctx, reload) })
 	d.resume()
+	d.republish()
 	d.resumeTrials()
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
@@ -355,6 +356,17 @@ func (d *Daemon) forgetAbilities() {
 func (d *Daemon) nudge(chosen func(order.Record) bool) {
 	for _, r := range d.engine.Orders() {
 		if !r.Phase.Final() && r.Phase != order.Held && r.Attempts > 0 && chosen(r) {
+			d.timer.Set(stepKey+r.ID, time.Now())
+		}
+	}
+}
+
+// republish lets orders that show control do so again at once after a start: a responder forgets, and a profile that
+// publishes one challenge at a time must not be given to somebody else.
+func (d *Daemon) republish() {
+	s := d.setup.Load()
+	for _, r := range d.engine.Orders() {
+		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}

@@ -1,6 +1,9 @@
 package daemon
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/order"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -14,6 +17,9 @@ func orderOf(r order.Record) control.Order {
 		Reason: r.Reason, ReasonDetail: r.ReasonDetail, Reference: r.Reference, Names: r.Names, CostsMoney: r.CostsMoney,
 		Action: actionOf(r.Action), Attempts: r.Attempts, NextAt: r.NextAt, CoverageEnd: r.CoverageEnd,
 		Created: r.Created, Updated: r.Updated, Deployment: deploymentOf(r.Deploy),
+	}
+	if waits := r.WaitsFor(); waits != "" {
+		o.Detail = strings.Join(slices.DeleteFunc([]string{o.Detail, waits}, func(s string) bool { return s == "" }), "; ")
 	}
 	if r.Kind != 0 {
 		o.Kind = r.Kind.String()

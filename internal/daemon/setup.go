@@ -44,15 +44,21 @@ func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
 		if profile.Plugin == "" {
 			continue
 		}
-		if before != nil && before.dcvs[name] != nil && reflect.DeepEqual(before.config.DCV[name], profile) {
+		if before != nil && before.dcvs[name] != nil && reflect.DeepEqual(before.config.DCV[name], profile) &&
+			slices.Equal(before.config.Daemon.DNSResolvers, c.Daemon.DNSResolvers) {
 			s.dcvs[name] = before.dcvs[name]
 			continue
 		}
-		s.dcvs[name] = d.host.DCV(pluginhost.Instance{
-			Name: name, Plugin: profile.Plugin, SHA256: profile.SHA256, Settings: profile.Settings, Env: reveal(profile.Env),
-		})
+		s.dcvs[name] = d.host.DCV(dcvInstance(c, profile))
 	}
 	return s
+}
+
+// dcvInstance is what a DCV profile's process is made of.
+func dcvInstance(c *config.Config, p config.DCV) pluginhost.Instance {
+	return pluginhost.Instance{
+		Name: p.Name, Plugin: p.Plugin, SHA256: p.SHA256, Settings: p.Settings, Env: reveal(p.Env), DNSResolvers: c.Daemon.DNSResolvers,
+	}
 }
 
 // pluginPart is what a CA account's process depends on.
@@ -83,7 +89,9 @@ func (s *setup) profiles() []dcv.Profile {
 }
 
 // dns is how the solver looks up and looks at records.
-func (s *setup) dns() dcv.DNS { return dcv.DNS{} }
+func (s *setup) dns() dcv.DNS {
+	return dcv.DNS{Resolvers: s.config.Daemon.DNSResolvers, Propagation: dcv.Propagation(s.config.Daemon.DNSPropagation)}
+}
 
 // retire closes the plugins of a setup that its successor does not use.
 func (s *setup) retire(next *setup) {

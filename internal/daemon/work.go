@@ -316,7 +316,11 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		d.timer.Set(withdrawKey+id, time.Now().Add(journalAgain))
 		return
 	}
-	if r, ok := d.engine.Order(id); ok && r.ToWithdraw() {
+	r, ok := d.engine.Order(id)
+	if _, configured := d.setup.Load().certificates[r.Certificate]; ok && configured && r.Phase == order.Validating {
+		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
+	}
+	if ok && r.ToWithdraw() {
 		if r.LastError != nil && r.LastError.Kind == "withdraw" {
 			d.tell(Event{Kind: "withdraw-failed", Certificate: r.Certificate, Order: id, Level: slog.LevelWarn,
 				Message: r.LastError.Message + "; next try at " + r.WithdrawAt.UTC().Format(time.RFC3339)})
