@@ -68,6 +68,7 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
 	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire"},
+	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	// Tests, examples and what lies beside the programs.
