@@ -82,7 +82,7 @@ func parent(name string) (string, bool) {
 
 // zoneIn returns the zone that the answer to a question for the SOA record at a name shows, or nothing. Where the name is
 // no zone's own, the answer says so with the zone's SOA record beside it (RFC 2308 section 2), whether the name exists or
-// not. A CNAME record there leads into another zone, which says nothing about this one.
+// not; some resolvers leave that out. A CNAME record there leads into another zone, which says nothing about this one.
 func zoneIn(m *dns.Msg, at string) string {
 	if cnameIn(m.Answer, at) != "" {
 		return ""
@@ -90,12 +90,6 @@ func zoneIn(m *dns.Msg, at string) string {
 	for _, rr := range slices.Concat(m.Answer, m.Ns) {
 		if soa, ok := rr.(*dns.SOA); ok && dns.IsSubDomain(soa.Hdr.Name, at) {
 			return strings.ToLower(soa.Hdr.Name)
-		}
-	}
-	// A server that does not recurse refers to the next zone below.
-	for _, rr := range m.Ns {
-		if ns, ok := rr.(*dns.NS); ok && len(m.Answer) == 0 && dns.IsSubDomain(ns.Hdr.Name, at) {
-			return strings.ToLower(ns.Hdr.Name)
 		}
 	}
 	return ""
@@ -108,7 +102,7 @@ func (s *Solver) findServers(ctx context.Context, zone string) ([]nameServer, er
 		return nil, fmt.Errorf("find the name servers of %s: %w", zone, err)
 	}
 	var names []string
-	for _, rr := range slices.Concat(m.Answer, m.Ns) {
+	for _, rr := range m.Answer {
 		if ns, ok := rr.(*dns.NS); ok && sameName(ns.Hdr.Name, zone) {
 			names = append(names, strings.ToLower(ns.Ns))
 		}
@@ -164,20 +158,17 @@ func (s *Solver) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 				errs[i] = err
 				return
 			}
-			found[i] = addressesIn(m, host)
+			found[i] = addressesIn(m)
 		})
 	}
 	wg.Wait()
 	return slices.Concat(found...), cmp.Or(errs...)
 }
 
-// addressesIn returns the addresses in an answer, also those that a referral brings along, sorted.
-func addressesIn(m *dns.Msg, host string) []netip.Addr {
+// addressesIn returns the addresses in an answer, sorted.
+func addressesIn(m *dns.Msg) []netip.Addr {
 	var list []netip.Addr
-	for i, rr := range slices.Concat(m.Answer, m.Extra) {
-		if i >= len(m.Answer) && !sameName(rr.Header().Name, host) {
-			continue
-		}
+	for _, rr := range m.Answer {
 		var raw []byte
 		switch a := rr.(type) {
 		case *dns.A:

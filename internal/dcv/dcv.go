@@ -154,6 +154,8 @@ func (s *Solver) Reconfigure(profiles []Profile, d DNS) error {
 	}
 	s.profiles = next
 	s.dns.Store(&settings)
+	s.zones.clear() // other resolvers may know others
+	s.servers.clear()
 	return nil
 }
 

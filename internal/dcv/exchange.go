@@ -138,7 +138,7 @@ func overPackets(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error)
 
 // overStream is as overPackets, with the length before each message (RFC 1035 section 4.2.2).
 func overStream(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error) {
-	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...) //nolint:gosec // a question is short
+	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
 	if _, err := conn.Write(framed); err != nil {
 		return nil, err
 	}

@@ -342,7 +342,7 @@ func threeDigits(text string) (byte, bool) {
 		}
 		n = 10*n + int(d-'0')
 	}
-	return byte(n), n < 256 //nolint:gosec // checked beside it
+	return byte(n), n < 256
 }
 
 // quotedValues lists a few values for people.

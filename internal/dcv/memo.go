@@ -64,8 +64,8 @@ func (m *memo[V]) join(ctx context.Context, key string, find func(context.Contex
 		m.entries = map[string]*remembered[V]{}
 	}
 	m.entries[key] = r
-	var finding context.Context
-	finding, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	finding, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // the last one to leave calls it
+	r.cancel = cancel
 	go func() {
 		r.value, r.err = find(finding)
 		r.until = time.Now().Add(m.keep)
@@ -90,6 +90,13 @@ func (m *memo[V]) leave(key string, r *remembered[V]) {
 	if !r.finished() && m.entries[key] == r {
 		delete(m.entries, key)
 	}
+}
+
+// clear drops all that is remembered. What is being found now is not remembered either.
+func (m *memo[V]) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.entries)
 }
 
 // forget drops what is remembered for a key.

@@ -74,6 +74,12 @@ func TestRecordsArePublishedWhereCNAMEsLead(t *testing.T) {
 			want: []string{"publish CNAME " + dnsauth, "withdraw CNAME " + dnsauth + " " + own}},
 		"no CNAME at the name": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.www.example.com", false),
 			want: []string{"publish TXT _dnsauth.www.example.com", "withdraw TXT _dnsauth.www.example.com receipt of _dnsauth.www.example.com"}},
+		"published again, and the CNAME is another one by then": {challenge: txt, between: func(t *testing.T, w *world, s *Solver, _ []byte) (*Solver, []byte) {
+			w.primary.remove(dnsauth+".", dns.TypeCNAME)
+			w.primary.add(t, "_dnsauth IN CNAME other.acme.example.net.")
+			return s, mustPublish(t, s, "dns", txt)
+		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net",
+			"publish TXT other.acme.example.net", "withdraw TXT other.acme.example.net " + own}},
 		"a CNAME that appears later": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.www.example.com", false), between: func(t *testing.T, w *world, _ *Solver, receipt []byte) (*Solver, []byte) {
 			w.primary.add(t, "_dnsauth.www IN CNAME shop.acme.example.net.")
 			return nil, receipt

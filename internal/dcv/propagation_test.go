@@ -120,6 +120,47 @@ func TestAwaitRecord(t *testing.T) {
 		"a server that is none": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {
 			w.servers["192.0.2.2"] = &fakeServer{mangle: func(_ string, q, _ *dns.Msg) [][]byte { return [][]byte{pack(new(dns.Msg).SetReply(q))} }}
 		}, took: 2 * time.Minute, err: []string{"does not serve the zone: its answer is not authoritative"}},
+		"a broken server": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {
+			w.servers["192.0.2.2"].mangle = func(_ string, q, _ *dns.Msg) [][]byte {
+				return [][]byte{pack(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))}
+			}
+		}, took: 2 * time.Minute, err: []string{"ns2.example.com (192.0.2.2) answers SERVFAIL"}},
+		"a server that sends noise": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {
+			w.servers["192.0.2.2"].mangle = func(_ string, _, m *dns.Msg) [][]byte {
+				m.Id++
+				return [][]byte{[]byte("noise"), pack(m)}
+			}
+		}, took: 2 * time.Minute, err: []string{"ns2.example.com (192.0.2.2) no answer by tcp"}},
+		"noise before the answer": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {
+			w.servers["192.0.2.2"].mangle = func(_ string, _, m *dns.Msg) [][]byte { return [][]byte{[]byte("noise"), pack(m)} }
+		}},
+		"more than UDP holds": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(t *testing.T, w *world) {
+			for i := range 20 {
+				w.publish(t, fmt.Sprintf(`_dnsauth IN TXT "%d%s"`, i, strings.Repeat("x", 200)))
+			}
+			for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
+				w.servers[address].mangle = func(network string, _, m *dns.Msg) [][]byte {
+					if network == "udp" {
+						m.Truncate(udpPayload)
+					}
+					return [][]byte{pack(m)}
+				}
+			}
+		}},
+		"a resolver that leaves out SOA records": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.a.b.example.com", false), zone: `_dnsauth.a.b IN TXT "v"`, more: func(_ *testing.T, w *world) {
+			w.servers[resolverIP].mangle = func(_ string, _, m *dns.Msg) [][]byte {
+				m.Ns = nil
+				return [][]byte{pack(m)}
+			}
+		}},
+		"resolvers that fail": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {
+			w.servers[resolverIP].mangle = func(_ string, q, m *dns.Msg) [][]byte {
+				if q.Question[0].Qtype != dns.TypeCNAME {
+					m = new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+				}
+				return [][]byte{pack(m)}
+			}
+		}, took: 2 * time.Minute, err: []string{"dns (TXT _dnsauth.example.com) cannot be looked at: find the zone of _dnsauth.example.com: look up SOA _dnsauth.example.com: resolver 192.0.2.53:53: SERVFAIL"}},
 		"a silent server": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) { w.servers["192.0.2.2"].silent = true }, took: 2 * time.Minute, err: []string{
 			"ns2.example.com (192.0.2.2) no answer", "look at the servers that do not answer"}},
 		"all silent": {challenge: txt, zone: `_dnsauth IN TXT "v"`, more: func(_ *testing.T, w *world) {

@@ -41,6 +41,12 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		if at.DNS, err = s.follow(ctx, c); err != nil {
 			return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
 		}
+		if before := s.shownAt(profile, c); before != "" && !sameName(before, at.DNS.Name) {
+			// The CNAME records have changed. The new receipt would not know of the old place.
+			if err := s.Withdraw(ctx, profile, c, nil); err != nil {
+				return nil, err
+			}
+		}
 	}
 	p, release, err := s.acquire(ctx, profile, at)
 	if err != nil {
@@ -134,11 +140,8 @@ func (s *Solver) asPublished(ctx context.Context, profile string, c pluginapi.Ch
 		at.DNS = atName(c, name)
 		return at, nil
 	}
-	s.mu.Lock()
-	remembered := s.shown[showingKey(profile, c)]
-	s.mu.Unlock()
-	if remembered != nil {
-		at.DNS = atName(c, remembered.name)
+	if name := s.shownAt(profile, c); name != "" {
+		at.DNS = atName(c, name)
 		return at, nil
 	}
 	if pub, err := s.profile(profile); err != nil || !isPlugin(pub) {
@@ -160,6 +163,16 @@ func (s *Solver) show(profile string, c, at pluginapi.Challenge) {
 	if at.DNS != nil {
 		s.shown[key].name = at.DNS.Name
 	}
+}
+
+// shownAt returns where this process has published a challenge's record, or nothing.
+func (s *Solver) shownAt(profile string, c pluginapi.Challenge) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shown := s.shown[showingKey(profile, c)]; shown != nil {
+		return shown.name
+	}
+	return ""
 }
 
 func (s *Solver) unshow(profile string, c pluginapi.Challenge) {

@@ -83,7 +83,7 @@ func (s *Solver) lookup(ctx context.Context, name string, qtype uint16) (*dns.Ms
 			case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
 				faults[at] = resolverFault{resolver: resolvers[at], rcode: m.Rcode, err: errors.New(rcodeText(m))}
 			default:
-				s.resolverAt.Store(int32(at)) //nolint:gosec // a short list
+				s.resolverAt.Store(int32(at))
 				return m, nil
 			}
 		}

@@ -289,9 +289,9 @@ func TestAddressesOfAnAnswer(t *testing.T) {
 	for _, text := range []string{"www.example.com. CNAME web.example.com.", "web.example.com. A 192.0.2.2", "web.example.com. A 192.0.2.1", "web.example.com. AAAA 2001:db8::1"} {
 		m.Answer = append(m.Answer, record(t, text))
 	}
-	m.Extra = append(m.Extra, record(t, "www.example.com. A 192.0.2.1"), record(t, "other.example.com. A 192.0.2.9"))
+	m.Extra = append(m.Extra, record(t, "other.example.com. A 192.0.2.9"))
 	want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")}
-	if got := addressesIn(m, "www.example.com"); !slices.Equal(got, want) {
+	if got := addressesIn(m); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
@@ -327,7 +327,7 @@ func FuzzUnescape(f *testing.F) {
 		}
 		// The wire has a length and the bytes (RFC 1035 section 3.3).
 		rdata := append([]byte{byte(len(value))}, value...)
-		header := dns.RR_Header{Name: "a.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Rdlength: uint16(len(rdata))} //nolint:gosec // short
+		header := dns.RR_Header{Name: "a.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Rdlength: uint16(len(rdata))}
 		rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -360,7 +360,7 @@ func FuzzParseAnswer(f *testing.F) {
 		if zone := zoneIn(m, query.Question[0].Name); zone != "" && !dns.IsSubDomain(zone, query.Question[0].Name) {
 			t.Errorf("zone %q", zone)
 		}
-		addressesIn(m, "ns.example.com")
+		addressesIn(m)
 		for _, kind := range []pluginapi.RecordType{pluginapi.TXT, pluginapi.CNAME} {
 			for _, server := range []string{resolverName, "ns."} {
 				w := &watch{solver: s, record: pluginapi.DNSRecord{Name: "_acme-challenge.example.com", Type: kind, Value: "v"}, name: query.Question[0].Name}
