@@ -66,11 +66,11 @@ func (u updater) update(ctx context.Context, c pluginapi.Challenge, change func(
 	return nil
 }
 
-// realDNS is BIND with a secondary and two zones, and a Solver that looks up and looks at everything there.
-func realDNS(t *testing.T, stale int, limit time.Duration) (*peer.BINDServer, *Solver) {
+// realDNS is BIND with a secondary and two zones, and Solvers that look up and look at everything there, for so long.
+func realDNS(t *testing.T, stale int) (b *peer.BINDServer, solver func(limit time.Duration) *Solver) {
 	t.Helper()
 	key := peer.NewTSIGKey("dcv", "hmac-sha256")
-	b := peer.BIND(t, peer.BINDOptions{
+	b = peer.BIND(t, peer.BINDOptions{
 		Keys: []peer.TSIGKey{key}, Secondaries: 1, Stale: stale,
 		Zones: []peer.Zone{
 			{Name: "example.com", Keys: []string{key.Name}, Records: []string{
@@ -79,17 +79,19 @@ func realDNS(t *testing.T, stale int, limit time.Duration) (*peer.BINDServer, *S
 			{Name: "acme.example.net", Keys: []string{key.Name}},
 		},
 	})
-	u := updater{server: b.Addr(), key: key, zones: []string{"example.com", "acme.example.net"}, limit: limit}
-	s := newSolver(t, Options{
-		Profiles: []Profile{{Name: "dns", Plugin: u}}, DNS: DNS{Resolvers: []string{b.Addr()}},
-		DialDNS: loopbackDial,
-	})
-	return b, s
+	return b, func(limit time.Duration) *Solver {
+		u := updater{server: b.Addr(), key: key, zones: []string{"example.com", "acme.example.net"}, limit: limit}
+		return newSolver(t, Options{
+			Profiles: []Profile{{Name: "dns", Plugin: u}}, DNS: DNS{Resolvers: []string{b.Addr()}},
+			DialDNS: loopbackDial,
+		})
+	}
 }
 
 func TestRealDNS(t *testing.T) {
 	t.Parallel()
-	b, s := realDNS(t, 0, time.Minute)
+	b, solver := realDNS(t, 0)
+	s := solver(time.Minute)
 	cname := dnsChallenge(pluginapi.CNAME, "_0123456789abcdef.example.com", false)
 	cname.DNS.Value = "target.ca.example"
 	for place, c := range map[string]pluginapi.Challenge{
@@ -148,14 +150,15 @@ func everywhere(t *testing.T, b *peer.BINDServer, c pluginapi.Challenge, place s
 
 func TestRealDNSWithASecondaryThatStaysBehind(t *testing.T) {
 	t.Parallel()
-	b, s := realDNS(t, 1, 3*time.Second)
+	b, solver := realDNS(t, 1)
+	brief, patient := solver(2*time.Second), solver(time.Minute)
 	c := dnsChallenge(pluginapi.TXT, "_dnsauth.example.com", false)
-	mustPublish(t, s, "dns", c)
+	mustPublish(t, brief, "dns", c)
 	late := b.Stale[0]
-	wantError(t, s.AwaitVisible(t.Context(), "dns", c), pluginapi.Unavailable,
+	wantError(t, brief.AwaitVisible(t.Context(), "dns", c), pluginapi.Unavailable,
 		fmt.Sprintf("(%s) has it", b.IP()), fmt.Sprintf("(%s) does not have the name (NXDOMAIN)", late.IP()), "some servers are late")
 	seen := make(chan error, 1)
-	go func() { seen <- s.AwaitVisible(t.Context(), "dns", c) }()
+	go func() { seen <- patient.AwaitVisible(t.Context(), "dns", c) }()
 	late.Refresh(t)
 	if err := <-seen; err != nil {
 		t.Error(err)
@@ -163,16 +166,17 @@ func TestRealDNSWithASecondaryThatStaysBehind(t *testing.T) {
 	// One that is down keeps nobody for ever.
 	late.Stop(t)
 	for range patience {
-		wantError(t, s.AwaitVisible(t.Context(), "dns", c), pluginapi.Unavailable, fmt.Sprintf("(%s) no answer", late.IP()), "look at the servers that do not answer")
+		wantError(t, brief.AwaitVisible(t.Context(), "dns", c), pluginapi.Unavailable, fmt.Sprintf("(%s) no answer", late.IP()), "look at the servers that do not answer")
 	}
-	if err := s.AwaitVisible(t.Context(), "dns", c); err != nil {
+	if err := brief.AwaitVisible(t.Context(), "dns", c); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestRealDNSFiftyNames(t *testing.T) {
 	t.Parallel()
-	b, s := realDNS(t, 0, time.Minute)
+	b, solver := realDNS(t, 0)
+	s := solver(time.Minute)
 	show := func(from, names int) time.Duration {
 		var wg sync.WaitGroup
 		begun := time.Now()
