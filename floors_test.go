@@ -73,6 +73,7 @@ var floors = map[string][]string{
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
+	"test/dcvplugins":    {},
 	"test/peer":          {},
 	"examples":           {},
 	"examples/ca-python": {},

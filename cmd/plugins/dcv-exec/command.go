@@ -44,7 +44,8 @@ func (c command) run(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	out := &tail{}
-	cmd := exec.Command(c.argv[0], c.argv[1:]...) // not CommandContext, which kills the program alone
+	// Without the context's end, at which the library would kill the program alone and not what that has started.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.argv[0], c.argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = "/", c.env, bytes.NewReader(c.input)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = drainDelay

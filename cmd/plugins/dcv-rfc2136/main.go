@@ -1,5 +1,5 @@
-// Command dcv-rfc2136 is the domain control plugin for name servers that take dynamic updates (RFC 2136): BIND, Knot,
-// PowerDNS, NSD's primaries, Windows. It publishes TXT and CNAME records of any name.
+// Command dcv-rfc2136 is the domain control plugin for name servers that take dynamic updates (RFC 2136), such as BIND, Knot
+// and PowerDNS. It publishes TXT and CNAME records of any name.
 //
 // Every update is one message that adds or deletes one record, so that whatever else stands at the name stays as it is,
 // and it is signed (TSIG, RFC 8945) where a key is given.

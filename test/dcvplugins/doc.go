@@ -1,0 +1,3 @@
+// Package dcvplugins runs the examples of docs/dcv-plugins.md as they stand there: with the real plugins, read by the
+// real configuration, against a real name server.
+package dcvplugins
