@@ -76,10 +76,30 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.watcher.Set(watchedFiles(next))
 	d.resume()
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
+	d.releaseBudgets(before.config, c)
 	for _, r := range remarks {
 		d.log.Warn("configuration", "remark", r)
 	}
 	return remarks, nil
+}
+
+// releaseBudgets lets orders go on that were held by a limit which has been raised: to raise it is a person's yes.
+func (d *Daemon) releaseBudgets(before, after *config.Config) {
+	for _, r := range d.engine.Orders() {
+		was, is := before.CA[r.Account], after.CA[r.Account]
+		raised := is.MaxOrdersPerDay > was.MaxOrdersPerDay || is.MaxOrdersPerCertificate > was.MaxOrdersPerCertificate
+		if r.Phase != order.Held || r.Hold.Kind != order.HoldBudget || !raised {
+			continue
+		}
+		switch released, err := d.engine.ReleaseBudget(r.ID); {
+		case err == nil:
+			d.tell(Event{Kind: "released", Certificate: r.Certificate, Order: r.ID, Level: slog.LevelInfo,
+				Message: "the limit that held the order was raised, and it goes on"})
+			d.scheduleOrder(released.ID)
+		case !errors.Is(err, order.ErrWrongPhase) && !errors.Is(err, order.ErrNotConfigured):
+			d.log.Error("an order that the budget held could not be released", "order", r.ID, "error", err)
+		}
+	}
 }
 
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and

@@ -298,7 +298,11 @@ func (d *Daemon) scheduleOrder(id string) {
 	if !ok {
 		return
 	}
-	if _, configured := d.setup.Load().certificates[r.Certificate]; configured && !r.Phase.Final() && r.Phase != order.Held {
+	_, configured := d.setup.Load().certificates[r.Certificate]
+	if !configured && r.Shows() {
+		r = d.rest(r)
+	}
+	if configured && !r.Phase.Final() && r.Phase != order.Held {
 		// A time of zero would clear the timer, and an order that is open is never without a next step.
 		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now()))
 	}
@@ -310,7 +314,22 @@ func (d *Daemon) scheduleOrder(id string) {
 	}
 }
 
+// rest lets what is published for a certificate that is configured no more be taken down. A step that is under way comes
+// by here when it ends.
+func (d *Daemon) rest(r order.Record) order.Record {
+	if err := d.engine.Rest(r.ID); err != nil && !errors.Is(err, order.ErrBusy) && !errors.Is(err, order.ErrWrongPhase) {
+		d.log.Error("an order that rests could not be journaled", "order", r.ID, "error", err)
+		d.timer.Set(withdrawKey+r.ID, time.Now().Add(journalAgain))
+	}
+	now, _ := d.engine.Order(r.ID)
+	return now
+}
+
 func (d *Daemon) withdraw(ctx context.Context, id string) {
+	before, _ := d.engine.Order(id)
+	if _, configured := d.setup.Load().certificates[before.Certificate]; !configured && before.Shows() {
+		d.rest(before)
+	}
 	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
 		d.log.ErrorContext(ctx, "a withdrawal could not be journaled", "order", id, "error", err)
 		d.timer.Set(withdrawKey+id, time.Now().Add(journalAgain))

@@ -64,6 +64,30 @@ func (w *work) overBudget(r *Record) string {
 	}
 }
 
+// ReleaseBudget lets an order go on that the budget has held, where today's limits leave room for it. It fails with
+// ErrWrongPhase where they do not, or where the order is held for something else.
+func (e *Engine) ReleaseBudget(id string) (Record, error) {
+	return e.decide(id, "released", func(r Record) error {
+		if r.Phase != Held || r.Hold.Kind != HoldBudget {
+			return fmt.Errorf("order %s is not held by the budget: %w", id, ErrWrongPhase)
+		}
+		spec, ok := e.Catalog.Spec(r.Certificate)
+		if !ok || spec.Account != r.Account {
+			return fmt.Errorf("order %s: certificate %s: %w", id, r.Certificate, ErrNotConfigured)
+		}
+		w := &work{Engine: e, record: r, spec: spec}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if why := w.overBudget(&r); why != "" {
+			return fmt.Errorf("order %s: %s: %w", id, why, ErrWrongPhase)
+		}
+		return nil
+	}, func(r *Record) {
+		r.Phase, r.Hold = r.Hold.Resume, nil
+		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
+	})
+}
+
 // unreserve takes a reservation back that never reached the journal.
 func (w *work) unreserve() {
 	w.mu.Lock()

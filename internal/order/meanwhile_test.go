@@ -3,6 +3,7 @@ package order_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/certbridge/certbridged/internal/order"
 )
@@ -86,4 +87,85 @@ func TestTimesAreThoseOfTheWallClock(t *testing.T) {
 	if r.NextAt != r.NextAt.Round(0) { // the monotonic reading stands still while a machine sleeps
 		t.Errorf("%v has a monotonic reading", r.NextAt)
 	}
+}
+
+// An order whose certificate is configured no more shows nothing, and goes on where it was when it comes back.
+func TestOrderThatRestsShowsNothing(t *testing.T) {
+	for name, early := range map[string]bool{"back after it was withdrawn": false, "back before": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				id := w.begin("web").ID
+				w.runUntil(id, time.Minute, func(r order.Record) bool { return r.Step == "published" })
+				if len(w.zone.left()) != 2 {
+					t.Fatalf("published: %v", w.zone.left())
+				}
+				if err := w.engine.Rest(id); err != nil {
+					t.Fatal(err)
+				}
+				if early {
+					// The wait for the withdrawal is no failure, and makes no haste.
+					before := w.shop.looks
+					r := w.runUntil(id, 10*time.Minute, func(order.Record) bool { return false })
+					if r.Attempts != 0 || len(r.Publications) != 2 || w.shop.looks-before > 12 {
+						t.Errorf("%d attempts, %d publications, %d looks", r.Attempts, len(r.Publications), w.shop.looks-before)
+					}
+				}
+				if err := w.engine.Withdraw(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				if left := w.zone.left(); len(left) != 0 {
+					t.Errorf("still published: %v", left)
+				}
+				if err := w.engine.Rest(id); !errors.Is(err, order.ErrWrongPhase) {
+					t.Errorf("nothing is left to rest: %v", err)
+				}
+				begin := time.Now()
+				want(t, w.run(id, day), order.Deployed)
+				if took := time.Since(begin); took > time.Minute || w.shop.purchases != 1 {
+					t.Errorf("it took %s and %d purchases", took, w.shop.purchases)
+				}
+			})
+		})
+	}
+}
+
+func TestRaisedBudgetReleasesWhatItHeld(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		limit := func(certificate string, account, each int) {
+			spec := w.specs[certificate]
+			spec.MaxPerDay, spec.MaxPerCertificate = account, each
+			w.specs[certificate] = spec
+		}
+		w.add("other", "c.example.com")
+		limit("web", 0, 1)
+		limit("other", 1, 1)
+		id := w.begin("web").ID
+		want(t, w.run(id, day), order.Held)
+		if _, err := w.engine.ReleaseBudget(id); !errors.Is(err, order.ErrWrongPhase) {
+			t.Errorf("released within the same limit: %v", err)
+		}
+		limit("web", 1, 1)
+		r, err := w.engine.ReleaseBudget(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, r, order.Intended)
+		if len(r.Approved) != 0 {
+			t.Errorf("approved %v: a limit that was raised is still a limit", r.Approved)
+		}
+		// Until it is sent, another may take the place.
+		want(t, w.run(w.begin("other").ID, day), order.Deployed)
+		want(t, w.run(id, day), order.Held)
+		limit("web", 2, 1)
+		if _, err := w.engine.ReleaseBudget(id); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.run(id, day), order.Deployed)
+		if _, err := w.engine.ReleaseBudget(id); !errors.Is(err, order.ErrWrongPhase) {
+			t.Errorf("a final order was released: %v", err)
+		}
+		if n := w.shop.purchases; n != 2 {
+			t.Errorf("%d purchases", n)
+		}
+	})
 }

@@ -203,13 +203,12 @@ func (r *Record) waits(has func(Publication) bool) bool {
 	return false
 }
 
-// unchosen returns the authorizations that are not valid, wait for no person, and have no publication yet.
+// unchosen returns the authorizations that are not valid, wait for no person, and have no publication yet. What is to be
+// withdrawn is withdrawn before it is published again.
 func (r *Record) unchosen() []pluginapi.Authorization {
 	chosen := map[string]bool{}
 	for _, p := range r.Publications {
-		if !p.Obsolete {
-			chosen[p.Challenge.ID] = true
-		}
+		chosen[p.Challenge.ID] = true
 	}
 	var missing []pluginapi.Authorization
 next:

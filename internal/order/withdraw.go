@@ -29,6 +29,28 @@ func (r *Record) withdrawable(p Publication) bool {
 	}
 }
 
+// Shows reports whether an order that shows control, or may do so again, has something published for it.
+func (r *Record) Shows() bool {
+	return !r.Phase.Final() && r.waits(func(p Publication) bool { return !r.withdrawable(p) })
+}
+
+// Rest lets everything be withdrawn that an order has published, because nobody works on it for now: its certificate is
+// not configured any more. An order that goes on later chooses and publishes anew.
+func (e *Engine) Rest(id string) error {
+	_, err := e.decide(id, "resting", func(r Record) error {
+		if r.Shows() {
+			return nil
+		}
+		return fmt.Errorf("order %s has nothing to withdraw: %w", id, ErrWrongPhase)
+	}, func(r *Record) {
+		for i := range r.Publications {
+			r.Publications[i].Obsolete = true
+		}
+		r.WithdrawAt, r.NextAt, r.LookAt = e.Now(), e.Now(), time.Time{}
+	})
+	return err
+}
+
 // Withdraw takes down what an order published and no longer needs, and journals it; the record's WithdrawAt says when
 // to try again. It goes its own pace beside Step: a name server that is down must not keep a certificate from being
 // installed.
@@ -83,6 +105,9 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 		}
 		r.Publications, r.WithdrawAttempts, r.WithdrawAt = rest, 0, time.Time{}
 		r.freeTurns(free, e.Now())
+		if r.Phase == Validating && len(r.unchosen()) > 0 {
+			r.NextAt = e.Now()
+		}
 		if len(failed) > 0 {
 			r.WithdrawAttempts++
 			r.WithdrawAt = e.Now().Add(schedule.Backoff(r.WithdrawAttempts, 0, r.ID))
