@@ -58,6 +58,8 @@ webserver-port=%d
 webserver-allow-from=127.0.0.0/8
 api=yes
 api-key=%s
+dnsupdate=yes
+allow-dnsupdate-from=127.0.0.0/8
 socket-dir=%s
 daemon=no
 guardian=no
@@ -131,6 +133,19 @@ func (s *PowerDNSServer) API(ctx context.Context, method, path string, body any)
 		err = fmt.Errorf("%s %s: %s: %s", method, req.URL, resp.Status, reply)
 	}
 	return reply, err
+}
+
+// AllowUpdates lets a TSIG key update a zone by dynamic updates. Before that it refuses them.
+func (s *PowerDNSServer) AllowUpdates(t testing.TB, zone string, key TSIGKey) {
+	t.Helper()
+	for path, body := range map[string]map[string]any{
+		"/tsigkeys":                              {"name": key.Name, "algorithm": key.Algorithm, "key": key.Secret},
+		"/zones/" + dns.Fqdn(zone) + "/metadata": {"kind": "TSIG-ALLOW-DNSUPDATE", "metadata": []string{key.Name}},
+	} {
+		if _, err := s.API(t.Context(), http.MethodPost, path, body); err != nil {
+			t.Fatalf("allow updates of %s by %s: %v", zone, key.Name, err)
+		}
+	}
 }
 
 // create makes a zone by the API, which takes the records of a name and type together.

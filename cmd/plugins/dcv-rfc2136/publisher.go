@@ -157,7 +157,8 @@ func (p *publisher) explain(reply *dns.Msg, zone string, r record) error {
 			"there by update-policy or allow-update; a secondary refuses as well: nameserver must be the primary",
 			at, who, bare(r.name), r.kind(), bare(zone))
 	case dns.RcodeNotAuth:
-		return pluginapi.FieldErrorf("nameserver", "%s has no authority over the zone %s (NOTAUTH): name the zone's primary, or correct zone", at, bare(zone))
+		return pluginapi.FieldErrorf("nameserver", "%s has no authority over the zone %s (NOTAUTH): name the zone's primary, or correct zone; "+
+			"PowerDNS says so of a wrong key as well", at, bare(zone))
 	case dns.RcodeNotZone:
 		return pluginapi.FieldErrorf("zone", "%s lies outside of the zone %s, says %s (NOTZONE)", bare(r.name), bare(zone), at)
 	case dns.RcodeNotImplemented:

@@ -252,6 +252,69 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Another implementation of dynamic updates than BIND's.
+func TestPowerDNS(t *testing.T) {
+	t.Parallel()
+	s := peer.PowerDNS(t, []peer.Zone{
+		{Name: "example.com", Records: []string{`@ 3600 TXT "v=spf1 -all"`, "alias CNAME www", "both A 192.0.2.1"}},
+		{Name: "sub.example.com"},
+	})
+	key := peer.NewTSIGKey("web1", "hmac-sha256")
+	s.AllowUpdates(t, "example.com", key)
+	s.AllowUpdates(t, "sub.example.com", peer.NewTSIGKey("web2", "hmac-sha256")) // a zone without a key takes all
+	profile := func(secret string) pluginapi.Settings {
+		return pluginapi.Settings{
+			Values:  map[string]any{"nameserver": s.Addr(), "tsig_key": key.Name},
+			Secrets: map[string]pluginapi.Secret{"tsig_secret": pluginapi.NewSecret(secret)},
+		}
+	}
+	p := configured(t, profile(key.Secret), 0)
+	long := strings.Repeat(`"\;`, 100)
+	for _, c := range []pluginapi.Challenge{
+		txt("_dnsauth.example.com", "one"), txt("_dnsauth.example.com", long), txt("example.com", "apex"), cname("_token.example.com", "dcv.ca.example"),
+	} {
+		publish(t, p, c)
+		publish(t, p, c)
+		there := func() bool {
+			if c.DNS.Type == pluginapi.CNAME {
+				return s.CNAME(t, c.DNS.Name) == c.DNS.Value
+			}
+			return slices.Contains(s.TXT(t, c.DNS.Name), c.DNS.Value)
+		}
+		if !there() {
+			t.Errorf("%s %s cannot be seen: %q", c.DNS.Type, c.DNS.Name, s.TXT(t, c.DNS.Name))
+		}
+		withdraw(t, p, c)
+		withdraw(t, p, c)
+		if there() {
+			t.Errorf("%s %s can still be seen", c.DNS.Type, c.DNS.Name)
+		}
+	}
+	if got := s.TXT(t, "example.com"); !slices.Equal(got, []string{"v=spf1 -all"}) {
+		t.Errorf("the apex has %q afterwards", got)
+	}
+	for name, c := range map[string]struct {
+		secret    string
+		challenge pluginapi.Challenge
+		kind      pluginapi.ErrorKind
+		words     string
+	}{
+		"beside a CNAME":           {key.Secret, txt("alias.example.com", "x"), pluginapi.Conflict, "has a CNAME record"},
+		"CNAME beside others":      {key.Secret, cname("both.example.com", "x.example"), pluginapi.Conflict, "has other records"},
+		"CNAME at another":         {key.Secret, cname("alias.example.com", "x.example"), pluginapi.Conflict, "to www.example.com already"},
+		"a zone it may not change": {key.Secret, txt("_dnsauth.sub.example.com", "x"), pluginapi.Unauthorized, "REFUSED"},
+		"no such zone":             {key.Secret, txt("_dnsauth.example.org", "x"), pluginapi.InvalidRequest, "has no zone for"},
+		"wrong secret":             {peer.NewTSIGKey("x", "x").Secret, txt("_dnsauth.example.com", "x"), pluginapi.Unauthorized, "tsig_secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := configured(t, profile(c.secret), 0).Publish(t.Context(), c.challenge)
+			if pluginapi.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.words) {
+				t.Errorf("got %s: %v, want %s: %s", pluginapi.KindOf(err), err, c.kind, c.words)
+			}
+		})
+	}
+}
+
 func TestFiftyAtOnce(t *testing.T) {
 	t.Parallel()
 	key := peer.NewTSIGKey("k", "hmac-sha256")

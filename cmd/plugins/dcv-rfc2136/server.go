@@ -116,7 +116,9 @@ func (s *server) judge(reply *dns.Msg, err error) error {
 		}
 		return nil
 	case reply.Rcode == dns.RcodeNotAuth && tsig != nil && tsig.Error != dns.RcodeSuccess:
-		return s.explainTSIG(tsig) // such a reply may be unsigned (RFC 8945 section 5.3.2)
+		return s.explainTSIG(tsig.Error, tsig.OtherData) // such a reply may be unsigned (RFC 8945 section 5.3.2)
+	case reply.Rcode == dns.RcodeNotAuth && reply.Opcode == dns.OpcodeQuery:
+		return s.explainTSIG(dns.RcodeSuccess, "") // PowerDNS does not say what it has against the signature
 	case errors.Is(err, dns.ErrAuth):
 		return nil // NOTAUTH for another reason; the library does not look at its signature
 	case err != nil:
@@ -129,10 +131,11 @@ func (s *server) judge(reply *dns.Msg, err error) error {
 	}
 }
 
-// explainTSIG says what the name server has against the signature (RFC 8945 section 5.2).
-func (s *server) explainTSIG(t *dns.TSIG) error {
+// explainTSIG says what the name server has against the signature, with the error and other data of its TSIG record (RFC
+// 8945 section 5.2).
+func (s *server) explainTSIG(tsigError uint16, other string) error {
 	key, algorithm := strings.TrimSuffix(s.key.name, "."), strings.TrimSuffix(s.key.algorithm, ".")
-	switch t.Error {
+	switch tsigError {
 	case dns.RcodeBadKey:
 		return pluginapi.Errorf(pluginapi.Unauthorized, "the name server %s knows no key %q with %s (BADKEY): compare tsig_key and "+
 			"tsig_algorithm with its configuration", s.addr, key, algorithm)
@@ -141,17 +144,21 @@ func (s *server) explainTSIG(t *dns.TSIG) error {
 			"tsig_secret and tsig_algorithm with its configuration", s.addr, key)
 	case dns.RcodeBadTime:
 		return pluginapi.Errorf(pluginapi.Unavailable, "the clock of the name server %s and the one here are more than %d seconds "+
-			"apart (BADTIME)%s: set both by NTP", s.addr, fudge, s.clocks(t))
+			"apart (BADTIME)%s: set both by NTP", s.addr, fudge, s.clocks(other))
 	default:
+		what := rcode(int(tsigError))
+		if tsigError == dns.RcodeSuccess {
+			what = rcode(dns.RcodeNotAuth)
+		}
 		return pluginapi.Errorf(pluginapi.Unauthorized, "the name server %s does not accept the signature of the key %q (%s): compare "+
-			"tsig_key, tsig_secret and tsig_algorithm with its configuration", s.addr, key, rcode(int(t.Error)))
+			"tsig_key, tsig_secret and tsig_algorithm with its configuration, and the clocks", s.addr, key, what)
 	}
 }
 
 // clocks says what time the name server has, which it tells in a BADTIME reply (RFC 8945 section 5.2.3): 48 bits.
-func (s *server) clocks(t *dns.TSIG) string {
+func (s *server) clocks(other string) string {
 	var theirs int64
-	if n, err := fmt.Sscanf(t.OtherData, "%012x", &theirs); n != 1 || err != nil || len(t.OtherData) != 12 {
+	if n, err := fmt.Sscanf(other, "%012x", &theirs); n != 1 || err != nil || len(other) != 12 {
 		return ""
 	}
 	return fmt.Sprintf("; it has %s, and here it is %s", time.Unix(theirs, 0).UTC().Format(time.RFC3339), s.now().UTC().Format(time.RFC3339))
