@@ -49,6 +49,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	key := peer.NewTSIGKey("certbridged", "hmac-sha256")
 	b := peer.BIND(t, peer.BINDOptions{
+		Port: peer.FreePort(t),
 		Bare: true, Keys: []peer.TSIGKey{key},
 		Zones: []peer.Zone{{Name: "example.com", Keys: []string{key.Name}, Records: []string{`@ 3600 TXT "v=spf1 -all"`}}},
 	})

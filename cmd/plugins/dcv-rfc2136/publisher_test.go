@@ -55,7 +55,7 @@ func TestAlgorithms(t *testing.T) {
 		keys = append(keys, peer.NewTSIGKey("key-"+a.(string), a.(string)))
 		names = append(names, "key-"+a.(string))
 	}
-	b := peer.BIND(t, peer.BINDOptions{Keys: keys, Zones: []peer.Zone{{Name: "example.com", Keys: names}}})
+	b := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Keys: keys, Zones: []peer.Zone{{Name: "example.com", Keys: names}}})
 	for _, key := range keys {
 		c := txt("_dnsauth.example.com", key.Name)
 		publish(t, configured(t, profileOf(b, key), 0), c)
@@ -78,7 +78,7 @@ func TestAlgorithms(t *testing.T) {
 func TestBesideOthers(t *testing.T) {
 	t.Parallel()
 	key := peer.NewTSIGKey("k", "hmac-sha256")
-	b := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{
+	b := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{
 		Name: "example.com", Keys: []string{key.Name},
 		Records: []string{`@ 3600 TXT "v=spf1 -all"`, `@ 3600 TXT "site-verification=1"`, "@ A 192.0.2.1"},
 	}}})
@@ -110,8 +110,8 @@ func TestBesideOthers(t *testing.T) {
 func TestZones(t *testing.T) {
 	t.Parallel()
 	key := peer.NewTSIGKey("k", "hmac-sha256")
-	child := peer.BIND(t, peer.BINDOptions{Bare: true, Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{Name: "far.example.com", Keys: []string{"k"}}}})
-	b := peer.BIND(t, peer.BINDOptions{Bare: true, Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{
+	child := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Bare: true, Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{Name: "far.example.com", Keys: []string{"k"}}}})
+	b := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Bare: true, Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{
 		{Name: "example.com", Keys: []string{"k"}, Records: []string{
 			"far NS ns1.far", "ns1.far A " + child.IP(), "*.wild CNAME www", "www A 192.0.2.1", "alias CNAME www", "both TXT x", "both A 192.0.2.1",
 		}},
@@ -183,6 +183,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	key, other := peer.NewTSIGKey("shop", "hmac-sha256"), peer.NewTSIGKey("other", "hmac-sha512")
 	b := peer.BIND(t, peer.BINDOptions{
+		Port: peer.FreePort(t),
 		Keys: []peer.TSIGKey{key, other}, Secondaries: 1,
 		Zones: []peer.Zone{{Name: "example.com", Policy: []string{"grant shop name _dnsauth.shop.example.com. TXT"}}},
 	})
@@ -318,7 +319,7 @@ func TestPowerDNS(t *testing.T) {
 func TestFiftyAtOnce(t *testing.T) {
 	t.Parallel()
 	key := peer.NewTSIGKey("k", "hmac-sha256")
-	b := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{Name: "example.com", Keys: []string{"k"}}}})
+	b := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{Name: "example.com", Keys: []string{"k"}}}})
 	p := configured(t, profileOf(b, key), 0)
 	challenges := []pluginapi.Challenge{}
 	for i := range 50 {
