@@ -35,7 +35,7 @@ func schema() []pluginapi.Field {
 			Element: &pluginapi.Field{Type: pluginapi.String, Allowed: []any{publishesTXT, publishesCNAME, publishesFile}},
 			Help:    "What the program can publish: TXT records, CNAME records, files.",
 		},
-		{Name: "timeout", Type: pluginapi.Duration, Default: defaultTimeout.String(), Help: "How long one run may take; then it is stopped with all that it started."},
+		{Name: "timeout", Type: pluginapi.Duration, Default: "1m", Help: "How long one run may take; then it is stopped with all that it started."},
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -135,6 +137,32 @@ func TestConformance(t *testing.T) {
 	for _, c := range report.Checks {
 		if c.Result == plugintest.Skip {
 			t.Errorf("%s was skipped: %s", c.Name, c.Words)
+		}
+	}
+}
+
+// The page for people has every setting, with its default.
+func TestDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/dcv-plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## `httpreq`")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, f := range schema() {
+		_, row, found := strings.Cut(section, "\n| `"+f.Name+"` | ")
+		row, _, _ = strings.Cut(row, "\n")
+		var value string
+		switch d := f.Default.(type) {
+		case string:
+			value = strconv.Quote(d)
+		case int64:
+			value = strconv.FormatInt(d, 10)
+		case []any:
+			value = fmt.Sprintf("[%q]", d...)
+		}
+		if !found || value != "" && !strings.Contains(row, "| `"+value+"` |") || f.Required != strings.Contains(row, "| Required.") {
+			t.Errorf("%s is not there as it is: default %s, required %t, row %q", f.Name, value, f.Required, row)
 		}
 	}
 }
