@@ -63,6 +63,8 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-acme/acme": {"pkg/pluginapi"},
 	"test/plugins/ca-fake":     {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
+	"cmd/plugins/ca-digicert/request": {"pkg/pluginapi"},
+
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
