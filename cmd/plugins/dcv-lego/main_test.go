@@ -94,7 +94,7 @@ func TestBINDKeepsRecordsOfOthers(t *testing.T) {
 	wantKind(t, err, pluginapi.Conflict, "v=spf1 -all", "another")
 	p.withdraw(t, txt("example.com", "ours"), nil)
 	wantTXT(t, b.NameServer, "example.com", "after all", "another", "v=spf1 -all")
-	if !p.configured.Sequential {
+	if !p.configured.SequentialPerName {
 		t.Error("values that take each other's place can be shown one after the other only")
 	}
 }

@@ -173,7 +173,7 @@ func TestKindOfAProvidersError(t *testing.T) {
 		"by pointer":      {fmt.Errorf("x: %w", &statusError{403}), pluginapi.Unauthorized},
 		"among others":    {errors.Join(errors.New("a"), fmt.Errorf("b: %w", statusError{429})), pluginapi.RateLimited},
 		"another":         {statusError{500}, pluginapi.Unavailable},
-		"embedded":        {embedded{&http.Response{StatusCode: 403}, errors.New("no")}, pluginapi.Unauthorized},
+		"embedded":        {embedded{&http.Response{StatusCode: http.StatusForbidden}, errors.New("no")}, pluginapi.Unauthorized},
 		"embedded, empty": {embedded{nil, errors.New("no")}, pluginapi.Unavailable},
 	} {
 		if got := p.failed("publish", c.err); got.Kind != c.want {

@@ -188,7 +188,7 @@ func TestAReceiptThatDoesNotFitIsAsNone(t *testing.T) {
 }
 
 func TestOtherRecordsAreNotLost(t *testing.T) {
-	tr := traits{overwrites: "replaces all TXT records of the name", findsByName: true}
+	tr := traits{overwrites: "replaces all TXT records of the name"}
 	h := newHost()
 	h.rrset = true
 	address := h.serve(t)

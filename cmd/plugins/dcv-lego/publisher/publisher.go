@@ -127,9 +127,14 @@ func (c *profile) configured(s settings, provider challenge.Provider) pluginapi.
 		out.PropagationInterval = s.interval
 	}
 	_, out.Sequential = provider.(sequential)
-	// Where one value takes the place of another, two challenges at one name can only be shown one after the other.
-	out.Sequential = out.Sequential || c.traits.overwrites != ""
+	out.Sequential = out.Sequential || c.traits.wholeZone
+	// Where one value takes the place of another, or goes with it, two of one name can only be shown one after the other.
+	out.SequentialPerName = c.traits.overwrites != ""
 	out.Abilities = []pluginapi.PublishAbility{c.traits.acme}
+	if os.Getenv(debugVariable) != "" {
+		out.Findings = append(out.Findings, pluginapi.Finding{Severity: pluginapi.Warning, Field: "env." + debugVariable,
+			Message: "lego prints what it sends, credentials among it: leave the variable away when you have seen what you wanted to see"})
+	}
 	switch {
 	case c.traits.notLiteral != "":
 		out.Findings = append(out.Findings, remark("provider", "the provider %s publishes for ACME alone: %s", c.name, c.traits.notLiteral))
@@ -140,6 +145,9 @@ func (c *profile) configured(s settings, provider challenge.Provider) pluginapi.
 	}
 	return out
 }
+
+// debugVariable makes lego's clients print their requests.
+const debugVariable = "LEGO_DEBUG_DNS_API_HTTP_CLIENT"
 
 func remark(field, format string, args ...any) pluginapi.Finding {
 	return pluginapi.Finding{Severity: pluginapi.Info, Field: field, Message: fmt.Sprintf(format, args...)}

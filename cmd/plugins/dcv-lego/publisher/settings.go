@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,9 +31,10 @@ type traits struct {
 	// notLiteral, noApex and overwrites are sentences, as in the catalog.
 	notLiteral, noApex, overwrites string
 	needsReceipt                   bool
-	findsByName                    bool
-	concurrent                     bool
-	note                           string
+	// wholeZone: withdrawing one record undoes others of the zone.
+	wholeZone  bool
+	concurrent bool
+	note       string
 }
 
 // settings are a profile's.
@@ -107,9 +109,21 @@ func (s *settings) find() []pluginapi.Finding {
 		if s.Provider == webrootName && s.Path != "" && !filepath.IsAbs(s.Path) {
 			findings = append(findings, fault("path", "%q is not an absolute path", s.Path))
 		}
-		return findings
+		return append(findings, s.remarksHTTP()...)
 	}
 	return append(findings, s.findDNS()...)
+}
+
+// remarksHTTP says what is not wrong and may still not be what is wanted.
+func (s *settings) remarksHTTP() []pluginapi.Finding {
+	switch {
+	case s.Provider == webrootName:
+		return []pluginapi.Finding{remark("provider", "a webroot is built into certbridged too, without a plugin: write webroot = %q in the profile", s.Path)}
+	case s.Provider == s3Name && os.Getenv("AWS_REGION") == "" && os.Getenv("AWS_DEFAULT_REGION") == "" && os.Getenv("AWS_CONFIG_FILE") == "":
+		return []pluginapi.Finding{{Severity: pluginapi.Warning, Field: "provider", Message: "no region is known: S3 wants AWS_REGION in the profile's env"}}
+	default:
+		return nil
+	}
 }
 
 func (s *settings) findDNS() []pluginapi.Finding {
@@ -125,8 +139,9 @@ func (s *settings) findDNS() []pluginapi.Finding {
 	s.traits = traits{
 		acme: pluginapi.PublishACMEDNS, literal: pluginapi.PublishTXT,
 		notLiteral: entry.NotLiteral, noApex: entry.NoApex, overwrites: entry.Overwrites,
-		needsReceipt: entry.State == catalog.FromReceipt, findsByName: entry.State == catalog.FindsByName,
-		concurrent: entry.Concurrent, note: entry.Note,
+		needsReceipt: entry.State == catalog.FromReceipt,
+		concurrent:   entry.Concurrent, note: entry.Note,
+		wholeZone: canonical == "gandi", // it works on a copy of the zone and brings the old one back
 	}
 	if s.traits.notLiteral == "" && isRaw(canonical) {
 		s.traits.notLiteral = "in the mode RAW it hands over ACME's key authorization in place of a record; " +

@@ -128,18 +128,21 @@ func TestWhatAProfileCan(t *testing.T) {
 		timeout    time.Duration
 		interval   time.Duration
 		sequential bool
+		perName    bool
 		says       string
 	}{
 		"any record":  {provider: timed{}, values: map[string]any{"provider": "ovh"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, timeout: 3 * time.Minute, interval: 7 * time.Second},
 		"no times":    {provider: &byValue{}, values: map[string]any{"provider": "ovh"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}},
 		"own times":   {provider: timed{}, values: map[string]any{"provider": "ovh", "propagation_timeout": "1h", "propagation_interval": "1s"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, timeout: time.Hour, interval: time.Second},
-		"in turn":     {provider: inTurn{}, values: map[string]any{"provider": "rfc2136"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, timeout: 3 * time.Minute, interval: 7 * time.Second, sequential: true},
+		"in turn":     {provider: inTurn{}, values: map[string]any{"provider": "rfc2136"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, timeout: 3 * time.Minute, interval: 7 * time.Second, sequential: true, perName: true},
 		"no hook":     {provider: timed{}, values: map[string]any{"provider": "ovh"}, noHook: true, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, timeout: 3 * time.Minute, interval: 7 * time.Second, says: "make"},
-		"ACME alone":  {provider: &byValue{}, values: map[string]any{"provider": "acme-dns"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, sequential: true, says: "ACME alone"},
-		"raw exec":    {provider: &byValue{}, values: map[string]any{"provider": "exec"}, env: map[string]string{"EXEC_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, sequential: true, says: "RAW"},
-		"raw httpreq": {provider: &byValue{}, values: map[string]any{"provider": "httpreq"}, env: map[string]string{"HTTPREQ_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, sequential: true, says: "RAW"},
+		"ACME alone":  {provider: &byValue{}, values: map[string]any{"provider": "acme-dns"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "ACME alone"},
+		"raw exec":    {provider: &byValue{}, values: map[string]any{"provider": "exec"}, env: map[string]string{"EXEC_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "RAW"},
+		"raw httpreq": {provider: &byValue{}, values: map[string]any{"provider": "httpreq"}, env: map[string]string{"HTTPREQ_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "RAW"},
 		"files":       {values: map[string]any{"provider": "memcached", "hosts": []any{"127.0.0.1:1"}}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}},
-		"s3":          {values: map[string]any{"provider": "s3", "bucket": "b"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}},
+		"whole zone":  {provider: &byValue{}, values: map[string]any{"provider": "gandi"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, sequential: true, perName: true},
+		"debugging":   {provider: &byValue{}, values: map[string]any{"provider": "ovh"}, env: map[string]string{debugVariable: "true"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, says: "credentials"},
+		"s3":          {values: map[string]any{"provider": "s3", "bucket": "b"}, env: map[string]string{"AWS_REGION": ""}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}, says: "AWS_REGION"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range c.env {
@@ -154,7 +157,7 @@ func TestWhatAProfileCan(t *testing.T) {
 			if !slices.Equal(got.Abilities, c.abilities) {
 				t.Errorf("abilities %v", got.Abilities)
 			}
-			if got.PropagationTimeout != c.timeout || got.PropagationInterval != c.interval || got.Sequential != c.sequential {
+			if got.PropagationTimeout != c.timeout || got.PropagationInterval != c.interval || got.Sequential != c.sequential || got.SequentialPerName != c.perName {
 				t.Errorf("%v", got)
 			}
 			if c.says != "" && !slices.ContainsFunc(got.Findings, func(f pluginapi.Finding) bool { return strings.Contains(f.Message, c.says) }) {

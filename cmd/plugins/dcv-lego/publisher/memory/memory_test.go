@@ -2,35 +2,14 @@ package memory
 
 import (
 	"errors"
-	"fmt"
-	"math/rand"
-	"os"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"testing/quick"
 	"time"
 
 	"github.com/go-acme/lego/v4/challenge"
-	"github.com/go-acme/lego/v4/providers/dns"
-
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/certbridge/certbridged/cmd/plugins/dcv-lego/catalog"
 )
-
-func TestMain(m *testing.M) {
-	// Some providers log in when they are made. No test reaches further than this machine, and none waits for an answer:
-	// nothing listens on port 1.
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		if err := os.Setenv(name, "http://127.0.0.1:1"); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
 
 // inProgress is like what some providers remember: a struct whose fields are not exported.
 type inProgress struct {
@@ -63,8 +42,6 @@ type provider struct {
 	going   map[string]inProgress
 	zones   map[string]struct{}
 	inner   challenge.Provider
-	other   fmt.Stringer
-	nothing challenge.Provider
 }
 
 func (*provider) Present(_, _, _ string) error { return nil }
@@ -198,147 +175,6 @@ func FuzzRestore(f *testing.F) {
 			t.Errorf("%s became %s: %v", taken, again, err)
 		}
 	})
-}
-
-// missing finds the names of environment variables in what lego's constructors complain about.
-var missing = regexp.MustCompile(`[A-Z][A-Z0-9]*_[A-Z0-9_]+`)
-
-// build makes one of lego's providers from credentials that are made up; nil when that takes more than words.
-func build(t *testing.T, name string) challenge.Provider {
-	t.Helper()
-	var last error
-	for range 8 {
-		p, err := dns.NewDNSChallengeProviderByName(name)
-		last = err
-		if err == nil {
-			return p
-		}
-		names := missing.FindAllString(err.Error(), -1)
-		if len(names) == 0 {
-			break
-		}
-		for _, n := range names {
-			t.Setenv(n, "https://127.0.0.1:1/")
-		}
-	}
-	t.Logf("%v", last)
-	return nil
-}
-
-// remembering are the providers of lego that need what Present remembered, and can be called at all. Their ids are text,
-// numbers, pointers, records; they stand in the provider, or in one that several have in common.
-func remembering() []string {
-	var names []string
-	for _, name := range catalog.Names() {
-		if _, entry, _ := catalog.Find(name); entry.State == catalog.FromReceipt && !slices.Contains(logsIn(), name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// logsIn are those that reach their API already when they are made, past any proxy.
-func logsIn() []string { return []string{"huaweicloud"} }
-
-// special are variables that must look like something.
-func special() map[string]string {
-	return map[string]string{
-		"GANDIV5_PERSONAL_ACCESS_TOKEN": "x", "OVH_ACCESS_TOKEN": "x", "SYSE_CREDENTIALS": "example.com:x", "YANDEX360_ORG_ID": "1",
-	}
-}
-
-func TestRealProvidersRemember(t *testing.T) {
-	random := rand.New(rand.NewSource(1))
-	for name, value := range special() {
-		t.Setenv(name, value)
-	}
-	var tried []string
-	for _, name := range remembering() {
-		t.Run(name, func(t *testing.T) {
-			published := build(t, name)
-			if published == nil {
-				t.Fatal("made-up credentials are not enough to make it")
-			}
-			places := Places(published)
-			if len(places) == 0 {
-				t.Fatalf("%T has no place to remember in", published)
-			}
-			tried = append(tried, name)
-			snapshot, err := Take(published)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := map[string]any{}
-			visit(t, published, func(place string, m reflect.Value) {
-				fill(t, m, random)
-				want[place] = m.Interface()
-			})
-			state, err := snapshot.Changes()
-			if err != nil {
-				t.Fatal(err)
-			}
-			fresh := build(t, name)
-			if err := Restore(fresh, state); err != nil {
-				t.Fatalf("%s: %v", state, err)
-			}
-			visit(t, fresh, func(place string, m reflect.Value) {
-				if !reflect.DeepEqual(want[place], m.Interface()) {
-					t.Errorf("%s was %v and became %v\n%s", place, want[place], m.Interface(), state)
-				}
-			})
-		})
-	}
-	t.Logf("%d providers remember: %s", len(tried), strings.Join(tried, " "))
-	if len(tried) < 40 {
-		t.Errorf("only %d", len(tried))
-	}
-}
-
-func visit(t *testing.T, p challenge.Provider, do func(place string, m reflect.Value)) {
-	t.Helper()
-	if err := walk("", reflect.ValueOf(p), maxDepth, func(place string, m reflect.Value) error {
-		do(place, m)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// fill puts random entries into a map as Present would.
-func fill(t *testing.T, m reflect.Value, random *rand.Rand) {
-	t.Helper()
-	if m.IsNil() {
-		m.Set(reflect.MakeMap(m.Type()))
-	}
-	for range 3 {
-		key, ok := quick.Value(m.Type().Key(), random)
-		if !ok {
-			t.Fatalf("no key for %s", m.Type())
-		}
-		value := reflect.New(m.Type().Elem()).Elem()
-		fillValue(t, value, random)
-		m.SetMapIndex(key, value)
-	}
-}
-
-// fillValue is quick.Value that reaches fields that are not exported too.
-func fillValue(t *testing.T, v reflect.Value, random *rand.Rand) {
-	t.Helper()
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fillValue(t, open(v.Field(i)), random)
-		}
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fillValue(t, v.Elem(), random)
-	default:
-		value, ok := quick.Value(v.Type(), random)
-		if !ok {
-			t.Fatalf("no value for %s", v.Type())
-		}
-		v.Set(value)
-	}
 }
 
 func TestPlaces(t *testing.T) {
