@@ -90,18 +90,22 @@ func profilesIn(dcv string, all ...grant) []grant {
 	return slices.DeleteFunc(slices.Clone(all), func(p grant) bool { return !strings.Contains(dcv, `"`+p.profile+`"`) })
 }
 
-// TestLegoRefusesToReplaceOtherRecords: lego's rfc2136 writes the whole set of a name. What is there stays, a person is told
-// what to do, and doing it is enough.
-func TestLegoRefusesToReplaceOtherRecords(t *testing.T) {
-	t.Parallel()
+// refused is an estate whose order lego's rfc2136 cannot publish for: it writes the whole set of a name.
+func refused(t *testing.T) (e *estate, config, explained string) {
+	t.Helper()
 	key := peer.NewTSIGKey("k", "hmac-sha256")
 	lego, own := grant{"lego", "lego", key}, grant{"own", "rfc2136", key}
-	e := newEstate(t, peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{shopZone("k")}}), lego, own)
+	e = newEstate(t, peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{shopZone("k")}}), lego, own)
 	e.shop.set(func(s *shop) { s.proofs = []string{"apex"} })
-	config := e.base("", lego, own)
-	domains := []string{"shop.test"}
-	e.due(config+e.shopped("web", `"lego"`, domains...), map[string][]string{"web": domains})
-	told := e.untilTrouble("web", "publish")
+	config = e.base("", lego, own)
+	e.due(config+e.shopped("web", `"lego"`, "shop.test"), map[string][]string{"web": {"shop.test"}})
+	return e, config, e.untilTrouble("web", "publish")
+}
+
+// TestLegoRefusesToReplaceOtherRecords: what is there stays, and a person is told what to do.
+func TestLegoRefusesToReplaceOtherRecords(t *testing.T) {
+	t.Parallel()
+	e, _, told := refused(t)
 	for _, words := range []string{spf, other, "would lose other TXT records", "use another dcv profile"} {
 		if !strings.Contains(told, words) {
 			t.Errorf("explain does not say %q:\n%s", words, told)
@@ -111,8 +115,15 @@ func TestLegoRefusesToReplaceOtherRecords(t *testing.T) {
 	if got := e.bind.Updates(t); len(got) > 0 {
 		t.Errorf("the name server has seen %+v", got)
 	}
-	// It is one word in the configuration, and the order goes on: it was bought once.
-	e.write("config.toml", config+e.shopped("web", `"own"`, domains...), 0o600)
+	e.stop()
+}
+
+// TestAnotherProfileTakesOverAnOrder: "use another dcv profile" is one word in the configuration, and the order goes on with
+// it. It was bought once.
+func TestAnotherProfileTakesOverAnOrder(t *testing.T) {
+	t.Parallel()
+	e, config, _ := refused(t)
+	e.write("config.toml", config+e.shopped("web", `"own"`, "shop.test"), 0o600)
 	if _, err := e.client.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}

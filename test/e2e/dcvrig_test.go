@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,7 @@ type grant struct {
 // newEstate makes one without a configuration, with the plugins of the profiles.
 func newEstate(t testing.TB, bind *peer.BINDServer, profiles ...grant) *estate {
 	t.Helper()
-	e := &estate{rig: newRig(t, failing.get(t), caFake, caACME), bind: bind}
+	e := &estate{rig: newRig(t, failing.get(t), caFake), bind: bind}
 	e.shop = newShop(t, e.challenges, nil)
 	e.shop.set(func(s *shop) { s.resolver, s.proofs = bind.Addr(), []string{"dnsauth"} })
 	e.write("api-key", e.shop.apiKey+"\n", 0o600)
@@ -287,4 +288,13 @@ func filesBelow(t testing.TB, folder string) []string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
