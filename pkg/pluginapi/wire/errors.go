@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -45,12 +46,17 @@ func statusOf(err error, m method, hide func(string) string) error {
 		return kindless(err, m, hide)
 	}
 	detail := &pb.ErrorDetail{
-		Kind: pb.ErrorKind(e.Kind), Message: people(hide(messageOf(e))), Field: people(hide(e.Field)),
+		Kind: pb.ErrorKind(e.Kind), Message: people(hide(messageIn(err, e))), Field: people(hide(e.Field)),
 	}
 	if e.RetryAfter > 0 {
 		detail.RetryAfter = durationpb.New(min(e.RetryAfter, maxDuration))
 	}
 	return withDetail(codeOf(e.Kind), detail)
+}
+
+// messageIn is the message of an Error with the words that were put around it, without the field, which travels apart.
+func messageIn(err error, e *pluginapi.Error) string {
+	return strings.Replace(err.Error(), e.Error(), messageOf(e), 1)
 }
 
 func messageOf(e *pluginapi.Error) string {

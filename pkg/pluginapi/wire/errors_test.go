@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -35,6 +36,18 @@ func TestEveryKindTravels(t *testing.T) {
 				t.Errorf("%s, %s: taken as without a detail", kind, m.name)
 			}
 		}
+	}
+}
+
+// What a plugin puts around an Error is for people too.
+func TestWordsAroundAnErrorTravel(t *testing.T) {
+	in := fmt.Errorf("look at order 7: %w", pluginapi.FieldErrorf("api_key", "is not known"))
+	var got *pluginapi.Error
+	if err := errorOf(statusOf(in, method{name: "GetOrder"}, plain), method{name: "GetOrder"}); !errors.As(err, &got) {
+		t.Fatal(err)
+	}
+	if got.Kind != pluginapi.InvalidRequest || got.Field != "api_key" || got.Message != "look at order 7: is not known" {
+		t.Errorf("%+v", got)
 	}
 }
 
