@@ -176,8 +176,12 @@ func TestAReceiptThatDoesNotFitIsAsNone(t *testing.T) {
 	h := newHost()
 	address := h.serve(t)
 	good := string(mustPublish(t, start(t, h, address, traits{needsReceipt: true}), txt("other."+zoneName, "ours")))
+	fitting := strings.ReplaceAll(good, keyOf(task{name: "other." + zoneName, value: "ours"}), keyOf(task{name: name, value: "ours"}))
 	for _, receipt := range []string{
-		"{", good, strings.Replace(good, `"version":1`, `"version":2`, 1), strings.Replace(good, `"fake"`, `"another"`, 1), `{"version":1}`,
+		"{", good, `{"version":1,"provider":"fake","key":"2d90","state":{}}`,
+		strings.Replace(fitting, `"ids"`, `"numbers"`, 1),
+		strings.Replace(fitting, `{"ids"`, `{"ids":{"x":"no number"},"more"`, 1),
+		strings.Replace(good, `"version":1`, `"version":2`, 1), strings.Replace(good, `"fake"`, `"another"`, 1), `{"version":1}`,
 	} {
 		mustWithdraw(t, start(t, h, address, traits{needsReceipt: true}), txt(name, "ours"), []byte(receipt))
 	}

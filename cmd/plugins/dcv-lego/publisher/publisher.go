@@ -78,8 +78,9 @@ func (p *Publisher) Configure(ctx context.Context, given pluginapi.DCVProfile) (
 	}
 	secrets := maskOf(os.Environ())
 	legolog.Logger = logger{mask: secrets} // lego has one logger for the process
+	// lego has one list of resolvers, and one time-out, for the process. These options never fail and look at no challenge.
+	_ = dns01.AddDNSTimeout(queryTimeout)(nil)
 	if len(given.DNSResolvers) > 0 {
-		// lego has one list of resolvers for the process. This option never fails and looks at no challenge.
 		_ = dns01.AddRecursiveNameservers(given.DNSResolvers)(nil)
 	}
 	c := &profile{

@@ -56,8 +56,12 @@ func (c *profile) remembered(t task) []byte {
 }
 
 func (c *profile) withdraw(ctx context.Context, t task, r *receipt) error {
+	provider, reminded, err := c.reminded(t, r)
+	if err != nil {
+		return err
+	}
 	if t.path != "" {
-		return c.cleanUp(t, nil) // each of the HTTP providers succeeds when the file is gone
+		return provider.CleanUp(t.domain, t.token, t.keyAuth) // each of the HTTP providers succeeds when the file is gone
 	}
 	if gone, err := c.mayWithdraw(ctx, t); gone || err != nil {
 		return err
@@ -65,10 +69,10 @@ func (c *profile) withdraw(ctx context.Context, t task, r *receipt) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.traits.needsReceipt && (r == nil || len(r.State) == 0) {
+	if c.traits.needsReceipt && !reminded {
 		return c.presentAndCleanUp(ctx, t)
 	}
-	err := c.cleanUp(t, r)
+	err = provider.CleanUp(t.domain, t.token, t.keyAuth)
 	if err == nil {
 		return nil
 	}
@@ -77,7 +81,7 @@ func (c *profile) withdraw(ctx context.Context, t task, r *receipt) error {
 	if lookup != nil || answer.anywhere(t.value) {
 		return err
 	}
-	if r != nil && c.traits.needsReceipt {
+	if c.traits.needsReceipt {
 		if age := time.Since(r.At); age < c.settle {
 			return fmt.Errorf("%w (no name server has the record, but it is only %s old)", err, age.Round(time.Second))
 		}
@@ -87,18 +91,21 @@ func (c *profile) withdraw(ctx context.Context, t task, r *receipt) error {
 	return c.presentAndCleanUp(ctx, t)
 }
 
-// cleanUp removes with a new provider that is reminded of what the one remembered that published.
-func (c *profile) cleanUp(t task, r *receipt) error {
+// reminded makes a provider, and reminds it of what the one knew that published. It reports false when there is nothing
+// to remind it of, or when it has no place for that: lego's next version may remember in another way.
+func (c *profile) reminded(t task, r *receipt) (challenge.Provider, bool, error) {
 	provider, err := c.make()
 	if err != nil {
-		return fmt.Errorf("make the provider: %w", err)
+		return nil, false, fmt.Errorf("make the provider: %w", err)
 	}
-	if r != nil && len(r.State) > 0 {
-		if err := memory.Restore(provider, r.State); err != nil {
-			return fmt.Errorf("remind the provider of what it made: %w", err)
-		}
+	if r == nil || len(r.State) == 0 {
+		return provider, false, nil
 	}
-	return provider.CleanUp(t.domain, t.token, t.keyAuth)
+	if err := memory.Restore(provider, r.State); err != nil {
+		slog.Warn("the provider cannot be reminded by the receipt; going on without one", "provider", c.name, "record", t.name, "error", err)
+		return provider, false, nil
+	}
+	return provider, true, nil
 }
 
 // presentAndCleanUp removes a record whose receipt was lost, with a provider that remembers what it publishes: it
