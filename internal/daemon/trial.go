@@ -29,6 +29,9 @@ type trial struct {
 	Receipt   []byte
 	// Attempts counts the withdrawals that failed.
 	Attempts int
+
+	// refused: nothing was published, for certain.
+	refused bool
 }
 
 // withdrawTimeout bounds the withdrawal of a trial whose caller may be gone.
@@ -63,6 +66,9 @@ func (d *Daemon) try(ctx context.Context, t trial, send func(control.ProfileTest
 	tried := d.publishAndLook(ctx, &t, send)
 	begun := time.Now()
 	if err := d.withdrawTrial(context.WithoutCancel(ctx), t); err != nil {
+		if t.refused { // who may not publish may not withdraw either, and trying it for ever helps nobody
+			return errors.Join(tried, d.forgetTrial(t))
+		}
 		d.timer.Set(trialKey+t.Challenge.ID, time.Now().Add(schedule.Backoff(1, 0, t.Challenge.ID)))
 		step := control.ProfileTestStep{Step: "withdrawn", Message: "not withdrawn, which is tried again until it works: " + err.Error(), Took: time.Since(begun)}
 		return errors.Join(tried, send(step), control.Errorf(control.FailedAct, "the profile could not withdraw what it published"))
@@ -145,7 +151,22 @@ func (d *Daemon) withdrawTrial(ctx context.Context, t trial) error {
 	if err := d.solver.Withdraw(ctx, t.Profile, t.Challenge, t.Receipt); err != nil {
 		return err
 	}
+	return d.forgetTrial(t)
+}
+
+func (d *Daemon) forgetTrial(t trial) error {
 	return d.state.Write(trialBucket, map[string][]byte{t.Challenge.ID: nil})
+}
+
+// surelyRefused reports that an error of Publish means that nothing was published. What else may have gone wrong may have
+// gone wrong afterwards.
+func surelyRefused(err error) bool {
+	switch pluginapi.KindOf(err) {
+	case pluginapi.InvalidRequest, pluginapi.Unauthorized, pluginapi.Conflict:
+		return true
+	default:
+		return false
+	}
 }
 
 // resumeTrials sees to what tests have left that a crash cut short. Those that run have not begun yet.

@@ -41,6 +41,7 @@ func (d *Daemon) publishAndLook(ctx context.Context, t *trial, send func(control
 	begun := time.Now()
 	receipt, err := d.solver.Publish(ctx, t.Profile, t.Challenge)
 	if err != nil {
+		t.refused = surelyRefused(err)
 		step := control.ProfileTestStep{Step: "published", Message: err.Error(), Took: time.Since(begun)}
 		return errors.Join(send(step), control.Errorf(control.FailedAct, "the profile could not publish"))
 	}
