@@ -207,12 +207,14 @@ func guarded(do func() error) (err error) {
 	return do()
 }
 
-// isNetwork reports that something failed for the network's sake rather than the configuration's.
+// isNetwork reports that something failed for the network's sake rather than the configuration's. net.Error is too wide a
+// question: a file that is not there is one as well.
 func isNetwork(err error) bool {
 	var address *url.Error
-	if errors.As(err, &address) && address.Op == "parse" {
-		return false
+	if errors.As(err, &address) {
+		return address.Op != "parse"
 	}
-	var network net.Error
-	return errors.As(err, &network)
+	var operation *net.OpError
+	var lookup *net.DNSError
+	return errors.As(err, &operation) || errors.As(err, &lookup)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,7 +102,11 @@ func TestNetworkAtFaultIsNoFaultOfTheSettings(t *testing.T) {
 	if strings.Contains(err.Error(), "hush") {
 		t.Errorf("%v holds a secret", err)
 	}
-	got, err := configure(withProvider(nil, &url.Error{Op: "parse", URL: "::", Err: errors.New("bad")}), map[string]any{"provider": "ovh"})
+	got, err := configure(withProvider(nil, &os.PathError{Op: "open", Path: "/credentials", Err: syscall.ENOENT}), map[string]any{"provider": "ovh"})
+	if err != nil || !hasFault(got.Findings) {
+		t.Errorf("a missing file: %v %v", got, err)
+	}
+	got, err = configure(withProvider(nil, &url.Error{Op: "parse", URL: "::", Err: errors.New("bad")}), map[string]any{"provider": "ovh"})
 	if err != nil || !hasFault(got.Findings) {
 		t.Errorf("a wrong address: %v %v", got, err)
 	}
