@@ -73,8 +73,8 @@ func offered(d pluginapi.Description, types []pluginapi.ChallengeType) []plugina
 type publisher struct{ *dcv.Solver }
 
 // Publish implements order.Publisher.
-func (p publisher) Publish(ctx context.Context, profile string, c pluginapi.Challenge) ([]byte, error) {
-	receipt, err := p.Solver.Publish(ctx, profile, c)
+func (p publisher) Publish(ctx context.Context, profile string, c pluginapi.Challenge, earlier []byte) ([]byte, error) {
+	receipt, err := p.Solver.Publish(ctx, profile, c, earlier)
 	if errors.Is(err, dcv.ErrTurn) {
 		err = known{err, order.ErrTurn}
 	}

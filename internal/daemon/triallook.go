@@ -39,7 +39,7 @@ func (d *Daemon) sendPlace(ctx context.Context, t trial, send func(control.Profi
 // publishAndLook publishes a trial and looks until everybody has it or its time is up.
 func (d *Daemon) publishAndLook(ctx context.Context, t *trial, send func(control.ProfileTestStep) error) error {
 	begun := time.Now()
-	receipt, err := d.solver.Publish(ctx, t.Profile, t.Challenge)
+	receipt, err := d.solver.Publish(ctx, t.Profile, t.Challenge, nil)
 	if err != nil {
 		t.refused = surelyRefused(err)
 		step := control.ProfileTestStep{Step: "published", Message: err.Error(), Took: time.Since(begun)}

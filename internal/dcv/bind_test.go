@@ -183,7 +183,7 @@ func TestRealDNSFiftyNames(t *testing.T) {
 		for i := range names {
 			wg.Go(func() {
 				c := dnsChallenge(pluginapi.TXT, fmt.Sprintf("_dnsauth.www%d.example.com", from+i), false)
-				if _, err := s.Publish(t.Context(), "dns", c); err != nil {
+				if _, err := s.Publish(t.Context(), "dns", c, nil); err != nil {
 					t.Error(err)
 				}
 				if err := s.AwaitVisible(t.Context(), "dns", c); err != nil {

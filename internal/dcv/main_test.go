@@ -93,7 +93,7 @@ func toAddress(address string) func(context.Context, string, string) (net.Conn, 
 
 func mustPublish(t *testing.T, s *Solver, profile string, c pluginapi.Challenge) []byte {
 	t.Helper()
-	receipt, err := s.Publish(t.Context(), profile, c)
+	receipt, err := s.Publish(t.Context(), profile, c, nil)
 	if err != nil {
 		t.Fatalf("publish: %v", err)
 	}

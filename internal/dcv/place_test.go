@@ -119,12 +119,12 @@ func TestPublishAndWithdrawSayWhatCNAMEsDo(t *testing.T) {
 	}
 	s := w.solver(t, Options{Profiles: []Profile{{Name: "dns", Plugin: p}}})
 	c := dnsChallenge(pluginapi.TXT, dnsauth, false)
-	_, err := s.Publish(t.Context(), "dns", c)
+	_, err := s.Publish(t.Context(), "dns", c, nil)
 	wantError(t, err, pluginapi.Unauthorized, `dcv profile "dns": publish dns (TXT shop.acme.example.net) (by CNAME from _dnsauth.example.com): no such zone`)
 	wantError(t, s.Withdraw(t.Context(), "dns", c, nil), pluginapi.Unauthorized, "withdraw dns (TXT shop.acme.example.net) (by CNAME from _dnsauth.example.com)")
 	w.servers[resolverIP].closed = true
 	s = w.solver(t, Options{})
-	_, err = s.Publish(t.Context(), "dns", c)
+	_, err = s.Publish(t.Context(), "dns", c, nil)
 	wantError(t, err, pluginapi.Unavailable, `dcv profile "dns": publish dns (TXT _dnsauth.example.com): follow CNAME records from _dnsauth.example.com: look up CNAME`)
 	wantError(t, s.Withdraw(t.Context(), "dns", c, nil), pluginapi.Unavailable, `dcv profile "dns": withdraw dns (TXT _dnsauth.example.com): follow CNAME records`)
 }
@@ -194,7 +194,7 @@ func TestSequentialProfiles(t *testing.T) {
 	one, two := dnsChallenge(pluginapi.TXT, "_a.example.com", false), dnsChallenge(pluginapi.TXT, "_b.example.com", false)
 	wantTurn := func(t *testing.T, s *Solver, c pluginapi.Challenge, holder string) {
 		t.Helper()
-		_, err := s.Publish(t.Context(), "dns", c)
+		_, err := s.Publish(t.Context(), "dns", c, nil)
 		wantError(t, err, pluginapi.Unavailable, `dcv profile "dns": publish`, "it publishes one challenge at a time, and "+holder)
 		if !errors.Is(err, ErrTurn) {
 			t.Errorf("%v is not ErrTurn", err)
@@ -221,12 +221,12 @@ func TestSequentialProfiles(t *testing.T) {
 			}
 			return nil
 		})}})
-		_, err := s.Publish(t.Context(), "dns", one)
+		_, err := s.Publish(t.Context(), "dns", one, nil)
 		wantError(t, err, pluginapi.Unauthorized)
 		broken = false
 		mustPublish(t, s, "dns", two)
 		broken = true
-		if _, err = s.Publish(t.Context(), "dns", two); err == nil {
+		if _, err = s.Publish(t.Context(), "dns", two, nil); err == nil {
 			t.Error("no error")
 		}
 		wantTurn(t, s, one, "dns (TXT _b.example.com)") // it is still published

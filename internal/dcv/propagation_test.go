@@ -344,7 +344,7 @@ func TestFiftyNamesCostLittleMoreThanOne(t *testing.T) {
 				w.publish(t, name+` IN TXT "v"`)
 				wg.Go(func() {
 					c := dnsChallenge(pluginapi.TXT, name+".example.com", false)
-					if _, err := s.Publish(t.Context(), "dns", c); err != nil {
+					if _, err := s.Publish(t.Context(), "dns", c, nil); err != nil {
 						t.Error(err)
 					}
 					if err := s.AwaitVisible(t.Context(), "dns", c); err != nil {

@@ -28,13 +28,20 @@ type showing struct {
 	wrong int
 }
 
-// Publish puts up what a challenge asks for. It is safe to repeat, also after a restart. The receipt belongs to Withdraw.
-// What is published already in another version fails with a Conflict. A TXT record is published where the CNAME records
+// Publish puts up what a challenge asks for. It is safe to repeat, also after a restart, and then wants the receipt of
+// the earlier call: what a plugin has published outlives the process that asked for it, and is not published twice. The
+// receipt belongs to Withdraw. What is published already in another version fails with a Conflict. A TXT record is published where the CNAME records
 // at its name lead to. A profile that publishes one challenge at a time fails with ErrTurn while it publishes another.
-func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challenge) (receipt []byte, err error) {
+func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challenge, earlier []byte) (receipt []byte, err error) {
 	pub, err := s.profile(profile)
 	if err != nil {
 		return nil, err
+	}
+	if s.outlived(profile, pub, c, earlier) {
+		if err := s.takeOver(ctx, profile, pub, c, earlier); err != nil {
+			return nil, err
+		}
+		return earlier, nil
 	}
 	at := c
 	if isPlugin(pub) && isFollowed(c) {
@@ -43,7 +50,7 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		}
 		if before := s.shownAt(profile, c); before != "" && !sameName(before, at.DNS.Name) {
 			// The CNAME records have changed. The new receipt would not know of the old place.
-			if err := s.Withdraw(ctx, profile, c, nil); err != nil {
+			if err := s.Withdraw(ctx, profile, c, earlier); err != nil {
 				return nil, err
 			}
 		}
@@ -74,10 +81,15 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describeAt(c, at), err)
 	}
 	p.pub = pub
+	s.own(p, c)
+	return keepOwn(receipt, earlier), nil
+}
+
+// own notes for which challenge something is published.
+func (s *Solver) own(p *publication, c pluginapi.Challenge) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.owners[c.ID] = true
-	return receipt, nil
 }
 
 // Withdraw takes down what Publish put up. It is safe to repeat and needs no memory of Publish, nor a receipt. What is

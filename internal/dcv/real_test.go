@@ -40,7 +40,7 @@ func (p solverProvider) Present(domain, token, keyAuth string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.solver.Publish(p.ctx, profile, c); err != nil {
+	if _, err := p.solver.Publish(p.ctx, profile, c, nil); err != nil {
 		return err
 	}
 	return p.solver.AwaitVisible(p.ctx, profile, c)

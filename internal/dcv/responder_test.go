@@ -122,7 +122,7 @@ func TestResponderKeepsTwoOrdersForOnePlaceApart(t *testing.T) {
 	first := httpChallenge("a.example.com", token, "first")
 	second := httpChallenge("A.example.com", token, "second")
 	mustPublish(t, s, BuiltIn, first)
-	_, err := s.Publish(t.Context(), BuiltIn, second)
+	_, err := s.Publish(t.Context(), BuiltIn, second, nil)
 	wantError(t, err, pluginapi.Conflict, `dcv profile "http": publish http (http://a.example.com/.well-known/`, "another order")
 	mustWithdraw(t, s, BuiltIn, second, nil) // what was refused takes nothing away
 	if got := get(t, address, "a.example.com", token); got != "200 first" {
@@ -144,7 +144,7 @@ func TestResponderRefusesBadChallenges(t *testing.T) {
 		"too large":        httpChallenge("a.example.com", token, strings.Repeat("x", maxBody+1)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.Publish(t.Context(), BuiltIn, c)
+			_, err := s.Publish(t.Context(), BuiltIn, c, nil)
 			wantError(t, err, pluginapi.InvalidRequest)
 			mustWithdraw(t, s, BuiltIn, c, nil)
 		})
@@ -162,7 +162,7 @@ func TestResponderNamesTheWayOutWhenThePortIsTaken(t *testing.T) {
 	defer l.Close()
 	s := newSolver(t, Options{ListenHTTP: l.Addr().String()})
 	c := httpChallenge("a.example.com", token, "body")
-	_, err = s.Publish(t.Context(), BuiltIn, c)
+	_, err = s.Publish(t.Context(), BuiltIn, c, nil)
 	wantError(t, err, pluginapi.Unavailable, l.Addr().String(), "in use", "webroot", "http_challenge_listen", "address already in use")
 	_ = l.Close()
 	mustPublish(t, s, BuiltIn, c) // the next attempt works
@@ -173,7 +173,7 @@ func TestResponderWithoutTheRightToListen(t *testing.T) {
 		t.Skip("SKIP: root may listen everywhere")
 	}
 	s := newSolver(t, Options{ListenHTTP: "127.0.0.1:80"})
-	_, err := s.Publish(t.Context(), BuiltIn, httpChallenge("a.example.com", token, "body"))
+	_, err := s.Publish(t.Context(), BuiltIn, httpChallenge("a.example.com", token, "body"), nil)
 	wantError(t, err, pluginapi.Unavailable, "127.0.0.1:80")
 }
 
@@ -199,7 +199,7 @@ func TestResponderOnAHandedOverSocket(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Publish(t.Context(), BuiltIn, c)
+	_, err = s.Publish(t.Context(), BuiltIn, c, nil)
 	wantError(t, err, pluginapi.Unavailable, "closed")
 }
 
@@ -250,7 +250,7 @@ func TestResponderUnderConcurrentOrders(t *testing.T) {
 			host := fmt.Sprintf("h%d.example.com", i)
 			c := httpChallenge(host, token, host)
 			for range 10 {
-				receipt, err := s.Publish(context.WithoutCancel(t.Context()), BuiltIn, c)
+				receipt, err := s.Publish(context.WithoutCancel(t.Context()), BuiltIn, c, nil)
 				if err != nil {
 					t.Error(err)
 					return

@@ -228,10 +228,10 @@ func TestPluginErrorsKeepTheirKind(t *testing.T) {
 	fake.fail = func(string) error { return &pluginapi.Error{Kind: pluginapi.RateLimited, Message: "slow down"} }
 	s := newSolver(t, Options{Profiles: []Profile{{Name: "dns", Plugin: fake}}})
 	c := dnsChallenge(pluginapi.TXT, "_dnsauth.example.com", false)
-	_, err := s.Publish(t.Context(), "dns", c)
+	_, err := s.Publish(t.Context(), "dns", c, nil)
 	wantError(t, err, pluginapi.RateLimited, `dcv profile "dns": publish dns (TXT _dnsauth.example.com): slow down`)
 	wantError(t, s.Withdraw(t.Context(), "dns", c, nil), pluginapi.RateLimited, "withdraw")
-	_, err = s.Publish(t.Context(), "nosuch", c)
+	_, err = s.Publish(t.Context(), "nosuch", c, nil)
 	wantError(t, err, pluginapi.InvalidRequest, `no dcv profile "nosuch"`)
 }
 
@@ -259,7 +259,7 @@ func TestReconfigureKeepsWhatIsPublished(t *testing.T) {
 			t.Fatal("no error")
 		}
 		mustPublish(t, s, "web", c)
-		if _, err := s.Publish(t.Context(), "other", c); err == nil {
+		if _, err := s.Publish(t.Context(), "other", c, nil); err == nil {
 			t.Error("half of the new profiles are in effect")
 		}
 	})
@@ -335,7 +335,7 @@ func TestAHangingProfileDelaysNoOther(t *testing.T) {
 	c := dnsChallenge(pluginapi.TXT, "_dnsauth.example.com", false)
 	published := make(chan error)
 	go func() {
-		_, err := s.Publish(t.Context(), "dns", c)
+		_, err := s.Publish(t.Context(), "dns", c, nil)
 		published <- err
 	}()
 	<-hung.entered

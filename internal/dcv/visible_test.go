@@ -117,7 +117,7 @@ func TestAwaitVisibleWhereNothingAnswers(t *testing.T) {
 	}
 	other := httpChallenge("www.example.com", token, "body")
 	wantError(t, s.AwaitVisible(t.Context(), BuiltIn, other), pluginapi.Unavailable, "the shared responder at "+address, "404")
-	_, err := s.Publish(t.Context(), "nosuch", c)
+	_, err := s.Publish(t.Context(), "nosuch", c, nil)
 	wantError(t, err, pluginapi.InvalidRequest)
 }
 

@@ -115,7 +115,7 @@ func TestWebrootTouchesNothingOfOthers(t *testing.T) {
 	for name, content := range map[string]string{"longer": "theirs", "as long": "them", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
 			write(t, file, content)
-			_, err := s.Publish(t.Context(), "web", c)
+			_, err := s.Publish(t.Context(), "web", c, nil)
 			wantError(t, err, pluginapi.Conflict, dir, strings.TrimPrefix(token, "/"), "other content")
 			mustWithdraw(t, s, "web", c, nil)
 			if got, err := os.ReadFile(file); err != nil || string(got) != content {
@@ -130,7 +130,7 @@ func TestWebrootTouchesNothingOfOthers(t *testing.T) {
 		if err := syscall.Mkfifo(file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Publish(t.Context(), "web", c)
+		_, err := s.Publish(t.Context(), "web", c, nil)
 		wantError(t, err, pluginapi.Conflict)
 	})
 }
@@ -162,7 +162,7 @@ func TestWebrootRefusesLinksThatLeadOutside(t *testing.T) {
 			if err := link(dir); err != nil {
 				t.Fatal(err)
 			}
-			_, err := s.Publish(t.Context(), "web", c)
+			_, err := s.Publish(t.Context(), "web", c, nil)
 			wantError(t, err, pluginapi.Unavailable, dir, "escapes")
 			_ = s.Withdraw(t.Context(), "web", c, nil)
 			wantTree(t, outside, before...)
@@ -225,14 +225,14 @@ func TestWebrootThatCannotBeWritten(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "gone")
 		s := newSolver(t, Options{Profiles: []Profile{{Name: "web", Webroot: dir}}})
-		_, err := s.Publish(t.Context(), "web", c)
+		_, err := s.Publish(t.Context(), "web", c, nil)
 		wantError(t, err, pluginapi.Unavailable, dir, "no such file or directory")
 		mustWithdraw(t, s, "web", c, nil)
 	})
 	t.Run("a file in the way", func(t *testing.T) {
 		s, dir := webrootSolver(t)
 		write(t, filepath.Join(dir, ".well-known"), "x")
-		_, err := s.Publish(t.Context(), "web", c)
+		_, err := s.Publish(t.Context(), "web", c, nil)
 		wantError(t, err, pluginapi.Unavailable, dir, "not a directory")
 		wantTree(t, dir, "-rw------- .well-known")
 	})
@@ -240,7 +240,7 @@ func TestWebrootThatCannotBeWritten(t *testing.T) {
 		dir := smallDisk(t)
 		s := newSolver(t, Options{Profiles: []Profile{{Name: "web", Webroot: dir}}})
 		big := httpChallenge("a.example.com", token, strings.Repeat("x", maxBody))
-		_, err := s.Publish(t.Context(), "web", big)
+		_, err := s.Publish(t.Context(), "web", big, nil)
 		wantError(t, err, pluginapi.Unavailable, "no space left on device")
 		wantTree(t, dir)
 	})
@@ -277,7 +277,7 @@ func FuzzWebrootStaysInside(f *testing.F) {
 		}
 		s := newSolver(t, Options{Profiles: []Profile{{Name: "web", Webroot: dir}}})
 		c := httpChallenge(host, path, "body")
-		receipt, err := s.Publish(t.Context(), "web", c)
+		receipt, err := s.Publish(t.Context(), "web", c, nil)
 		if err == nil {
 			if got, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(path))); err != nil || string(got) != "body" {
 				t.Errorf("published, but the file is %q (%v)", got, err)

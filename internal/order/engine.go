@@ -44,12 +44,12 @@ type Orderer interface {
 	RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error)
 }
 
-// Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish fails with ErrTurn when another
-// challenge has the profile's turn.
+// Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish is given the receipt of an earlier
+// call for the same challenge, where there is one, and fails with ErrTurn when another challenge has the profile's turn.
 type Publisher interface {
 	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
 	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)
-	Publish(ctx context.Context, profile string, c pluginapi.Challenge) (receipt []byte, err error)
+	Publish(ctx context.Context, profile string, c pluginapi.Challenge, earlier []byte) (receipt []byte, err error)
 	Withdraw(ctx context.Context, profile string, c pluginapi.Challenge, receipt []byte) error
 	AwaitVisible(ctx context.Context, profile string, c pluginapi.Challenge) error
 }

@@ -319,6 +319,8 @@ type zone struct {
 	mu        sync.Mutex
 	published map[string]string
 	puts      int
+	// earlier are the receipts that came with each Publish.
+	earlier []string
 	fail      func(call string) error
 	// types are what can be published, http unless it is set.
 	types []pluginapi.ChallengeType
@@ -357,7 +359,7 @@ func (z *zone) failing(call string) error {
 	return z.fail(call)
 }
 
-func (z *zone) Publish(_ context.Context, profile string, c pluginapi.Challenge) ([]byte, error) {
+func (z *zone) Publish(_ context.Context, profile string, c pluginapi.Challenge, earlier []byte) ([]byte, error) {
 	if z.publishing != nil {
 		z.publishing()
 	}
@@ -379,6 +381,7 @@ func (z *zone) Publish(_ context.Context, profile string, c pluginapi.Challenge)
 		z.holder[profile] = c.ID
 	}
 	z.puts++
+	z.earlier = append(z.earlier, string(earlier))
 	z.published[c.ID] = c.HTTP.Body
 	z.most = max(z.most, len(z.published))
 	return []byte("receipt-" + c.ID), nil

@@ -2,6 +2,7 @@ package order_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +167,34 @@ func TestRaisedBudgetReleasesWhatItHeld(t *testing.T) {
 		}
 		if n := w.shop.purchases; n != 2 {
 			t.Errorf("%d purchases", n)
+		}
+	})
+}
+
+// Somebody may take down what is published: it is put up again before the next look, with its receipt, and taken down
+// for good at the end.
+func TestWhatCannotBeSeenIsPublishedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.zone.fail = func(call string) error {
+			if call == "visible" && len(w.zone.published) != 2 {
+				return errors.New("somebody took it down")
+			}
+			if call == "visible" && w.zone.puts < 4 {
+				w.zone.published = nil
+				return errors.New("somebody took it down")
+			}
+			return nil
+		}
+		r := w.run(w.begin("web").ID, day)
+		want(t, r, order.Deployed)
+		if w.zone.puts != 4 || w.zone.earlier[0] != "" || !strings.HasPrefix(w.zone.earlier[3], "receipt-") {
+			t.Errorf("published %d times, with the receipts %q", w.zone.puts, w.zone.earlier)
+		}
+		if err := w.engine.Withdraw(t.Context(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ = w.engine.Order(r.ID); r.ToWithdraw() || len(w.zone.left()) != 0 {
+			t.Errorf("left: %v", w.zone.left())
 		}
 	})
 }

@@ -72,7 +72,7 @@ type Publication struct {
 	Published bool `json:"published,omitempty"`
 	// Waiting is why it waits for its turn with the profile: another challenge has it. Empty when it does not.
 	Waiting string `json:"waiting,omitempty"`
-	// MayBeUp: it waits for its turn, and yet it may be up from before a restart.
+	// MayBeUp: it is not known to be published, and yet it may be up: from before a restart, or it only could not be seen.
 	MayBeUp bool `json:"may_be_up,omitempty"`
 	// Responded: the CA was told.
 	Responded bool `json:"responded,omitempty"`

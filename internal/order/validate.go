@@ -274,7 +274,7 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		case p.Waiting != "" && w.taken(p.Profile):
 			return &answer{err: ErrTurn}
 		}
-		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge)
+		receipt, err := w.Publisher.Publish(ctx, p.Profile, p.Challenge, p.Receipt)
 		return &answer{receipt, err}
 	}) {
 		if a != nil {
@@ -339,7 +339,7 @@ func (w *work) respond(ctx context.Context) error {
 		return nil
 	})
 	if err := errors.Join(faults...); err != nil {
-		return w.retry("visible", "visible", err)
+		return w.unseen(todo, faults, err)
 	}
 	reply, err := w.ca.RespondToChallenges(ctx, w.placedOrder(ctx), ids)
 	if err != nil {
@@ -349,6 +349,23 @@ func (w *work) respond(ctx context.Context) error {
 		for i, p := range r.Publications {
 			r.Publications[i].Responded = p.Responded || slices.Contains(ids, p.Challenge.ID)
 		}
+	})
+}
+
+// unseen journals that not everything can be seen. What cannot is published once more before the next look: somebody may
+// have taken it down.
+func (w *work) unseen(shown []Publication, faults []error, err error) error {
+	missing := map[string]bool{}
+	for i, fault := range faults {
+		missing[shown[i].Challenge.ID] = fault != nil
+	}
+	return w.update("visible-failed", func(r *Record) {
+		for i, p := range r.Publications {
+			if missing[p.Challenge.ID] {
+				r.Publications[i].Published, r.Publications[i].MayBeUp = false, true
+			}
+		}
+		w.later(r, problem("visible", err, w.Now()), retryAfter(err))
 	})
 }
 

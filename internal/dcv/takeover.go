@@ -1,0 +1,50 @@
+package dcv
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// outlived reports whether a challenge is up that an earlier process has published: through a plugin, with a receipt, and
+// this process knows nothing of it yet. One that cannot be seen then is published again, and known by that time.
+func (s *Solver) outlived(profile string, pub publisher, c pluginapi.Challenge, earlier []byte) bool {
+	if !isPlugin(pub) || len(earlier) == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown[showingKey(profile, c)] == nil && s.fromReceipt(earlier) == nil
+}
+
+// takeOver takes a publication of an earlier process for this one's. The plugin is not called: some DNS hosts would keep
+// a record that is published once more as a second one.
+func (s *Solver) takeOver(ctx context.Context, profile string, pub publisher, c pluginapi.Challenge, earlier []byte) error {
+	at := c
+	if name := decodePluginReceipt(earlier).Name; name != "" && isFollowed(c) {
+		at.DNS = atName(c, name)
+	}
+	p, release, err := s.acquire(ctx, profile, at)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := s.takeTurn(ctx, profile, pub, publicationKey(profile, at), at); err != nil {
+		return fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
+	}
+	s.show(profile, c, at)
+	p.pub = pub
+	s.own(p, c)
+	return nil
+}
+
+// keepOwn puts a plugin's earlier receipt in the place of an empty one for the same record: it says that the record
+// stands there already, and only the earlier receipt tells how to take it down.
+func keepOwn(receipt, earlier []byte) []byte {
+	now, before := decodePluginReceipt(receipt), decodePluginReceipt(earlier)
+	if len(earlier) == 0 || len(now.Plugin) > 0 || len(before.Plugin) == 0 || !sameName(now.Name, before.Name) {
+		return receipt
+	}
+	return before.encode()
+}
