@@ -1,7 +1,13 @@
 package request
 
 import (
+	"crypto/x509"
 	"encoding/pem"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -13,19 +19,12 @@ type Account struct {
 	SkipApproval   *bool // nil: not set
 }
 
-// WithAccount returns order settings in which what the account says fills what the order leaves open: organization.id
-// (for products that have an organization), container.id and skip_approval. Check, Order and Reissue want its result.
-// The settings handed in are not changed.
-func WithAccount(s pluginapi.Settings, a Account) pluginapi.Settings {
-	return s
-}
-
 // Computed are the request fields that are made, not configured.
 type Computed struct {
 	// CSR is the certificate request, DER.
 	CSR []byte
 	// CommonName and DNSNames are certificate.common_name and certificate.dns_names: ASCII names, "*." allowed in
-	// front. DNSNames need not repeat the common name, and may.
+	// front, or IP addresses. DNSNames need not repeat the common name, and may.
 	CommonName string
 	DNSNames   []string
 	// AlternativeOrderID marks an order as ours: at most 64 letters and digits. Orders need it; reissues have none.
@@ -51,12 +50,19 @@ const (
 // SecretAuthKey is the path of the AuthKey's text in the order settings. It makes request tokens and is never sent.
 const SecretAuthKey = "auth_key"
 
-// The validations of Product.
 const (
-	DV      = "dv"
-	OV      = "ov"
-	EV      = "ev"
-	Private = "private"
+	// maxAlternativeOrderID is the API's bound, in characters.
+	maxAlternativeOrderID = 64
+	// maxCommonName is ub-common-name of RFC 5280 appendix A.1, in characters.
+	maxCommonName = 64
+
+	defaultSignatureHash = "sha256"
+	otherPlatform        = -1
+)
+
+var (
+	alternativeIDShape = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+	thumbprintShape    = regexp.MustCompile(`^[0-9A-Fa-f]{40}$`)
 )
 
 // DCVMethod returns the dcv_method of the order settings; empty when they leave it open.
@@ -76,31 +82,172 @@ func CSRText(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 
-// Fields is the schema of the order settings.
-func Fields() []pluginapi.Field {
-	return []pluginapi.Field{{Name: "product", Type: pluginapi.String, Required: true, Help: "Product to order."}}
-}
-
-// Check returns all that is wrong with order settings. A Fault keeps them from being sent.
-func Check(s pluginapi.Settings) []pluginapi.Finding {
-	return pluginapi.CheckSettings(Fields(), s)
-}
-
-// Product returns the product of the order settings, the last part of the order endpoint's path, and what DigiCert
-// validates for it: DV, OV, EV or Private. Both are empty when the settings have no product.
-func Product(s pluginapi.Settings) (name, validation string) {
-	name, _ = s.Values["product"].(string)
-	return name, ""
-}
-
 // Order makes the body of a new order or of a renewal, and its path below /services/v2. It fails with InvalidRequest,
-// naming the field, when Check finds a Fault or when what was computed does not fit. The body may hold credit card data:
-// it must not be logged or kept.
-func Order(s pluginapi.Settings, c Computed) (path string, body []byte, err error) {
-	return "", nil, pluginapi.Errorf(pluginapi.Unavailable, "orders cannot be written yet")
+// naming the field, when Check finds a Fault or when what was computed does not fit. The body may hold the data of a
+// credit card: it must be neither logged nor kept.
+func Order(s pluginapi.Settings, c Computed) (path string, text []byte, err error) {
+	return order(s, c, time.Now())
 }
 
-// Reissue makes the body of a reissue: POST order/certificate/{order_id}/reissue. It fails as Order does.
-func Reissue(s pluginapi.Settings, c Computed) (body []byte, err error) {
-	return nil, pluginapi.Errorf(pluginapi.Unavailable, "reissues cannot be written yet")
+func order(s pluginapi.Settings, c Computed, now time.Time) (string, []byte, error) {
+	if err := fit(s, c, now, always); err != nil {
+		return "", nil, err
+	}
+	if err := c.checkMarks(); err != nil {
+		return "", nil, err
+	}
+	at := endpointOf(s)
+	b := body{}
+	b.fill(s, at, func(field) bool { return true })
+	c.fill(b, at.validation != DV)
+	// Both are the defaults that DigiCert documents. They go out all the same: an account that has others would buy and
+	// reissue beside certbridged.
+	b.setDefault("auto_renew", 0)
+	b.setDefault("auto_reissue", 0)
+	b["alternative_order_id"] = c.AlternativeOrderID
+	switch {
+	case c.RenewalOfOrderID != 0:
+		b["renewal_of_order_id"] = c.RenewalOfOrderID
+	case c.RenewedThumbprint != "":
+		b["renewed_thumbprint"] = strings.ToUpper(c.RenewedThumbprint)
+	}
+	text, err := b.write()
+	return "/order/certificate/" + at.product, text, err
+}
+
+// Reissue makes the body of a reissue: POST /order/certificate/{order_id}/reissue. It has the order settings that a
+// reissue takes, and the whole list of names, for a name that is left out counts as removed. It fails as Order does, but
+// for what is wrong with fields that only an order has.
+func Reissue(s pluginapi.Settings, c Computed) (text []byte, err error) {
+	return reissue(s, c, time.Now())
+}
+
+func reissue(s pluginapi.Settings, c Computed, now time.Time) ([]byte, error) {
+	if err := fit(s, c, now, ofReissue); err != nil {
+		return nil, err
+	}
+	b := body{}
+	b.fill(s, endpointOf(s), func(f field) bool { return f.reissue })
+	c.fill(b, true)
+	return b.write()
+}
+
+// fill puts in what is computed.
+func (c Computed) fill(b body, hash bool) {
+	certificate := b.table("certificate")
+	certificate["csr"] = CSRText(c.CSR)
+	certificate["common_name"] = c.CommonName
+	if others := c.others(); len(others) > 0 {
+		certificate["dns_names"] = others
+	}
+	certificate.setDefault("server_platform", body{"id": otherPlatform})
+	if hash {
+		certificate.setDefault("signature_hash", defaultSignatureHash)
+	}
+	if c.DCVMethod != "" {
+		b.setDefault("dcv_method", c.DCVMethod)
+	}
+}
+
+// others are the names besides the common name, each once.
+func (c Computed) others() []string {
+	var out []string
+	for _, name := range c.DNSNames {
+		if name != c.CommonName && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// fit checks the settings, what was computed, and the two together.
+func fit(s pluginapi.Settings, c Computed, now time.Time, matters func(pluginapi.Finding) bool) error {
+	if err := faults(check(s, now), matters); err != nil {
+		return err
+	}
+	if err := c.checkCertificate(); err != nil {
+		return err
+	}
+	if err := c.checkMethod(s); err != nil {
+		return err
+	}
+	return c.checkMails(s)
+}
+
+func (c Computed) checkCertificate() error {
+	if _, err := x509.ParseCertificateRequest(c.CSR); err != nil {
+		return pluginapi.FieldErrorf("certificate.csr", "is no certificate request: %w", err)
+	}
+	if len(c.CommonName) > maxCommonName {
+		return pluginapi.FieldErrorf("certificate.common_name", "%q has more than the %d characters of a common name (RFC 5280): put a shorter name in the first place", c.CommonName, maxCommonName)
+	}
+	if !isNameOrAddress(c.CommonName) {
+		return pluginapi.FieldErrorf("certificate.common_name", "%q is neither a domain name in ASCII form nor an IP address", c.CommonName)
+	}
+	for _, name := range c.DNSNames {
+		if !isNameOrAddress(name) {
+			return pluginapi.FieldErrorf("certificate.dns_names", "%q is neither a domain name in ASCII form nor an IP address", name)
+		}
+	}
+	return nil
+}
+
+func isNameOrAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil || isName(strings.TrimPrefix(text, "*."))
+}
+
+func (c Computed) checkMarks() error {
+	switch {
+	case !alternativeIDShape.MatchString(c.AlternativeOrderID):
+		return pluginapi.FieldErrorf("alternative_order_id", "%q is not 1 to %d letters and digits", c.AlternativeOrderID, maxAlternativeOrderID)
+	case c.RenewalOfOrderID < 0:
+		return pluginapi.FieldErrorf("renewal_of_order_id", "%d is no order", c.RenewalOfOrderID)
+	case c.RenewedThumbprint != "" && !thumbprintShape.MatchString(c.RenewedThumbprint):
+		return pluginapi.FieldErrorf("renewed_thumbprint", "%q is not the 40 hexadecimal digits of a SHA-1 thumbprint", c.RenewedThumbprint)
+	case c.RenewalOfOrderID != 0 && c.RenewedThumbprint != "":
+		return pluginapi.FieldErrorf("renewal_of_order_id", "an order renews by number or by thumbprint, not by both")
+	}
+	return nil
+}
+
+// checkMethod looks at the DCV method that will be sent, be it configured or chosen. Public orders always have one:
+// DigiCert's default is e-mail, which waits for a person.
+func (c Computed) checkMethod(s pluginapi.Settings) error {
+	const at = "dcv_method"
+	method := DCVMethod(s)
+	if method == "" {
+		method = c.DCVMethod
+	}
+	_, validation := Product(s)
+	key, _ := s.Values["use_auth_key"].(bool)
+	wildcard := slices.ContainsFunc(append([]string{c.CommonName}, c.DNSNames...), func(name string) bool { return strings.HasPrefix(name, "*.") })
+	switch {
+	case method == "" && validation != Private:
+		return pluginapi.FieldErrorf(at, "is missing: DigiCert would ask by e-mail")
+	case method != "" && !slices.Contains([]string{MethodEmail, MethodTXT, MethodCNAME, MethodHTTP, MethodHTTPDynamic, MethodAuthKey}, method):
+		return pluginapi.FieldErrorf(at, "%q is no way to show domain control", method)
+	case method == MethodHTTPDynamic && validation == DV:
+		return pluginapi.FieldErrorf(at, "%s is for OV and EV products", method)
+	case method == MethodAuthKey && !key:
+		return pluginapi.FieldErrorf(at, "%s needs use_auth_key", method)
+	// What DigiCert does with a file for a mixture of names is not confirmed; for wildcards alone it refuses.
+	case wildcard && (method == MethodHTTP || method == MethodHTTPDynamic):
+		return pluginapi.FieldErrorf(at, "%s shows no control over a wildcard: use %s or %s", method, MethodTXT, MethodCNAME)
+	}
+	return nil
+}
+
+// checkMails compares dcv_emails with the names.
+func (c Computed) checkMails(s pluginapi.Settings) error {
+	list, _ := s.Values["dcv_emails"].([]any)
+	for _, e := range list {
+		entry, _ := e.(map[string]any)
+		name, _ := entry["dns_name"].(string)
+		is := func(other string) bool { return strings.EqualFold(other, name) }
+		if !is(c.CommonName) && !slices.ContainsFunc(c.DNSNames, is) {
+			return pluginapi.FieldErrorf("dcv_emails", "%q is no name of the certificate: remove its entry", name)
+		}
+	}
+	return nil
 }

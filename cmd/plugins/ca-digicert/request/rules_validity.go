@@ -1,0 +1,203 @@
+package request
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+const (
+	maxPlanYears = 3
+	maxPlanDays  = 1095
+	// maxCertificateDays is the page's bound where the other page's 199 do not hold: private CAs, and what is capped.
+	maxCertificateDays = 397
+	maxDVDays          = 199
+
+	dateLayout    = "02 Jan 2006" // the API's "dd MMM YYYY", with the month in capitals
+	oldDateLayout = "2006-01-02"
+)
+
+// lifetimeCap is the longest lifetime DigiCert gives a public certificate from a day on.
+type lifetimeCap struct {
+	from time.Time
+	days int64
+}
+
+// lifetimeCaps: DigiCert stays a day below what browsers' rules allow. Not confirmed by DigiCert's pages: the 99 days,
+// and the days in 2027 and 2029 on which it changes; they are the dates of the rules.
+func lifetimeCaps() []lifetimeCap {
+	return []lifetimeCap{
+		{time.Date(2026, 2, 24, 0, 0, 0, 0, time.UTC), 199},
+		{time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC), 99},
+		{time.Date(2029, 3, 15, 0, 0, 0, 0, time.UTC), 46},
+	}
+}
+
+// LongestLifetime is how many days a public certificate lasts at most that DigiCert issues at a time.
+func LongestLifetime(at time.Time) int {
+	days := int64(maxCertificateDays)
+	for _, c := range lifetimeCaps() {
+		if !at.Before(c.from) {
+			days = c.days
+		}
+	}
+	return int(days)
+}
+
+// span is a length of validity as one of the API's three ways to say it.
+type span struct {
+	way  string // years, days or custom_expiration_date
+	n    int64
+	last time.Time
+}
+
+// days is the length from now, rounded in favour of who configured it.
+func (s span) days(now time.Time) int64 {
+	switch s.way {
+	case "years":
+		return s.n * 365
+	case "days":
+		return s.n
+	default:
+		return int64(s.last.Sub(now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
+	}
+}
+
+func (s span) String() string {
+	if s.way == "custom_expiration_date" {
+		return "until " + s.last.Format(oldDateLayout)
+	}
+	return fmt.Sprintf("%d %s", s.n, s.way)
+}
+
+// span reads the length at a table. A date overrides days, and days override years; what is overridden is warned about.
+func (r *report) span(path string) (span, bool) {
+	var found []span
+	for _, way := range []string{"custom_expiration_date", "days", "years"} {
+		at := join(path, way)
+		if r.faulty(at) || !r.has(at) {
+			continue
+		}
+		if len(found) > 0 {
+			r.warn(at, "is overridden by %s: remove one of the two", join(path, found[0].way))
+		}
+		if text := r.text(at); text != "" {
+			if last, err := time.Parse(dateLayout, text); err == nil {
+				found = append(found, span{way: way, last: last})
+			}
+		} else if n, ok := r.whole(at); ok {
+			found = append(found, span{way: way, n: n})
+		}
+	}
+	if len(found) == 0 {
+		return span{}, false
+	}
+	return found[0], true
+}
+
+// plan looks at for how long the order is paid.
+func (r *report) plan() {
+	if table, ok := r.settings.Values["order_validity"].(map[string]any); ok && len(table) == 0 {
+		r.fault("order_validity", "says no length: write order_validity = { years = 1 }")
+	}
+	plan, ok := r.span("order_validity")
+	if !ok {
+		return
+	}
+	if plan.way == "years" && plan.n > 1 && r.at.public() {
+		r.info("order_validity.years", "takes an account with Multi-year Plans; the contracts Enterprise License Agreement and Flat Fee have at most 2 years")
+	}
+	for _, old := range []struct{ name, way string }{
+		{"custom_expiration_date", "custom_expiration_date"}, {"validity_days", "days"}, {"validity_years", "years"},
+	} {
+		if !r.has(old.name) || r.faulty(old.name) {
+			continue
+		}
+		was := span{way: old.way}
+		was.n, _ = r.whole(old.name)
+		was.last, _ = time.Parse(oldDateLayout, r.text(old.name))
+		if was != plan {
+			r.fault(old.name, "says %s and order_validity %s, and which one DigiCert follows is not documented: remove %s", was, plan, old.name)
+		}
+	}
+}
+
+// certificate looks at how long the certificate itself lasts, and at the rest of its table.
+func (r *report) certificate() {
+	const at = "certificate.cert_validity"
+	if v, ok := r.value(at); ok {
+		if table, ok := v.(map[string]any); ok && len(table) == 0 {
+			r.fault(at, "says no length: leave it out for the longest that DigiCert issues")
+		}
+	}
+	if own, ok := r.span(at); ok {
+		r.lifetime(join(at, own.way), own)
+	}
+	if r.text("certificate.profile_option") == "server_client_auth_eku" {
+		// Not confirmed by DigiCert's pages: the second date.
+		r.warn("certificate.profile_option", "DigiCert ends client authentication in public TLS certificates (announced for 2026-05-01, elsewhere for March 2027): plan for certificates without it")
+	}
+	if r.at.validation == Private && !r.has("certificate.ca_cert_id") {
+		if r.at.product == productByHint {
+			r.fault("certificate.ca_cert_id", "is missing: a private certificate needs the number of the intermediate CA that issues it")
+		} else {
+			r.warn("certificate.ca_cert_id", "is not given: a private product may want the number of the intermediate CA that issues it")
+		}
+	}
+}
+
+func (r *report) lifetime(at string, own span) {
+	days := own.days(r.now)
+	switch longest := int64(LongestLifetime(r.now)); {
+	case days > maxCertificateDays:
+		r.fault(at, "%s is longer than the %d days that DigiCert allows", own, maxCertificateDays)
+	case r.at.validation == DV && days > maxDVDays:
+		r.fault(at, "%s is longer than the %d days of a DV certificate: leave it out for the longest that DigiCert issues", own, maxDVDays)
+	case r.at.public() && days > longest:
+		r.warn(at, "DigiCert issues public certificates for at most %d days at this time, and shortens without a word: leave it out for the longest", longest)
+	}
+	plan, ok := r.span("order_validity")
+	switch {
+	case !ok:
+	case days > plan.days(r.now)+1: // 366 days are a year now and then
+		r.fault(at, "%s is longer than the order, %s: a certificate ends with its order", own, plan)
+	case r.at.public() && plan.days(r.now) <= 366:
+		r.warn(at, "DigiCert follows it only in orders of more than a year, in accounts with Multi-year Plans")
+	}
+}
+
+// planDate, oldPlanDate and certificateDate test a date by itself.
+
+func planDate(r *report, path string, value any) { r.date(path, value, dateLayout, 3, 0) }
+
+func oldPlanDate(r *report, path string, value any) { r.date(path, value, oldDateLayout, 3, 0) }
+
+func certificateDate(r *report, path string, value any) {
+	r.date(path, value, dateLayout, 0, maxCertificateDays)
+}
+
+func (r *report) date(path string, value any, layout string, years, days int) {
+	text, _ := value.(string)
+	example := time.Date(2027, 6, 9, 0, 0, 0, 0, time.UTC).Format(layout)
+	if layout == dateLayout {
+		example = strings.ToUpper(example)
+	}
+	last, err := time.Parse(layout, text)
+	if err != nil || !strings.EqualFold(last.Format(layout), text) {
+		r.fault(path, "%q is no date such as %q", text, example)
+		return
+	}
+	today := r.now.UTC().Truncate(24 * time.Hour)
+	switch limit := today.AddDate(years, 0, days); {
+	case layout == dateLayout && text != strings.ToUpper(text):
+		r.fault(path, "%q: write the month in capitals, %q", text, strings.ToUpper(text))
+	case !last.After(today):
+		r.fault(path, "%s has passed: write years or days, which serve for every order", text)
+	case last.After(limit):
+		r.fault(path, "%s is too far ahead: at most %s", text, limit.Format(layout))
+	default:
+		r.add(pluginapi.Warning, path, "a date serves once, and the next order will be refused after it: write years or days")
+	}
+}
