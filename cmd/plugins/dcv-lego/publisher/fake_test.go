@@ -36,6 +36,8 @@ type host struct {
 	// hidden: the name servers do not have the records yet.
 	hidden bool
 	calls  []string
+	// domains are what the calls named as such.
+	domains []string
 	// block, when it is there, is waited for in each call; entered is told of it.
 	block, entered chan struct{}
 	inside, most   int
@@ -54,9 +56,10 @@ type byValue struct{ host *host }
 
 var errGone = errors.New("no such record")
 
-func (h *host) enter(call string, t task) (leave func(), err error) {
+func (h *host) enter(call, domain string, t task) (leave func(), err error) {
 	h.mu.Lock()
 	h.calls = append(h.calls, call+" "+t.name)
+	h.domains = append(h.domains, domain)
 	h.inside++
 	h.most = max(h.most, h.inside)
 	block, err := h.block, h.down
@@ -94,7 +97,7 @@ func (h *host) add(t task) (int, error) {
 
 func (p *byID) Present(domain, token, keyAuth string) error {
 	t := taskOf(domain, keyAuth)
-	leave, err := p.host.enter("present", t)
+	leave, err := p.host.enter("present", domain, t)
 	defer leave()
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func (p *byID) Present(domain, token, keyAuth string) error {
 }
 
 func (p *byID) CleanUp(domain, token, keyAuth string) error {
-	leave, err := p.host.enter("cleanup", taskOf(domain, keyAuth))
+	leave, err := p.host.enter("cleanup", domain, taskOf(domain, keyAuth))
 	defer leave()
 	if err != nil {
 		return err
@@ -126,7 +129,7 @@ func (p *byID) CleanUp(domain, token, keyAuth string) error {
 
 func (p *byValue) Present(domain, _, keyAuth string) error {
 	t := taskOf(domain, keyAuth)
-	leave, err := p.host.enter("present", t)
+	leave, err := p.host.enter("present", domain, t)
 	defer leave()
 	if err == nil {
 		_, err = p.host.add(t)
@@ -136,7 +139,7 @@ func (p *byValue) Present(domain, _, keyAuth string) error {
 
 func (p *byValue) CleanUp(domain, _, keyAuth string) error {
 	t := taskOf(domain, keyAuth)
-	leave, err := p.host.enter("cleanup", t)
+	leave, err := p.host.enter("cleanup", domain, t)
 	defer leave()
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (c *profile) publish(ctx context.Context, t task) ([]byte, error) {
 		if receipt, ok := c.seen.published(t.key); ok {
 			return receipt, nil
 		}
-		if err := c.mayPublish(ctx, t); err != nil {
+		if err := c.mayPublish(ctx, &t); err != nil {
 			return nil, err
 		}
 		if c.traits.needsReceipt && c.stands(ctx, t) {
@@ -133,19 +133,16 @@ func (c *profile) present(t task) (receipt, error) {
 
 // mayPublish refuses a literal record that would take the place of other ones, or that the provider has no place for.
 // ACME's name is nobody else's: there a left-over value may well be replaced.
-func (c *profile) mayPublish(ctx context.Context, t task) error {
+func (c *profile) mayPublish(ctx context.Context, t *task) error {
 	if !t.literal {
 		return nil
 	}
-	if c.traits.noApex != "" {
-		zone, err := c.dns.zone(ctx, t.name)
-		if err != nil {
-			return pluginapi.Errorf(pluginapi.Unavailable, "find out whether %s is a zone, where the provider %s cannot publish: %w", t.name, c.name, err)
-		}
-		if zone == t.name {
-			return pluginapi.Errorf(pluginapi.InvalidRequest, "the provider %s cannot publish at %s, which is the zone's own name: %s; "+
-				"use another dcv profile, or show control in another way", c.name, t.name, c.traits.noApex)
-		}
+	if err := c.findZone(ctx, t); err != nil {
+		return err
+	}
+	if c.traits.noApex != "" && t.domain == t.name {
+		return pluginapi.Errorf(pluginapi.InvalidRequest, "the provider %s cannot publish at %s, which is the zone's own name: %s; "+
+			"use another dcv profile, or show control in another way", c.name, t.name, c.traits.noApex)
 	}
 	if c.traits.overwrites == "" {
 		return nil
@@ -160,6 +157,18 @@ func (c *profile) mayPublish(ctx context.Context, t task) error {
 			"use another dcv profile, or, unless it is the zone's own name, make it a CNAME record to a name that is for this alone",
 			t.what(), c.name, c.traits.overwrites, quoteAll(others))
 	}
+	return nil
+}
+
+// findZone makes the zone of a literal record the domain that the provider is told. Most look at the record's name alone,
+// but some look for the zone by the domain, or take the domain for the zone, and the certificate's name may be in another
+// zone than a record that a CNAME has led to.
+func (c *profile) findZone(ctx context.Context, t *task) error {
+	zone, err := c.dns.zone(ctx, t.name)
+	if err != nil {
+		return pluginapi.Errorf(pluginapi.Unavailable, "find the zone in which the provider %s shall change %s: %w", c.name, t.what(), err)
+	}
+	t.domain = zone
 	return nil
 }
 

@@ -213,8 +213,8 @@ func TestOtherRecordsAreNotLost(t *testing.T) {
 	q := start(t, h, address, tr)
 	q.profile.dns = newResolver([]string{"127.0.0.1:1"})
 	_, err = q.Publish(t.Context(), txt(name, "ours"))
-	wantError(t, err, pluginapi.Unavailable, "cannot be found out")
-	wantError(t, q.Withdraw(t.Context(), txt(name, "ours"), nil), pluginapi.Unavailable, "cannot be found out")
+	wantError(t, err, pluginapi.Unavailable, "find the zone")
+	wantError(t, q.Withdraw(t.Context(), txt(name, "ours"), nil), pluginapi.Unavailable, "find the zone")
 	wantValues(t, h, "in the dark", "ours", "v=spf1 -all")
 }
 
@@ -320,4 +320,20 @@ func TestBeforeConfigure(t *testing.T) {
 	_, err := p.Publish(t.Context(), txt(name, "ours"))
 	wantError(t, err, pluginapi.InvalidRequest)
 	wantError(t, p.Withdraw(t.Context(), txt(name, "ours"), nil), pluginapi.InvalidRequest)
+}
+
+// A CNAME may have led to another zone than the certificate's name is in. Some providers look for the zone by the domain.
+func TestProvidersAreToldTheZoneOfTheRecord(t *testing.T) {
+	for kind, tr := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			h := newHost()
+			p := start(t, h, h.serve(t), tr)
+			c := txt("_dnsauth.shop."+zoneName, "ours")
+			c.Identifier = "www.elsewhere.test"
+			mustWithdraw(t, p, c, mustPublish(t, p, c))
+			if want := []string{zoneName, zoneName}; !slices.Equal(h.domains, want) {
+				t.Errorf("told %q, want %q", h.domains, want)
+			}
+		})
+	}
 }
