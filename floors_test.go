@@ -63,7 +63,10 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-acme/acme": {"pkg/pluginapi"},
 	"test/plugins/ca-fake":     {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
-	"cmd/plugins/ca-digicert/request": {"pkg/pluginapi"},
+	"cmd/plugins/ca-digicert":             {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-digicert/digicert"},
+	"cmd/plugins/ca-digicert/digicert":    {"pkg/pluginapi", "cmd/plugins/ca-digicert/certcentral", "cmd/plugins/ca-digicert/request"},
+	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi"},
+	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi"},
 
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},

@@ -1,0 +1,346 @@
+package certcentral
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// get reads one JSON object.
+func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	a, err := c.read(ctx, call{path: path, query: query})
+	if err != nil {
+		return err
+	}
+	return decode(a.body, into)
+}
+
+// put makes a call that is safe to repeat. An empty answer leaves into as it is.
+func (c *Client) put(ctx context.Context, path string, body, into any) (status int, err error) {
+	k := call{method: http.MethodPut, path: path, body: []byte("{}")}
+	if body != nil {
+		if k.body, err = json.Marshal(body); err != nil {
+			return 0, fmt.Errorf("encode the request: %w", err)
+		}
+	}
+	a, err := c.send(ctx, k)
+	if err != nil || into == nil || len(bytes.TrimSpace(a.body)) == 0 {
+		return a.status, err
+	}
+	return a.status, decode(a.body, into)
+}
+
+// Place sends an order: the call that spends money. path is below the base URL. It goes out once, on a connection of
+// its own; FailOnce tells what its failure means.
+func (c *Client) Place(ctx context.Context, path string, body []byte) (Placed, error) {
+	a, err := c.send(ctx, call{method: http.MethodPost, path: path, body: body, once: true})
+	if err != nil {
+		return Placed{}, err
+	}
+	var p Placed
+	if err := decode(a.body, &p); err != nil {
+		return Placed{}, err
+	}
+	if p.ID == 0 {
+		return Placed{}, &Garbage{What: "without an order id", excerpt: excerpt(a.body)}
+	}
+	return p, nil
+}
+
+// Reissue asks for another certificate of an order. It goes out once, as Place does.
+func (c *Client) Reissue(ctx context.Context, order ID, body []byte) (Placed, error) {
+	p, err := c.Place(ctx, path("order", "certificate", order.String(), "reissue"), body)
+	if err == nil && p.ID != order {
+		return Placed{}, &Garbage{What: fmt.Sprintf("about order %s instead of %s", p.ID, order)}
+	}
+	return p, err
+}
+
+// Order reads an order.
+func (c *Client) Order(ctx context.Context, id ID) (Order, error) {
+	o, err := c.OrderOf(ctx, id.String())
+	if err == nil && o.ID != id {
+		return Order{}, &Garbage{What: fmt.Sprintf("about order %s instead of %s", o.ID, id)}
+	}
+	return o, err
+}
+
+// OrderOf reads an order by the serial number or thumbprint of its primary certificate, or by its id.
+func (c *Client) OrderOf(ctx context.Context, name string) (Order, error) {
+	var o Order
+	if err := c.get(ctx, path("order", "certificate", name), nil, &o); err != nil {
+		return Order{}, err
+	}
+	if o.ID == 0 || o.Status == "" {
+		return Order{}, &Garbage{What: "an order without id or status"}
+	}
+	return o, nil
+}
+
+// OrdersByAlternative finds the orders with an alternative_order_id. None is an empty list; an answer that leaves it
+// open whether there are any is an error, for an order would be bought on the strength of it.
+// (Not confirmed by DigiCert's pages: whether an unknown id gives an empty list or 404; both are taken.)
+func (c *Client) OrdersByAlternative(ctx context.Context, id string) ([]Alternate, error) {
+	a, err := c.read(ctx, call{path: path("order", "alternate", id)})
+	var no *Refusal
+	switch {
+	case errors.As(err, &no) && no.Status == http.StatusNotFound && no.Has("not_found") && !no.Has("not_found|route"):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return decodeAlternates(a.body)
+}
+
+func decodeAlternates(body []byte) ([]Alternate, error) {
+	var in struct {
+		Orders json.RawMessage `json:"orders"`
+		Page   page            `json:"page"`
+	}
+	if err := decode(body, &in); err != nil {
+		return nil, err
+	}
+	var found List[Alternate]
+	_ = found.UnmarshalJSON(in.Orders) // takes everything
+	for _, o := range found {
+		if o.OrderID == 0 {
+			return nil, &Garbage{What: "a list of orders with one that has no id", excerpt: excerpt(body)}
+		}
+	}
+	whole := in.Page.Total != nil && int(*in.Page.Total) == len(found)
+	list := len(bytes.TrimSpace(in.Orders)) > 0 && bytes.TrimSpace(in.Orders)[0] == '['
+	switch {
+	case in.Page.Total != nil && int(*in.Page.Total) > len(found):
+		return nil, &Garbage{What: "a list that holds less than it says", excerpt: excerpt(body)}
+	case len(found) == 0 && !whole && !list && string(bytes.Join(bytes.Fields(body), nil)) != "{}":
+		return nil, &Garbage{What: "without a list of orders", excerpt: excerpt(body)}
+	}
+	return found, nil
+}
+
+// Reissues lists the certificates that were asked for by reissues of an order.
+func (c *Client) Reissues(ctx context.Context, order ID) ([]Certificate, error) {
+	return c.certificates(ctx, order, "reissue")
+}
+
+// Duplicates lists the duplicates of an order.
+func (c *Client) Duplicates(ctx context.Context, order ID) ([]Certificate, error) {
+	return c.certificates(ctx, order, "duplicate")
+}
+
+func (c *Client) certificates(ctx context.Context, order ID, what string) ([]Certificate, error) {
+	a, err := c.read(ctx, call{path: path("order", "certificate", order.String(), what)})
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Certificates *List[Certificate] `json:"certificates"`
+	}
+	if err := decode(a.body, &in); err != nil {
+		return nil, err
+	}
+	if in.Certificates == nil && !bytes.Equal(bytes.Join(bytes.Fields(a.body), nil), []byte("{}")) {
+		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(a.body)}
+	}
+	if in.Certificates == nil {
+		return nil, nil
+	}
+	return *in.Certificates, nil
+}
+
+// Validation reads where an order's validation stands.
+func (c *Client) Validation(ctx context.Context, order ID) (Validation, error) {
+	var v Validation
+	err := c.get(ctx, path("order", "certificate", order.String(), "validation"), nil, &v)
+	return v, err
+}
+
+// CheckDCV makes DigiCert look at what is published for an order.
+func (c *Client) CheckDCV(ctx context.Context, order ID) error {
+	_, err := c.put(ctx, path("order", "certificate", order.String(), "check-dcv"), nil, nil)
+	return err
+}
+
+// RandomValue reads an order's random value; one that has expired is replaced by a new one.
+func (c *Client) RandomValue(ctx context.Context, order ID) (RandomValue, error) {
+	return c.randomValue(ctx, order, "dcv-random-value", nil)
+}
+
+// ChangeMethod changes the way that control is shown in, and returns the value to publish.
+func (c *Client) ChangeMethod(ctx context.Context, order ID, method string) (RandomValue, error) {
+	return c.randomValue(ctx, order, "dcv-method", map[string]string{"dcv_method": method})
+}
+
+func (c *Client) randomValue(ctx context.Context, order ID, what string, body any) (RandomValue, error) {
+	var v RandomValue
+	status, err := c.put(ctx, path("order", "certificate", order.String(), what), body, &v)
+	if err == nil && status != http.StatusNoContent && v.Value == "" {
+		return v, &Garbage{What: "without a random value"}
+	}
+	return v, err
+}
+
+// Request reads a request.
+func (c *Client) Request(ctx context.Context, id ID) (Request, error) {
+	var r Request
+	err := c.get(ctx, path("request", id.String()), nil, &r)
+	return r, err
+}
+
+// RejectRequest rejects a request that waits for approval.
+func (c *Client) RejectRequest(ctx context.Context, id ID, comment string) error {
+	_, err := c.put(ctx, path("request", id.String(), "status"), map[string]string{"status": RequestRejected, "processor_comment": comment}, nil)
+	return err
+}
+
+// Cancel cancels an order that has no certificate, or the reissue of one that is under way.
+func (c *Client) Cancel(ctx context.Context, order ID, note string) error {
+	_, err := c.put(ctx, path("order", "certificate", order.String(), "status"), map[string]string{"status": OrderCanceled, "note": note}, nil)
+	return err
+}
+
+// Revoke asks for a certificate to be revoked; certificate is its id or serial number. It returns the request that a
+// person must approve, or nil when the certificate is revoked.
+func (c *Client) Revoke(ctx context.Context, certificate, reason, comments string, skipApproval bool) (*Request, error) {
+	body := map[string]any{"revocation_reason": reason, "comments": comments, "skip_approval": skipApproval}
+	var r Request
+	status, err := c.put(ctx, path("certificate", certificate, "revoke"), body, &r)
+	if err != nil || status == http.StatusNoContent || r.ID == 0 || r.Status == "approved" {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Download reads a certificate of an order with its intermediates, in no particular order.
+// (In the format pem_noroot; what comes is judged by its content alone.)
+func (c *Client) Download(ctx context.Context, certificate ID) ([][]byte, error) {
+	return c.download(ctx, path("certificate", certificate.String(), "download", "format", "pem_noroot"))
+}
+
+// DownloadOrder reads the active certificate of an order with all of its chain.
+func (c *Client) DownloadOrder(ctx context.Context, order ID) ([][]byte, error) {
+	return c.download(ctx, path("certificate", "download", "order", order.String(), "format", "pem_all"))
+}
+
+func (c *Client) download(ctx context.Context, path string) ([][]byte, error) {
+	a, err := c.read(ctx, call{path: path, accept: "*/*"})
+	if err != nil {
+		return nil, err
+	}
+	list := decodePEM(a.body)
+	if len(list) == 0 {
+		return nil, &Garbage{What: "no certificate in PEM", excerpt: excerpt(a.body)}
+	}
+	return list, nil
+}
+
+// Chain reads the certificates that belong to one, in no particular order.
+func (c *Client) Chain(ctx context.Context, certificate ID) ([][]byte, error) {
+	var in struct {
+		Parts List[struct {
+			PEM Text `json:"pem"`
+		}] `json:"intermediates"`
+	}
+	if err := c.get(ctx, path("certificate", certificate.String(), "chain"), nil, &in); err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	for _, p := range in.Parts {
+		out = append(out, decodePEM([]byte(p.PEM))...)
+	}
+	return out, nil
+}
+
+// maxCertificates bounds how many certificates of one answer are looked at.
+const maxCertificates = 32
+
+// decodePEM returns the certificates of a text, DER. Text that is cut off loses its last one.
+func decodePEM(text []byte) [][]byte {
+	var out [][]byte
+	for len(out) < maxCertificates {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type == "CERTIFICATE" {
+			out = append(out, block.Bytes)
+		}
+	}
+	return out
+}
+
+// Me reads whose the key is.
+func (c *Client) Me(ctx context.Context) (User, error) {
+	var u User
+	err := c.get(ctx, "user/me", nil, &u)
+	return u, err
+}
+
+// Products lists what the account may order.
+func (c *Client) Products(ctx context.Context, container int64) ([]Product, error) {
+	var in struct {
+		Products List[Product] `json:"products"`
+	}
+	var query url.Values
+	if container != 0 {
+		query = url.Values{"container_id": {strconv.FormatInt(container, 10)}}
+	}
+	err := c.get(ctx, "product", query, &in)
+	return in.Products, err
+}
+
+// Organization reads an organization.
+func (c *Client) Organization(ctx context.Context, id ID) (Organization, error) {
+	var o Organization
+	err := c.get(ctx, path("organization", id.String()), nil, &o)
+	return o, err
+}
+
+// OrganizationValidations lists what an organization is validated for.
+func (c *Client) OrganizationValidations(ctx context.Context, id ID) ([]OrganizationStatus, error) {
+	var in struct {
+		Validations List[OrganizationStatus] `json:"validations"`
+	}
+	err := c.get(ctx, path("organization", id.String(), "validation"), nil, &in)
+	return in.Validations, err
+}
+
+// Balance reads the account's money.
+// (Not confirmed by DigiCert's pages: the address; a key may lack the right to it.)
+func (c *Client) Balance(ctx context.Context) (Balance, error) {
+	var b Balance
+	err := c.get(ctx, "finance/balance", nil, &b)
+	return b, err
+}
+
+// CustomFields lists the fields that the account has added to orders.
+func (c *Client) CustomFields(ctx context.Context) ([]CustomField, error) {
+	var in struct {
+		Fields List[CustomField] `json:"metadata"`
+	}
+	err := c.get(ctx, "account/metadata", nil, &in)
+	return in.Fields, err
+}
+
+// listPage is how many orders one answer lists.
+const listPage = 1000
+
+// Orders reads a part of the list of orders, the newest first, and reports whether there is more.
+func (c *Client) Orders(ctx context.Context, offset int) ([]Listed, bool, error) {
+	var in struct {
+		Orders List[Listed] `json:"orders"`
+		Page   page         `json:"page"`
+	}
+	query := url.Values{"limit": {strconv.Itoa(listPage)}, "offset": {strconv.Itoa(offset)}, "sort": {"-date_created"}}
+	if err := c.get(ctx, "order/certificate", query, &in); err != nil {
+		return nil, false, err
+	}
+	more := len(in.Orders) > 0 && in.Page.Total != nil && offset+len(in.Orders) < int(*in.Page.Total)
+	return in.Orders, more, nil
+}

@@ -1,0 +1,126 @@
+package certcentral
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The API sends numbers as text and text as numbers, null or nothing for what is empty, and one object for a list of
+// one. These types take all of it; what they cannot make sense of is their zero value, never an error.
+
+// ID is a number that names something; zero is none.
+type ID int64
+
+// UnmarshalJSON takes a number or text.
+func (i *ID) UnmarshalJSON(text []byte) error {
+	*i = 0
+	s := strings.TrimSpace(unquote(text))
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		*i = ID(max(n, 0))
+	} else if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1<<53 && f == math.Trunc(f) {
+		*i = ID(f)
+	}
+	return nil
+}
+
+// String returns the number in decimal.
+func (i ID) String() string { return strconv.FormatInt(int64(i), 10) }
+
+// Text is a string, or what can stand for one.
+type Text string
+
+// UnmarshalJSON takes text, a number or a truth value.
+func (t *Text) UnmarshalJSON(text []byte) error {
+	*t = ""
+	if len(text) > 0 && text[0] != '{' && text[0] != '[' {
+		*t = Text(unquote(text))
+	}
+	return nil
+}
+
+// Flag is true or false.
+type Flag bool
+
+// UnmarshalJSON takes true, 1, "1" and "true"; all else is false.
+func (f *Flag) UnmarshalJSON(text []byte) error {
+	switch strings.ToLower(unquote(text)) {
+	case "1", "true", "yes":
+		*f = true
+	default:
+		*f = false
+	}
+	return nil
+}
+
+// Time is an instant, or a day as its midnight in UTC.
+type Time struct{ time.Time }
+
+// UnmarshalJSON takes the forms of time that the API uses.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	t.Time = time.Time{}
+	s := unquote(text)
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05-0700", time.DateTime, time.DateOnly} {
+		if at, err := time.Parse(layout, s); err == nil {
+			t.Time = at
+			return nil
+		}
+	}
+	return nil
+}
+
+// List is a list; null and "" are empty ones, and a value on its own is a list of one.
+type List[T any] []T
+
+// UnmarshalJSON takes a list or one value. Elements that are null, or of a wrong type throughout, are left out.
+func (l *List[T]) UnmarshalJSON(text []byte) error {
+	*l = nil
+	var parts []json.RawMessage
+	switch text = bytes.TrimSpace(text); {
+	case len(text) == 0:
+		return nil
+	case text[0] == '[':
+		if json.Unmarshal(text, &parts) != nil {
+			return nil
+		}
+	default:
+		parts = []json.RawMessage{text}
+	}
+	for _, p := range parts {
+		var one T
+		if isNothing(p) {
+			continue
+		}
+		err := json.Unmarshal(p, &one)
+		var loose *json.UnmarshalTypeError
+		if err != nil && !(errors.As(err, &loose) && p[0] == '{') { // an object keeps those of its fields that fit
+			continue
+		}
+		*l = append(*l, one)
+	}
+	return nil
+}
+
+func isNothing(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	return len(text) == 0 || string(text) == "null" || string(text) == `""`
+}
+
+// unquote returns what a JSON scalar says; null is nothing.
+func unquote(text []byte) string {
+	if string(text) == "null" {
+		return ""
+	}
+	if len(text) > 0 && text[0] == '"' {
+		var s string
+		if json.Unmarshal(text, &s) != nil {
+			return ""
+		}
+		return s
+	}
+	return string(text)
+}

@@ -1,0 +1,203 @@
+// Package digicert makes the plugin contract's calls into calls of CertCentral: orders that are bought once, plans that
+// are used up by reissues, domain control, people's approval, download and revocation.
+//
+// It remembers nothing between two calls. What it keeps in an order's state saves calls and questions; whatever is
+// missing there is found again at DigiCert by the mark, the certificate request or the order's number.
+package digicert
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+const (
+	// findSettle is for how long DigiCert may not show an order that it has taken.
+	// (Not confirmed by DigiCert's pages: that it takes any time at all.)
+	findSettle   = 30 * time.Second
+	pollInterval = time.Minute
+	maxOrders    = 8 // at once: each takes a few calls of the key's limit
+)
+
+// Options are what the process knows about itself.
+type Options struct {
+	// Version is the plugin's version; it stands in Describe and in the user agent.
+	Version string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Logger takes remarks; nil is the process's default at the time of Configure.
+	Logger *slog.Logger
+}
+
+// CA is one API key of CertCentral.
+type CA struct {
+	version string
+	now     func() time.Time
+	log     *slog.Logger
+
+	mu sync.RWMutex
+	up *session // nil before Configure
+}
+
+// session is a configured CA.
+type session struct {
+	settings accountSettings
+	client   *certcentral.Client
+	now      func() time.Time
+	log      *slog.Logger
+	orders   gate
+}
+
+var _ interface {
+	pluginapi.CA
+	pluginapi.Preflighter
+	pluginapi.OrderFinder
+	pluginapi.CertificateFinder
+	pluginapi.OrderCanceler
+	pluginapi.Revoker
+} = (*CA)(nil)
+
+// New makes a CA that waits for Configure.
+func New(o Options) *CA {
+	if o.Version == "" {
+		o.Version = "devel"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &CA{version: o.Version, now: o.Now, log: o.Logger}
+}
+
+// Describe says what the plugin is and can do.
+func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
+	return pluginapi.Description{
+		Name: "digicert", Version: c.version,
+		Summary:   "Public and private TLS certificates from DigiCert CertCentral (DigiCert, GeoTrust, RapidSSL, Thawte).",
+		Abilities: []pluginapi.Ability{pluginapi.AbilityReissue, pluginapi.AbilityRenew},
+		ChallengeTypes: []pluginapi.ChallengeType{
+			pluginapi.ChallengeDNS, pluginapi.ChallengeHTTP, pluginapi.ChallengeEmail,
+		},
+		OrdersCostMoney: true,
+		AccountSettings: accountSchema(),
+		OrderSettings:   request.Fields(),
+		CAAIdentifiers:  caaIdentifiers(),
+		FindOrderSettle: findSettle,
+		// DigiCert revokes all earlier certificates of an order 48 to 72 hours after a reissue that drops a name.
+		ReissueNames: pluginapi.ReissueRemovalRevokes,
+		PollInterval: pollInterval, MaxConcurrentOrders: maxOrders,
+	}, nil
+}
+
+// caaIdentifiers are the names in CAA records that let DigiCert issue under any of its brands.
+// (Not confirmed by the pages on orders: all but digicert.com; DigiCert's and resellers' pages on CAA name them.)
+func caaIdentifiers() []string {
+	return []string{"digicert.com", "www.digicert.com", "digicert.ne.jp", "symantec.com", "thawte.com", "geotrust.com", "rapidssl.com"}
+}
+
+// Configure checks the settings and reaches no network.
+func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.Configured, error) {
+	settings, findings := readAccount(account.Settings)
+	if faulty(findings) {
+		return pluginapi.Configured{Findings: findings}, nil
+	}
+	client, err := certcentral.New(certcentral.Options{
+		BaseURL: settings.baseURL, Key: settings.key, UserAgent: "certbridged/" + c.version,
+		Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
+	})
+	if err != nil {
+		return pluginapi.Configured{}, pluginapi.FieldErrorf("base_url", "%w", err)
+	}
+	log := c.log
+	if log == nil {
+		log = slog.Default()
+	}
+	c.mu.Lock()
+	before := c.up
+	c.up = &session{settings: settings, client: client, now: c.now, log: log}
+	c.mu.Unlock()
+	if before != nil {
+		before.client.Close()
+	}
+	return pluginapi.Configured{Findings: findings}, nil
+}
+
+// Close drops idle connections. Calls under way end with their contexts.
+func (c *CA) Close() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.up != nil {
+		c.up.client.Close()
+	}
+	return nil
+}
+
+// configured returns the session, or an error before Configure.
+func (c *CA) configured() (*session, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.up == nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "the account is not configured: call Configure first, with settings that have no fault")
+	}
+	return c.up, nil
+}
+
+func faulty(findings []pluginapi.Finding) bool {
+	for _, f := range findings {
+		if f.Severity == pluginapi.Fault {
+			return true
+		}
+	}
+	return false
+}
+
+// orderSettings are a certificate's with what the account fills in.
+func (s *session) orderSettings(o pluginapi.Settings) pluginapi.Settings {
+	return request.WithAccount(o, request.Account{
+		OrganizationID: s.settings.organization, ContainerID: s.settings.container, SkipApproval: s.settings.skipApproval,
+	})
+}
+
+// baseName is what control is shown over.
+func baseName(name string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "*."), ".")
+}
+
+// gate lets one caller at a time work on what has a name: two calls at once must not both find nothing and both buy.
+type gate struct {
+	mu   sync.Mutex
+	busy map[string]chan struct{} // closed when its holder is done
+}
+
+// enter waits for its turn, or for the context's end. The caller must call leave.
+func (g *gate) enter(ctx context.Context, name string) (leave func(), err error) {
+	for {
+		g.mu.Lock()
+		before, taken := g.busy[name]
+		if !taken {
+			mine := make(chan struct{})
+			if g.busy == nil {
+				g.busy = map[string]chan struct{}{}
+			}
+			g.busy[name] = mine
+			g.mu.Unlock()
+			return func() {
+				g.mu.Lock()
+				delete(g.busy, name)
+				g.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		g.mu.Unlock()
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, pluginapi.Errorf(pluginapi.Unavailable, "the order is being placed by another call: %w", ctx.Err())
+		}
+	}
+}

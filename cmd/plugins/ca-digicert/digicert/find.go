@@ -1,0 +1,186 @@
+package digicert
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// FindOrder tells whether a lost PlaceOrder call arrived: an order by its mark, a reissue by its certificate request.
+func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
+	s, err := c.configured()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if order.Kind == pluginapi.Reissue {
+		return s.findLostReissue(ctx, order)
+	}
+	reply, found, err := s.arrived(ctx, order)
+	if err == nil && !found {
+		err = pluginapi.Errorf(pluginapi.NotFound, "DigiCert has no order with the mark %s", alternativeID(order))
+	}
+	return reply, err
+}
+
+func (s *session) findLostReissue(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
+	id, err := s.previousOrder(ctx, order)
+	if err != nil {
+		return pluginapi.OrderReply{}, notNotFound(err)
+	}
+	f, err := s.findReissue(ctx, id, order)
+	switch {
+	case err != nil:
+		return pluginapi.OrderReply{}, notNotFound(err)
+	case f.found:
+		return s.begun(f.placed(), ""), nil
+	case f.order.Status == certcentral.OrderReissuePending && !s.accountedFor(ctx, id):
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Unavailable, "a reissue of order %s is under way, and DigiCert does not show yet for which certificate request", id)
+	default:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "order %s has no reissue for this certificate request", id)
+	}
+}
+
+// accountedFor reports that the reissue under way is to be seen in the list, so that it is known to be another's.
+func (s *session) accountedFor(ctx context.Context, id certcentral.ID) bool {
+	list, err := s.client.Reissues(ctx, id)
+	if err != nil {
+		return false
+	}
+	for _, c := range list {
+		if c.Serial == "" && !dropped(c) && c.CSR != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// notNotFound keeps the order that a reissue belongs to from counting as the reissue: that the order cannot be seen says
+// nothing of what was asked of it.
+func notNotFound(err error) error {
+	if pluginapi.KindOf(err) == pluginapi.NotFound {
+		return pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
+	}
+	return err
+}
+
+// FindOrderByCertificate finds the order that a certificate on disk belongs to, so that it can be reissued and renewed.
+func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi.OrderReply, error) {
+	s, err := c.configured()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	o, err := s.orderOfCertificate(ctx, leaf)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	out := pluginapi.Order{Reference: reference(o.ID), CoverageEnd: coverageEnd(o)}
+	if status, final := finalStatus(string(o.Status)); final {
+		out.Status, out.Detail = status, "the order is "+string(o.Status)+" at DigiCert"
+		return pluginapi.OrderReply{Order: out}, nil
+	}
+	st := state{Placed: s.now().UTC()}
+	if sameCertificate(o.Certificate, leaf) {
+		st.CertificateID = o.Certificate.ID
+	}
+	out.State, out.Status, out.Chain = st.encode(), pluginapi.Issued, [][]byte{leaf}
+	out.Detail = "found at DigiCert as order " + o.ID.String()
+	if chain, err := s.chainOf(ctx, o, leaf); err == nil {
+		out.Chain = chain
+	}
+	return pluginapi.OrderReply{Order: out}, nil
+}
+
+// scanned bounds how much of the list of orders is looked through, and how many orders with the right name are opened.
+const (
+	scannedPages  = 10
+	scannedOrders = 25
+)
+
+// orderOfCertificate finds the order of a certificate. DigiCert finds an order by its primary certificate alone; for
+// an earlier one the list of orders is looked through.
+func (s *session) orderOfCertificate(ctx context.Context, der []byte) (certcentral.Order, error) {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return certcentral.Order{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
+	}
+	for _, name := range []string{serialText(leaf), thumbprint(der)} {
+		o, err := s.client.OrderOf(ctx, name)
+		if err == nil && s.belongs(ctx, o, der) {
+			return o, nil
+		}
+		if err != nil && !absent(err) {
+			return certcentral.Order{}, certcentral.Fail("find the order of a certificate", err)
+		}
+	}
+	return s.scan(ctx, leaf)
+}
+
+// absent reports an answer that what was asked for is not there.
+func absent(err error) bool {
+	var no *certcentral.Refusal
+	return errors.As(err, &no) && (no.Status == http.StatusNotFound || no.Status == http.StatusBadRequest) && len(no.Problems) > 0 && !no.Has("not_found|route")
+}
+
+// belongs reports whether a certificate is one of an order.
+func (s *session) belongs(ctx context.Context, o certcentral.Order, der []byte) bool {
+	if sameCertificate(o.Certificate, der) {
+		return true
+	}
+	list, err := s.client.Reissues(ctx, o.ID)
+	if err != nil {
+		return false
+	}
+	for _, c := range list {
+		if sameCertificate(c, der) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameCertificate compares a listed certificate with one we have.
+func sameCertificate(c certcentral.Certificate, der []byte) bool {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return false
+	}
+	if c.Thumbprint != "" {
+		return strings.EqualFold(strings.ReplaceAll(string(c.Thumbprint), ":", ""), thumbprint(der))
+	}
+	return sameSerial(string(c.Serial), leaf.SerialNumber)
+}
+
+func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral.Order, error) {
+	none := pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %x belongs to", leaf.SerialNumber)
+	opened := 0
+	for page, offset := 0, 0; page < scannedPages; page++ {
+		orders, more, err := s.client.Orders(ctx, offset)
+		if err != nil {
+			return certcentral.Order{}, certcentral.Fail("look through the list of orders", err)
+		}
+		offset += len(orders)
+		for _, listed := range orders {
+			if !strings.EqualFold(string(listed.Certificate.CommonName), leaf.Subject.CommonName) || opened == scannedOrders {
+				continue
+			}
+			opened++
+			o, err := s.client.Order(ctx, listed.ID)
+			if err != nil && !absent(err) {
+				return certcentral.Order{}, certcentral.Fail("read order "+listed.ID.String(), err)
+			}
+			if err == nil && s.belongs(ctx, o, leaf.Raw) {
+				return o, nil
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return certcentral.Order{}, none
+}

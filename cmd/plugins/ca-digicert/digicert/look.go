@@ -1,0 +1,255 @@
+package digicert
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// view is what is known of an order during one call.
+type view struct {
+	placed     pluginapi.PlacedOrder
+	settings   pluginapi.Settings
+	validation string // request.DV and so on
+	id         certcentral.ID
+	st         state
+	order      certcentral.Order
+	// remark is what DigiCert said about the last look at what is published.
+	remark string
+}
+
+// GetOrder reads an order and takes its next step.
+func (c *CA) GetOrder(ctx context.Context, placed pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
+	s, v, err := c.view(ctx, placed)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return s.step(ctx, v)
+}
+
+// view reads an order from DigiCert.
+func (c *CA) view(ctx context.Context, placed pluginapi.PlacedOrder) (*session, *view, error) {
+	s, err := c.configured()
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := orderID(placed.Reference)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := &view{placed: placed, settings: s.orderSettings(placed.Settings), id: id, st: decodeState(placed.State)}
+	_, v.validation = request.Product(v.settings)
+	return s, v, s.refresh(ctx, v)
+}
+
+func (s *session) refresh(ctx context.Context, v *view) error {
+	o, err := s.client.Order(ctx, v.id)
+	if err != nil {
+		return certcentral.Fail("read order "+v.id.String(), err)
+	}
+	v.order = o
+	return nil
+}
+
+// step makes the reply to what an order looks like, and does what is next.
+func (s *session) step(ctx context.Context, v *view) (pluginapi.OrderReply, error) {
+	out, err := s.stand(ctx, v)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if now := string(v.order.Status) + " " + out.Status.String(); now != v.st.Status {
+		v.st.Status, v.st.Looks = now, 0
+	}
+	if out.LookAgainAfter == nil {
+		out.LookAgainAfter = pluginapi.After(s.pace(v, out))
+	}
+	v.st.Looks++
+	return s.reply(v, out), nil
+}
+
+// reply completes what is said of an order.
+func (s *session) reply(v *view, out pluginapi.Order) pluginapi.OrderReply {
+	out.Reference, out.State, out.CoverageEnd = reference(v.id), v.st.encode(), coverageEnd(v.order)
+	return pluginapi.OrderReply{Order: out}
+}
+
+// stand says where an order stands.
+func (s *session) stand(ctx context.Context, v *view) (pluginapi.Order, error) {
+	if v.placed.Kind == pluginapi.Reissue {
+		return s.reissueStands(ctx, v)
+	}
+	if status, final := finalStatus(string(v.order.Status)); final {
+		return pluginapi.Order{Status: status, Detail: fmt.Sprintf("order %s is %s at DigiCert%s", v.id, v.order.Status, comments(v.order.Requests))}, nil
+	}
+	switch v.order.Status {
+	case certcentral.OrderNeedsApproval:
+		return s.approval(v, openRequest(v.order.Requests, "", v.st.RequestID)), nil
+	case certcentral.OrderIssued, certcentral.OrderReissuePending, certcentral.OrderApproved:
+		return s.issued(ctx, v)
+	case certcentral.OrderPending:
+		if r := openRequest(v.order.Requests, "", v.st.RequestID); r.ID != 0 {
+			return s.approval(v, r), nil
+		}
+		return s.validate(ctx, v)
+	default: // processing, waiting_pickup, and what nobody knows yet
+		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is %s at DigiCert", v.id, v.order.Status)}, nil
+	}
+}
+
+// reissueStands says where a reissue stands; the order it belongs to has a life of its own.
+func (s *session) reissueStands(ctx context.Context, v *view) (pluginapi.Order, error) {
+	if out, ended, err := s.reissueEnded(ctx, v); err != nil || ended {
+		return out, err
+	}
+	switch v.order.Status {
+	case certcentral.OrderIssued, certcentral.OrderApproved, certcentral.OrderNeedsApproval:
+		if r := s.ownOpenRequest(v); r.ID != 0 {
+			return s.approval(v, r), nil
+		}
+		return s.issued(ctx, v)
+	case certcentral.OrderReissuePending, certcentral.OrderPending:
+		if r := s.ownOpenRequest(v); r.ID != 0 {
+			return s.approval(v, r), nil
+		}
+		if chain, err := s.ownChain(ctx, v); err != nil || chain != nil {
+			return s.issuedReply(v, chain), err // issued, and the order waits for another reissue
+		}
+		return s.validate(ctx, v)
+	default:
+		if status, final := finalStatus(string(v.order.Status)); final {
+			return pluginapi.Order{Status: status, Detail: fmt.Sprintf("order %s, which was to be reissued, is %s at DigiCert", v.id, v.order.Status)}, nil
+		}
+		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is %s at DigiCert", v.id, v.order.Status)}, nil
+	}
+}
+
+// vanished is how long a reissue may be missing at DigiCert before it counts as canceled.
+const vanished = 10 * time.Minute
+
+// reissueEnded finds out whether a reissue was rejected or canceled, which leaves its order as it was before. It also
+// learns which certificate the reissue is for.
+func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, bool, error) {
+	for _, r := range v.order.Requests {
+		if r.Status == certcentral.RequestRejected && (r.ID == v.st.RequestID || strings.Contains(string(r.Comments), remark(v.placed.OrderRequest))) {
+			return pluginapi.Order{
+				Status: pluginapi.OrderRejected, Detail: fmt.Sprintf("request %s for a reissue of order %s was rejected%s", r.ID, v.id, comments([]certcentral.Request{r})),
+			}, true, nil
+		}
+	}
+	list, err := s.client.Reissues(ctx, v.id)
+	if err != nil {
+		return pluginapi.Order{}, false, certcentral.Fail("list the reissues of order "+v.id.String(), err)
+	}
+	i := slices.IndexFunc(list, func(c certcentral.Certificate) bool { return v.st.CertificateID != 0 && c.ID == v.st.CertificateID })
+	own, found := certcentral.Certificate{}, i >= 0
+	if found {
+		own = list[i]
+	} else if own, found = ownCertificate(list, v.placed.OrderRequest); found {
+		v.st.CertificateID = own.ID
+	}
+	waits := v.order.Status == certcentral.OrderReissuePending || v.order.Status == certcentral.OrderNeedsApproval ||
+		s.ownOpenRequest(v).ID != 0 || v.order.Certificate.ID == v.st.CertificateID && v.st.CertificateID != 0
+	switch {
+	case found && dropped(own):
+		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue of order %s is %s at DigiCert", v.id, own.Status)}, true, nil
+	case !found && !waits && !v.st.Placed.IsZero() && s.now().Sub(v.st.Placed) > vanished:
+		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue is not among those of order %s any more: it was canceled", v.id)}, true, nil
+	default:
+		return pluginapi.Order{}, false, nil
+	}
+}
+
+// issued fetches the certificate of an order that says it is issued.
+func (s *session) issued(ctx context.Context, v *view) (pluginapi.Order, error) {
+	chain, err := s.ownChain(ctx, v)
+	switch {
+	case err != nil:
+		return pluginapi.Order{}, err
+	case chain == nil:
+		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is %s, and its certificate cannot be downloaded yet", v.id, v.order.Status)}, nil
+	default:
+		return s.issuedReply(v, chain), nil
+	}
+}
+
+// issuedReply tells a certificate, and when it ends: DigiCert shortens what was asked for without saying so.
+func (s *session) issuedReply(v *view, chain [][]byte) pluginapi.Order {
+	if chain == nil {
+		return pluginapi.Order{}
+	}
+	detail := fmt.Sprintf("order %s is issued", v.id)
+	if words := lifetimeWords(v, chain[0]); words != "" {
+		detail += ": " + words
+		s.log.Warn("certificate ends earlier than asked for", "order", v.id, "detail", words)
+	}
+	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: detail}
+}
+
+// finalStatus is what an order's last statuses mean.
+func finalStatus(status string) (pluginapi.OrderStatus, bool) {
+	switch status {
+	case certcentral.OrderRejected, certcentral.OrderDenied, certcentral.OrderRevoked:
+		return pluginapi.OrderRejected, true
+	case certcentral.OrderCanceled:
+		return pluginapi.Canceled, true
+	case certcentral.OrderExpired:
+		return pluginapi.Expired, true
+	default:
+		return 0, false
+	}
+}
+
+func ended(status string) bool {
+	_, final := finalStatus(status)
+	return final
+}
+
+// comments are what people wrote on rejected requests.
+func comments(list []certcentral.Request) string {
+	var words []string
+	for _, r := range list {
+		if r.Status == certcentral.RequestRejected && r.Comments != "" {
+			words = append(words, string(r.Comments))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(words, "; ")
+}
+
+// coverageEnd is the end of the last day of a plan. The day is given without a time zone.
+func coverageEnd(o certcentral.Order) time.Time {
+	end := o.OrderValidTill.Time
+	if end.IsZero() {
+		return end
+	}
+	if end.Equal(end.Truncate(24 * time.Hour)) {
+		end = end.Add(24*time.Hour - time.Second)
+	}
+	return end.UTC()
+}
+
+// pace is when to look at an order again: soon after it moved, then less and less often.
+func (s *session) pace(v *view, out pluginapi.Order) time.Duration {
+	const person = 5 * time.Minute
+	quick := []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second}
+	switch {
+	case out.Status == pluginapi.PendingApproval, out.Action != nil:
+		return person
+	case out.Status == pluginapi.PendingValidation && !v.st.Responded:
+		return pollInterval
+	case v.st.Looks < len(quick):
+		return quick[v.st.Looks]
+	case v.st.Looks < 40:
+		return pollInterval
+	default:
+		return person
+	}
+}

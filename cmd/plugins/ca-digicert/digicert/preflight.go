@@ -1,0 +1,237 @@
+package digicert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Preflight looks whether the key is good and may do what is asked of it, whether the products are enabled and the
+// organizations valid, and what money there is. It changes nothing.
+func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
+	s, err := c.configured()
+	if err != nil {
+		return pluginapi.PreflightReply{}, err
+	}
+	p := &preflight{session: s}
+	for _, o := range orders {
+		o = s.orderSettings(o)
+		p.orders = append(p.orders, o)
+		p.found = append(p.found, request.Check(o)...)
+	}
+	good, err := p.key(ctx)
+	if err != nil {
+		return pluginapi.PreflightReply{}, err
+	}
+	if good {
+		for _, look := range []func(context.Context) error{p.products, p.organizations, p.customFields, p.balance} {
+			if err := look(ctx); err != nil {
+				return pluginapi.PreflightReply{}, err
+			}
+		}
+	}
+	return pluginapi.PreflightReply{Findings: p.found}, nil
+}
+
+type preflight struct {
+	*session
+	orders []pluginapi.Settings
+	found  findings
+}
+
+// passed turns the failure of a look into a finding where that is an answer: a key may lack the right to look.
+func (p *preflight) passed(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := certcentral.Fail(what, err)
+	switch failure.Kind {
+	case pluginapi.RateLimited, pluginapi.Unavailable:
+		var odd *certcentral.Garbage
+		if !errors.As(err, &odd) {
+			return failure
+		}
+	}
+	p.found.add(pluginapi.Info, "", "could not look: %s", failure.Message)
+	return nil
+}
+
+// key asks whose the key is. Without a good one there is no use in asking on.
+func (p *preflight) key(ctx context.Context) (bool, error) {
+	me, err := p.client.Me(ctx)
+	if err != nil {
+		failure := certcentral.Fail("log in to "+p.client.Host(), err)
+		switch failure.Kind {
+		case pluginapi.Unauthorized:
+			if no := refusalOf(err); no != nil && no.Has("access_denied|missing_permission") {
+				p.found.add(pluginapi.Warning, "api_key", "the key is known, but may not read whose it is; its role is not checked")
+				return true, nil
+			}
+			p.found.fault("api_key", "%s", failure.Message)
+			return false, nil
+		case pluginapi.NotFound, pluginapi.InvalidRequest:
+			p.found.fault("base_url", "%s", failure.Message)
+			return false, nil
+		default:
+			return false, failure
+		}
+	}
+	var roles []string
+	for _, r := range me.Roles {
+		roles = append(roles, string(r.Name))
+	}
+	p.found.add(pluginapi.Info, "api_key", "the key is that of %s (%s)", orElse(string(me.Username), "user "+me.ID.String()), orElse(strings.Join(roles, ", "), "no roles told"))
+	p.role(roles)
+	return true, nil
+}
+
+// role says what the role of the key's user keeps the account from.
+func (p *preflight) role(roles []string) {
+	skips := p.settings.skipApproval != nil && *p.settings.skipApproval || slices.ContainsFunc(p.orders, request.SkipApproval)
+	may := slices.ContainsFunc(roles, func(r string) bool {
+		return strings.EqualFold(r, "Administrator") || strings.EqualFold(r, "Manager")
+	})
+	switch {
+	case len(roles) == 0 || may:
+	case skips:
+		p.found.add(pluginapi.Warning, "skip_approval", "only administrators and managers may skip approval, and the key's user is neither: orders, reissues and revocations will wait for a person; change the user's role, or leave skip_approval out")
+	default:
+		p.found.add(pluginapi.Info, "skip_approval", "orders, reissues and revocations will wait for a person's approval, unless the account approves them by itself: the key's user is no administrator or manager")
+	}
+}
+
+// products compares what is ordered with what is enabled.
+func (p *preflight) products(ctx context.Context) error {
+	list, err := p.client.Products(ctx, p.settings.container)
+	if err != nil || len(list) == 0 {
+		return p.passed("list the products", err)
+	}
+	var names []string
+	for _, product := range list {
+		if product.Type == "" || product.Type == "ssl_certificate" {
+			names = append(names, string(product.NameID))
+		}
+	}
+	var asked []string
+	for _, o := range p.orders {
+		name, _ := request.Product(o)
+		if name == "" || name == "ssl" || slices.Contains(asked, name) { // "ssl": DigiCert finds the product for each order
+			continue
+		}
+		asked = append(asked, name)
+		i := slices.IndexFunc(list, func(l certcentral.Product) bool { return string(l.NameID) == name })
+		if i < 0 {
+			p.found.fault("product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
+			continue
+		}
+		if next := list[i].Replacement; next != "" && string(next) != name {
+			p.found.add(pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
+		}
+	}
+	return nil
+}
+
+// fewer names the first of a list.
+func fewer(names []string) string {
+	const most = 20
+	slices.Sort(names)
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return orElse(strings.Join(names, ", "), "none for TLS")
+}
+
+// organizations looks at those that orders name.
+func (p *preflight) organizations(ctx context.Context) error {
+	looked := map[certcentral.ID]bool{}
+	for _, o := range p.orders {
+		_, validation := request.Product(o)
+		organization, _ := o.Values["organization"].(map[string]any)
+		id := certcentral.ID(number(organization["id"]))
+		if id == 0 || looked[id] || validation == request.DV {
+			continue
+		}
+		looked[id] = true
+		if err := p.organization(ctx, id, validation); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *preflight) organization(ctx context.Context, id certcentral.ID, validation string) error {
+	what := "read organization " + id.String()
+	o, err := p.client.Organization(ctx, id)
+	switch {
+	case absent(err):
+		p.found.fault("organization_id", "the account has no organization %s that the key can see", id)
+		return nil
+	case err != nil:
+		return p.passed(what, err)
+	case o.Status != "" && o.Status != "active":
+		p.found.fault("organization_id", "organization %s (%s) is %s; activate it, or name another", id, o.Name, o.Status)
+		return nil
+	}
+	if validation != request.OV && validation != request.EV {
+		return nil
+	}
+	list, err := p.client.OrganizationValidations(ctx, id)
+	if err != nil {
+		return p.passed(what, err)
+	}
+	now := p.now()
+	for _, v := range list {
+		if string(v.Type) == validation && v.Status == "active" && (v.ValidatedUntil.IsZero() || v.ValidatedUntil.After(now)) {
+			p.found.add(pluginapi.Info, "organization_id", "organization %s (%s) is validated for %s", id, o.Name, strings.ToUpper(validation))
+			return nil
+		}
+	}
+	p.found.add(pluginapi.Warning, "organization_id", "organization %s (%s) is not validated for %s: orders will wait until DigiCert has done so; submit it for validation in the console", id, o.Name, strings.ToUpper(validation))
+	return nil
+}
+
+// customFields looks whether orders set what the account demands.
+func (p *preflight) customFields(ctx context.Context) error {
+	fields, err := p.client.CustomFields(ctx)
+	if err != nil {
+		return p.passed("list the account's custom fields", err)
+	}
+	for _, f := range fields {
+		if !f.Required || !f.Active {
+			continue
+		}
+		for _, o := range p.orders {
+			if !hasCustomField(o, f.ID) {
+				p.found.fault("custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func hasCustomField(o pluginapi.Settings, id certcentral.ID) bool {
+	list, _ := o.Values["custom_fields"].([]any)
+	return slices.ContainsFunc(list, func(entry any) bool {
+		e, _ := entry.(map[string]any)
+		return certcentral.ID(number(e["metadata_id"])) == id
+	})
+}
+
+// balance tells the account's money, where the key may see it.
+func (p *preflight) balance(ctx context.Context) error {
+	b, err := p.client.Balance(ctx)
+	if err != nil {
+		return p.passed("read the account's balance", err)
+	}
+	if b.Balance != "" {
+		p.found.add(pluginapi.Info, "", "the account's balance is %s", strings.TrimSpace(string(b.Balance)+" "+string(b.Currency)))
+	}
+	return nil
+}
