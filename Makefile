@@ -14,11 +14,12 @@ VULN     := $(GO) tool -modfile=tools/vuln/go.mod govulncheck
 FUZZTIME ?= 20s
 # dcv-lego is built with a copy of lego that takes literal records: docs/adr/0006-literal-records.md.
 LEGO     := cmd/plugins/dcv-lego
+PROGRAMS := ./cmd/certbridged
 PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcard cmd/plugins/*/main.go))))
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 20m
 
-.PHONY: help deps build run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+.PHONY: help deps build light lego run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,15 +27,21 @@ help: ## show this list
 deps: ## install the Debian packages that the tests use (as root; otherwise say which are missing)
 	@tools/deps.sh
 
-build: ## build everything: build/bin and build/plugins
+build: light lego ## build everything: build/bin and build/plugins
+
+light: ## build all but dcv-lego, which alone takes minutes the first time
 	@mkdir -p build/bin build/plugins
-	$(BUILD) -o build/bin/ ./cmd/certbridged
+	$(BUILD) -o build/bin/ $(PROGRAMS)
 	$(BUILD) -o build/plugins/ $(PLUGINS)
-	$(GO) run ./tools/legohook -out build
-	GOWORK=off $(BUILD) -modfile=build/lego.mod -o build/plugins/ ./$(LEGO)
 	@chmod go-w build build/bin build/plugins build/bin/* build/plugins/*
 
-run: build ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
+lego: ## build dcv-lego with a copy of lego that takes literal records
+	@mkdir -p build/plugins
+	$(GO) run ./tools/legohook -out build
+	GOWORK=off $(BUILD) -modfile=build/lego.mod -o build/plugins/ ./$(LEGO)
+	@chmod go-w build build/plugins build/plugins/*
+
+run: light ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
 	$(GO) build -o build/bin/demo ./examples/demo
 	@build/bin/demo
 
