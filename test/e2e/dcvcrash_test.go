@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/test/peer"
 )
 
@@ -135,6 +136,10 @@ func TestKilledDCVPluginLeavesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			// A call within half a second of the death would be refused, and a withdrawal tried again after thirty seconds.
+			if !await(t.Context(), patience, func() bool { return e.recovered(plugin, pids) }) {
+				t.Fatalf("%s does not recover", plugin)
+			}
 			e.shop.set(func(s *shop) { s.blind = false })
 			e.untilClean(way)
 			if now := e.pidsOf(plugin); len(now) > 0 {
@@ -142,6 +147,14 @@ func TestKilledDCVPluginLeavesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recovered reports that a plugin's death was noticed, and that there is another process or the next call will start one.
+func (e *estate) recovered(plugin string, killed []int) bool {
+	list, err := e.client.Plugins(e.t.Context())
+	return err == nil && slices.ContainsFunc(list, func(p control.Plugin) bool {
+		return p.File == plugin && (p.State == "idle" || p.State == "running" && !slices.ContainsFunc(p.PIDs, func(pid int) bool { return slices.Contains(killed, pid) }))
+	})
 }
 
 // TestCrashInTheMiddleOfAProfileTest: what "dcv test" has published is withdrawn by the next daemon.
