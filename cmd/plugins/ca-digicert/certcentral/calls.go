@@ -14,11 +14,7 @@ import (
 
 // get reads one JSON object.
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
-	a, err := c.read(ctx, call{path: path, query: query})
-	if err != nil {
-		return err
-	}
-	return decode(a.body, into)
+	return c.read(ctx, call{path: path, query: query}, func(body []byte) error { return decode(body, into) })
 }
 
 // put makes a call that is safe to repeat. An empty answer leaves into as it is.
@@ -87,15 +83,16 @@ func (c *Client) OrderOf(ctx context.Context, name string) (Order, error) {
 // open whether there are any is an error, for an order would be bought on the strength of it.
 // (Not confirmed by DigiCert's pages: whether an unknown id gives an empty list or 404; both are taken.)
 func (c *Client) OrdersByAlternative(ctx context.Context, id string) ([]Alternate, error) {
-	a, err := c.read(ctx, call{path: path("order", "alternate", id)})
+	var found []Alternate
+	err := c.read(ctx, call{path: path("order", "alternate", id)}, func(body []byte) (err error) {
+		found, err = decodeAlternates(body)
+		return err
+	})
 	var no *Refusal
-	switch {
-	case errors.As(err, &no) && no.Status == http.StatusNotFound && no.Has("not_found") && !no.Has("not_found|route"):
+	if errors.As(err, &no) && no.Status == http.StatusNotFound && no.Has("not_found") && !no.Has("not_found|route") {
 		return nil, nil
-	case err != nil:
-		return nil, err
 	}
-	return decodeAlternates(a.body)
+	return found, err
 }
 
 func decodeAlternates(body []byte) ([]Alternate, error) {
@@ -114,11 +111,10 @@ func decodeAlternates(body []byte) ([]Alternate, error) {
 		}
 	}
 	whole := in.Page.Total != nil && int(*in.Page.Total) == len(found)
-	list := len(bytes.TrimSpace(in.Orders)) > 0 && bytes.TrimSpace(in.Orders)[0] == '['
 	switch {
 	case in.Page.Total != nil && int(*in.Page.Total) > len(found):
 		return nil, &Garbage{What: "a list that holds less than it says", excerpt: excerpt(body)}
-	case len(found) == 0 && !whole && !list && string(bytes.Join(bytes.Fields(body), nil)) != "{}":
+	case len(found) == 0 && !whole && !isList(in.Orders) && !isEmptyObject(body):
 		return nil, &Garbage{What: "without a list of orders", excerpt: excerpt(body)}
 	}
 	return found, nil
@@ -135,24 +131,33 @@ func (c *Client) Duplicates(ctx context.Context, order ID) ([]Certificate, error
 }
 
 func (c *Client) certificates(ctx context.Context, order ID, what string) ([]Certificate, error) {
-	a, err := c.read(ctx, call{path: path("order", "certificate", order.String(), what)})
-	if err != nil {
-		return nil, err
-	}
-	var in struct {
-		Certificates *List[Certificate] `json:"certificates"`
-	}
-	if err := decode(a.body, &in); err != nil {
-		return nil, err
-	}
-	if in.Certificates == nil && !bytes.Equal(bytes.Join(bytes.Fields(a.body), nil), []byte("{}")) {
-		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(a.body)}
-	}
-	if in.Certificates == nil {
-		return nil, nil
-	}
-	return *in.Certificates, nil
+	var list []Certificate
+	err := c.read(ctx, call{path: path("order", "certificate", order.String(), what)}, func(body []byte) (err error) {
+		list, err = decodeCertificates(body)
+		return err
+	})
+	return list, err
 }
+
+// decodeCertificates reads a list that must be there: whether a reissue has arrived is decided by it.
+func decodeCertificates(body []byte) ([]Certificate, error) {
+	var in struct {
+		Certificates json.RawMessage `json:"certificates"`
+	}
+	if err := decode(body, &in); err != nil {
+		return nil, err
+	}
+	var list List[Certificate]
+	_ = list.UnmarshalJSON(in.Certificates) // takes everything
+	if len(list) == 0 && !isList(in.Certificates) && !isEmptyObject(body) {
+		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(body)}
+	}
+	return list, nil
+}
+
+func isList(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) }
+
+func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(text), nil)) == "{}" }
 
 // Validation reads where an order's validation stands.
 func (c *Client) Validation(ctx context.Context, order ID) (Validation, error) {
@@ -229,15 +234,14 @@ func (c *Client) DownloadOrder(ctx context.Context, order ID) ([][]byte, error) 
 }
 
 func (c *Client) download(ctx context.Context, path string) ([][]byte, error) {
-	a, err := c.read(ctx, call{path: path, accept: "*/*"})
-	if err != nil {
-		return nil, err
-	}
-	list := decodePEM(a.body)
-	if len(list) == 0 {
-		return nil, &Garbage{What: "no certificate in PEM", excerpt: excerpt(a.body)}
-	}
-	return list, nil
+	var list [][]byte
+	err := c.read(ctx, call{path: path, accept: "*/*"}, func(body []byte) error {
+		if list = decodePEM(body); len(list) == 0 {
+			return &Garbage{What: "no certificate in PEM", excerpt: excerpt(body)}
+		}
+		return nil
+	})
+	return list, err
 }
 
 // Chain reads the certificates that belong to one, in no particular order.

@@ -138,19 +138,22 @@ type answer struct {
 	body   []byte
 }
 
-// read sends a call that changes nothing, again when it fails in passing.
-func (c *Client) read(ctx context.Context, k call) (answer, error) {
+// read sends a call that changes nothing, and has its answer parsed; it does so again when that fails in passing.
+func (c *Client) read(ctx context.Context, k call, parse func(body []byte) error) error {
 	k.method = http.MethodGet
 	pause := 200 * time.Millisecond
 	for try := 1; ; try++ {
 		a, err := c.send(ctx, k)
+		if err == nil {
+			err = parse(a.body)
+		}
 		if err == nil || try == readTries || !passing(err) {
-			return a, err
+			return err
 		}
 		wait := pause + rand.N(pause) //nolint:gosec // jitter is no secret
 		pause *= 4
 		if ctx.Err() != nil || sleep(ctx, wait) != nil {
-			return a, err
+			return err
 		}
 	}
 }

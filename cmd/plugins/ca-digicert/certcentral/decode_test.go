@@ -1,0 +1,192 @@
+package certcentral
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLooseTypes(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want Order
+	}{
+		"as documented": {
+			`{"id":900,"status":"issued","order_valid_till":"2027-11-20","certificate":{"id":800,"dns_names":["a.example","b.example"],"date_created":"2026-11-21T10:15:00+00:00"},"requests":[{"id":5,"status":"pending"}]}`,
+			Order{
+				ID: 900, Status: "issued", OrderValidTill: Time{time.Date(2027, 11, 20, 0, 0, 0, 0, time.UTC)},
+				Certificate: Certificate{ID: 800, DNSNames: List[Text]{"a.example", "b.example"}, DateCreated: Time{time.Date(2026, 11, 21, 10, 15, 0, 0, time.UTC)}},
+				Requests:    List[Request]{{ID: 5, Status: "pending"}},
+			},
+		},
+		"numbers as text, text as numbers": {
+			`{"id":"900","status":"issued","alternative_order_id":123,"certificate":{"id":"800","serial_number":1234}}`,
+			Order{ID: 900, Status: "issued", AlternativeOrderID: "123", Certificate: Certificate{ID: 800, Serial: "1234"}},
+		},
+		"null, and lists of one": {
+			`{"id":900,"status":"pending","certificate":{"id":null,"dns_names":"a.example","csr":null},"requests":{"id":5},"order_valid_till":null}`,
+			Order{ID: 900, Status: "pending", Certificate: Certificate{DNSNames: List[Text]{"a.example"}}, Requests: List[Request]{{ID: 5}}},
+		},
+		"objects that are none": {
+			`{"id":900.0,"status":"pending","certificate":[],"product":"x","requests":null}`,
+			Order{ID: 900, Status: "pending"},
+		},
+		"nonsense in single fields": {
+			`{"id":-4,"status":{"a":1},"order_valid_till":"soon","requests":[null,"",7,{"id":{}}]}`,
+			Order{Requests: List[Request]{{}}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got Order
+			if err := decode([]byte(c.text), &got); err != nil {
+				t.Fatal(err)
+			}
+			a, _ := json.Marshal(got)
+			b, _ := json.Marshal(c.want)
+			if string(a) != string(b) {
+				t.Errorf("got  %s\nwant %s", a, b)
+			}
+		})
+	}
+}
+
+func TestFlag(t *testing.T) {
+	for text, want := range map[string]bool{`true`: true, `"1"`: true, `1`: true, `"true"`: true, `false`: false, `0`: false, `null`: false, `"no"`: false, `{}`: false} {
+		var f struct{ F Flag }
+		if err := decode([]byte(`{"F":`+text+`}`), &f); err != nil || bool(f.F) != want {
+			t.Errorf("%s: got %v, %v", text, f.F, err)
+		}
+	}
+}
+
+func TestDecodeRefusesWhatIsNoObject(t *testing.T) {
+	for _, text := range []string{"", "  ", "[]", "null", `"x"`, "<html>", `{"id":9`, `{"id":900}{`, "{'id':1}"} {
+		var o Order
+		var g *Garbage
+		if err := decode([]byte(text), &o); !errors.As(err, &g) {
+			t.Errorf("%q: want Garbage, got %v", text, err)
+		}
+	}
+}
+
+// An order is bought on the strength of an empty answer: it must say that there is none, not merely name none.
+func TestDecodeAlternates(t *testing.T) {
+	for text, want := range map[string]struct {
+		ids  []ID
+		fail bool
+	}{
+		`{"orders":[{"order_id":7,"status":"pending"}],"page":{"total":1}}`: {ids: []ID{7}},
+		`{"orders":[{"order_id":"7"}],"page":{"total":"1"}}`:                {ids: []ID{7}},
+		`{"orders":{"order_id":7}}`:                                         {ids: []ID{7}},
+		`{"orders":[],"page":{"total":0}}`:                                  {},
+		`{"orders":[]}`:                                                     {},
+		`{ }`:                                                               {},
+		`{"orders":null,"page":{"total":0}}`:                                {},
+		`{"orders":null,"page":{"total":1}}`:                                {fail: true},
+		`{"orders":[],"page":{"total":1}}`:                                  {fail: true},
+		`{"orders":[null],"page":{"total":1}}`:                              {fail: true},
+		`{"orders":null}`:                                                   {fail: true},
+		`{"page":{"total":null}}`:                                           {fail: true},
+		`{"status":"ok"}`:                                                   {fail: true},
+		`{"orders":[{"status":"pending"}]}`:                                 {fail: true},
+		`{"orders":`:                                                        {fail: true},
+		`<html>`:                                                            {fail: true},
+	} {
+		found, err := decodeAlternates([]byte(text))
+		var ids []ID
+		for _, o := range found {
+			ids = append(ids, o.OrderID)
+		}
+		if (err != nil) != want.fail || !slices.Equal(ids, want.ids) {
+			t.Errorf("%s: got %v, %v", text, ids, err)
+		}
+	}
+}
+
+func TestDecodeCertificates(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"certificates":[{"id":1},{"id":"2"}]}`: 2, `{"certificates":{"id":1}}`: 1, `{"certificates":[]}`: 0, `{}`: 0,
+		`{"certificates":null}`: -1, `{"other":1}`: -1, `[]`: -1, `<html>`: -1,
+	} {
+		list, err := decodeCertificates([]byte(text))
+		if (err != nil) != (want < 0) || err == nil && len(list) != want {
+			t.Errorf("%s: got %d, %v", text, len(list), err)
+		}
+	}
+}
+
+func TestDecodePEMStopsAtABound(t *testing.T) {
+	one := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\r\n"
+	if n := len(decodePEM([]byte(strings.Repeat(one, 100)))); n != maxCertificates {
+		t.Errorf("%d certificates", n)
+	}
+	if n := len(decodePEM([]byte(one + one[:40]))); n != 1 {
+		t.Errorf("%d certificates of one and a half", n)
+	}
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\x1b[31m\nb\x00":               "a[31m b",
+		"card 4111 1111 1111 1111 is no": "card [number] is no",
+		"card 4111111111111111.":         "card [number].",
+		"order 900100200 is gone":        "order 900100200 is gone",
+		"\xff\xfeok":                     "ok",
+		strings.Repeat("x", 200):         strings.Repeat("x", 97) + "...",
+	} {
+		if got := clean(in, 100); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"id":900,"status":"issued","certificate":{"id":"800","dns_names":null},"requests":{"id":5}}`,
+		`{"orders":[{"order_id":7}],"page":{"total":1}}`, `{"errors":{"code":"not_found|order"}}`,
+		`{"certificates":[{"id":1,"csr":"x","date_created":"2026-11-21T10:15:00+00:00"}]}`,
+		`{"dns_name_validations":[{"name_scope":"a.example","dns_names":["a.example"],"status":"pending"}]}`,
+		`{"dcv_random_value":"k3v9m2x7","expiration_date":"2026-12-21T10:15:00+00:00"}`, `[]`, `{"id":1e400}`,
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, into := range []any{
+			new(Order), new(Placed), new(Validation), new(RandomValue), new(Request), new(User), new(Organization), new(Balance),
+			new(struct {
+				Certificates List[Certificate] `json:"certificates"`
+			}),
+			new(struct {
+				Products List[Product] `json:"products"`
+			}),
+		} {
+			err := decode(text, into)
+			var g *Garbage
+			if err != nil && !errors.As(err, &g) {
+				t.Fatalf("%T: %v", into, err)
+			}
+			if o, ok := into.(*Order); ok && o.ID < 0 {
+				t.Fatal("a negative id")
+			}
+		}
+		found, err := decodeAlternates(text)
+		if err == nil {
+			for _, o := range found {
+				if o.OrderID <= 0 {
+					t.Fatal("an order without id counts as found")
+				}
+			}
+		}
+		for _, p := range decodeProblems(text) {
+			if strings.ContainsAny(p.Code+p.Message, "\n\r\x00\x1b") {
+				t.Fatalf("control characters in %q", p)
+			}
+		}
+		decodePEM(text)
+		_ = excerpt(text)
+	})
+}
