@@ -76,6 +76,11 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
+	// Stand-ins for commercial CAs. They share nothing with the plugins that are tried against them.
+	"internal/sandbox":          {},
+	"internal/sandbox/digicert": {"internal/sandbox"},
+	"cmd/certbridge-sandbox":    {"internal/sandbox", "internal/sandbox/digicert"},
+
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
 	"test/dcvplugins":    {},
@@ -102,12 +107,13 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-hclog":              {"pkg/pluginapi", "internal/pluginhost"},
 	"github.com/hashicorp/go-plugin":             {"pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost"},
 	"github.com/letsencrypt/challtestsrv":        {"test"},
-	"github.com/miekg/dns":                       {"test", "internal/dcv", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego", "cmd/plugins/dcv-rfc2136"},
+	"github.com/miekg/dns":                       {"test", "internal/dcv", "internal/sandbox", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego", "cmd/plugins/dcv-rfc2136"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"internal/cert"},
 	"github.com/prometheus/client_golang":        {"internal/daemon"},
-	"github.com/spf13/cobra":                     {"cmd/certbridged"},
+	"github.com/spf13/cobra":                     {"cmd/certbridged", "cmd/certbridge-sandbox"},
 	"go.etcd.io/bbolt":                           {"internal/state"},
 	"golang.org/x/net/idna":                      {"internal/cert"},
+	"golang.org/x/net/publicsuffix":              {"internal/sandbox"},
 	"golang.org/x/net/netutil":                   {"internal/dcv"},
 	"golang.org/x/sync":                          {"internal", "cmd"},
 	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},
@@ -118,7 +124,7 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
 	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook"},
-	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "cmd/plugins", "examples/demo", "test"},
+	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "examples/demo", "test"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},
 }
