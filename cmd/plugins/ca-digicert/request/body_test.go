@@ -101,7 +101,7 @@ func TestReissueBodies(t *testing.T) {
 	}{
 		"dv": {values: dv()}, "ov": {values: full},
 		// What has changed since the plan was paid, and is no part of a reissue, does not keep it from being sent.
-		"expired-card": {values: cardOrder(), secrets: with2(card(), "credit_card.expiration_year", "2025")},
+		"expired-card": {values: cardOrder(), secrets: withText(card(), "credit_card.expiration_year", "2025")},
 		"past-plan":    {values: with(dv(), values{"order_validity": values{"custom_expiration_date": "09 JUN 2026"}})},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestReissueBodies(t *testing.T) {
 	}
 }
 
-func with2(texts map[string]string, key, text string) map[string]string {
+func withText(texts map[string]string, key, text string) map[string]string {
 	texts[key] = text
 	return texts
 }

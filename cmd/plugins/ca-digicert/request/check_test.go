@@ -78,9 +78,10 @@ func TestCheck(t *testing.T) {
 		"computed as a secret": {values: dv(), secrets: map[string]string{"certificate.csr": "x"}, want: []said{{fault, "certificate.csr", "cannot be set"}}},
 
 		"product as the API has it": {values: with(dv(), values{"product": values{"type_hint": "ov"}}), want: []said{{fault, "product", `write product = "ssl"`}}},
-		"product with a path":       {values: with(dv(), values{"product": "../x"}), want: []said{{fault, "product", "is no product"}, {fault, "organization.id", "is missing"}}},
+		"product with a path":       {values: with(dv(), values{"product": "../x"}), want: []said{{fault, "product", "is no product"}, {warning, "organization.id", "is missing"}}},
 		"unknown product":           {values: with(dv(), values{"product": "new_dv_thing"}), want: []said{{warning, "product", "taken for a DV product"}}},
 		"unknown EV product":        {values: with(ov(), values{"product": "new_ev_thing"}), want: []said{{warning, "product", "taken for an EV product"}}},
+		"unknown OV product":        {values: with(dv(), values{"product": "secret_sauce"}), want: []said{{warning, "organization.id", "is missing"}, {warning, "product", "taken for an OV product"}}},
 		"no hint":                   {values: with(ov(), values{"product": "ssl"}), want: []said{{warning, "product_type_hint", "is not given"}}},
 		"hint beside a product":     {values: with(ov(), values{"product_type_hint": "ov"}), want: []said{{fault, "product_type_hint", "belongs to"}}},
 		"unknown hint":              {values: hint("dv"), want: []said{{fault, "product_type_hint", "not allowed"}}},
@@ -150,12 +151,12 @@ func TestCheck(t *testing.T) {
 		"card without data":      {values: with(dv(), values{"payment_method": "card"}), want: []said{{fault, "billing_address", "is missing"}, {fault, "credit_card", "is missing"}}},
 		"data without card":      {values: with(cardOrder(), values{"payment_method": nil, "vat_number": nil}), secrets: card(), want: []said{{fault, "billing_address", "belongs to"}, {fault, "credit_card", "belongs to"}}},
 		"half a card":            {values: cardOrder(), secrets: map[string]string{"credit_card.number": "4111111111111111"}, want: []said{{fault, "credit_card.cardholder_name", "is missing"}, {fault, "credit_card.cvv", "is missing"}, {fault, "credit_card.expiration_month", "is missing"}, {fault, "credit_card.expiration_year", "is missing"}}},
-		"wrong check digit":      {values: cardOrder(), secrets: with2(card(), "credit_card.number", "4111111111111112"), want: []said{{fault, "credit_card.number", "check digit"}}},
-		"month":                  {values: cardOrder(), secrets: with2(card(), "credit_card.expiration_month", "13"), want: []said{{fault, "credit_card.expiration_month", "from 01 to 12"}}},
-		"year of two digits":     {values: cardOrder(), secrets: with2(card(), "credit_card.expiration_year", "29"), want: []said{{fault, "credit_card.expiration_year", "four digits"}}},
-		"card expired last year": {values: cardOrder(), secrets: with2(card(), "credit_card.expiration_year", "2025"), want: []said{{fault, "credit_card.expiration_year", "has passed"}}},
-		"card expired in April":  {values: cardOrder(), secrets: with2(card(), "credit_card.expiration_year", "2026"), want: []said{{fault, "credit_card.expiration_month", "has passed"}}},
-		"value of verification":  {values: cardOrder(), secrets: with2(card(), "credit_card.cvv", "12"), want: []said{{fault, "credit_card.cvv", "three or four"}}},
+		"wrong check digit":      {values: cardOrder(), secrets: withText(card(), "credit_card.number", "4111111111111112"), want: []said{{fault, "credit_card.number", "check digit"}}},
+		"month":                  {values: cardOrder(), secrets: withText(card(), "credit_card.expiration_month", "13"), want: []said{{fault, "credit_card.expiration_month", "from 01 to 12"}}},
+		"year of two digits":     {values: cardOrder(), secrets: withText(card(), "credit_card.expiration_year", "29"), want: []said{{fault, "credit_card.expiration_year", "four digits"}}},
+		"card expired last year": {values: cardOrder(), secrets: withText(card(), "credit_card.expiration_year", "2025"), want: []said{{fault, "credit_card.expiration_year", "has passed"}}},
+		"card expired in April":  {values: cardOrder(), secrets: withText(card(), "credit_card.expiration_year", "2026"), want: []said{{fault, "credit_card.expiration_month", "has passed"}}},
+		"value of verification":  {values: cardOrder(), secrets: withText(card(), "credit_card.cvv", "12"), want: []said{{fault, "credit_card.cvv", "three or four"}}},
 		"no country":             {values: with(cardOrder(), values{"billing_address": values{"address": "x", "city": "y"}}), secrets: card(), want: []said{{fault, "billing_address.country", "is missing"}}},
 		"tax number":             {values: with(dv(), values{"vat_number": "1"}), want: []said{{warning, "vat_number", "does nothing"}}},
 		"method of payment":      {values: with(dv(), values{"payment_method": "cash"}), want: []said{{fault, "payment_method", "not allowed"}}},
@@ -237,7 +238,7 @@ func TestNoFindingShowsASecret(t *testing.T) {
 		}
 	}
 	for path := range card() {
-		got := shown(check(pluginapi.Settings{Values: cardOrder(), Secrets: secrets(with2(card(), path, number+"\n"))}, today))
+		got := shown(check(pluginapi.Settings{Values: cardOrder(), Secrets: secrets(withText(card(), path, number+"\n"))}, today))
 		if strings.Contains(got, number) || got == "" {
 			t.Errorf("%s: %s", path, got)
 		}

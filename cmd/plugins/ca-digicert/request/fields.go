@@ -84,7 +84,7 @@ func paymentFields() []field {
 				card("number", "Number of the card.", "12 to 19 digits with a right check digit", asDigits, cardNumber),
 				card("expiration_month", "Month in which the card expires, 01 to 12.", "01 to 12", asNumber, cardMonth),
 				card("expiration_year", "Year in which the card expires, four digits.", "four digits; not past", asNumber, cardYear),
-				card("cvv", "Card verification value.", "3 or 4 digits", asNumber, cardCVV),
+				card("cvv", "Card verification value.", "3 or 4 digits; goes out as text where it begins with 0, which a number would lose", asNumber, cardCVV),
 				card("cardholder_name", "First and last name of the card's holder.", "one line", nil, line),
 			}},
 		{name: "billing_address", kind: pluginapi.Table, on: onDV, help: "Address the card is billed to.", rule: "only and always with `payment_method = \"card\"`",

@@ -112,7 +112,10 @@ func order(s pluginapi.Settings, c Computed, now time.Time) (string, []byte, err
 		b["renewed_thumbprint"] = strings.ToUpper(c.RenewedThumbprint)
 	}
 	text, err := b.write()
-	return "/order/certificate/" + at.product, text, err
+	if err != nil {
+		return "", nil, err
+	}
+	return "/order/certificate/" + at.product, text, nil
 }
 
 // Reissue makes the body of a reissue: POST /order/certificate/{order_id}/reissue. It has the order settings that a
@@ -214,26 +217,26 @@ func (c Computed) checkMarks() error {
 // checkMethod looks at the DCV method that will be sent, be it configured or chosen. Public orders always have one:
 // DigiCert's default is e-mail, which waits for a person.
 func (c Computed) checkMethod(s pluginapi.Settings) error {
-	const at = "dcv_method"
+	const field = "dcv_method"
 	method := DCVMethod(s)
 	if method == "" {
 		method = c.DCVMethod
 	}
-	_, validation := Product(s)
+	at := endpointOf(s)
 	key, _ := s.Values["use_auth_key"].(bool)
 	wildcard := slices.ContainsFunc(append([]string{c.CommonName}, c.DNSNames...), func(name string) bool { return strings.HasPrefix(name, "*.") })
 	switch {
-	case method == "" && validation != Private:
-		return pluginapi.FieldErrorf(at, "is missing: DigiCert would ask by e-mail")
+	case method == "" && at.validation != Private:
+		return pluginapi.FieldErrorf(field, "is missing: DigiCert would ask by e-mail")
 	case method != "" && !slices.Contains([]string{MethodEmail, MethodTXT, MethodCNAME, MethodHTTP, MethodHTTPDynamic, MethodAuthKey}, method):
-		return pluginapi.FieldErrorf(at, "%q is no way to show domain control", method)
-	case method == MethodHTTPDynamic && validation == DV:
-		return pluginapi.FieldErrorf(at, "%s is for OV and EV products", method)
+		return pluginapi.FieldErrorf(field, "%q is no way to show domain control", method)
+	case method == MethodHTTPDynamic && at.validation == DV && at.known:
+		return pluginapi.FieldErrorf(field, "%s is for OV and EV products", method)
 	case method == MethodAuthKey && !key:
-		return pluginapi.FieldErrorf(at, "%s needs use_auth_key", method)
+		return pluginapi.FieldErrorf(field, "%s needs use_auth_key", method)
 	// What DigiCert does with a file for a mixture of names is not confirmed; for wildcards alone it refuses.
 	case wildcard && (method == MethodHTTP || method == MethodHTTPDynamic):
-		return pluginapi.FieldErrorf(at, "%s shows no control over a wildcard: use %s or %s", method, MethodTXT, MethodCNAME)
+		return pluginapi.FieldErrorf(field, "%s shows no control over a wildcard: use %s or %s", method, MethodTXT, MethodCNAME)
 	}
 	return nil
 }

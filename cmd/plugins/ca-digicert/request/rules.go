@@ -34,6 +34,15 @@ func article(validation string) string {
 	}
 }
 
+// unfit is about what a kind of product does not take, or wants. Of a product whose kind is a guess it only warns.
+func (r *report) unfit(path, format string, args ...any) {
+	if r.at.known || r.at.product == "" {
+		r.fault(path, format, args...)
+		return
+	}
+	r.warn(path, format, args...)
+}
+
 func (r *report) product() {
 	switch hint := r.has("product_type_hint"); {
 	case r.at.product == "":
@@ -89,7 +98,7 @@ func (r *report) control() {
 	method := r.text("dcv_method")
 	switch {
 	case method == MethodHTTPDynamic && r.at.validation == DV:
-		r.fault("dcv_method", "%s is for OV and EV products: use %s", method, MethodHTTP)
+		r.unfit("dcv_method", "%s is for OV and EV products: use %s", method, MethodHTTP)
 	case method == MethodAuthKey && !r.flag("use_auth_key"):
 		r.fault("dcv_method", "%s needs use_auth_key = true, auth_key_id and auth_key", method)
 	case method == MethodEmail:
@@ -118,7 +127,7 @@ func (r *report) authKey(method string) {
 		return
 	}
 	if r.at.validation != DV && r.at.product != "" {
-		r.fault("use_auth_key", "only DV products take an AuthKey: remove it")
+		r.unfit("use_auth_key", "only DV products take an AuthKey: remove it")
 	}
 	if method != MethodAuthKey {
 		r.fault("use_auth_key", `needs dcv_method = "%s"`, MethodAuthKey)
@@ -164,14 +173,14 @@ func (r *report) organization() {
 	switch {
 	case r.at.validation == DV:
 		if r.has("organization") {
-			r.fault("organization", "a DV product names no organization: remove it; in an account with both, use the account setting organization_id, which DV orders leave out")
+			r.unfit("organization", "a DV product names no organization: remove it; in an account with both, use the account setting organization_id, which DV orders leave out")
 		}
 		if _, ok := r.value("technical_contact"); ok && !r.has("technical_contact.telephone") {
-			r.fault("technical_contact.telephone", "is missing: DV products want it")
+			r.unfit("technical_contact.telephone", "is missing: DV products want it")
 		}
 	case r.at.product == "":
 	case !r.has("organization.id"):
-		r.fault("organization.id", "is missing: %s names an organization; set it, or the account setting organization_id", article(r.at.validation))
+		r.unfit("organization.id", "is missing: %s names an organization; set it, or the account setting organization_id", article(r.at.validation))
 	case r.flag("organization.skip_duplicate_org_check"):
 		r.warn("organization.skip_duplicate_org_check", "does nothing: the order names an organization by its id and makes no new one")
 	}
