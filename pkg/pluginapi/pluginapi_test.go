@@ -136,6 +136,8 @@ func TestCheckSettings(t *testing.T) {
 		}, []string{"contacts[1].email: is missing"}},
 		"no list":                 {func(s *pluginapi.Settings) { s.Values["contacts"] = "me" }, []string{"contacts: wants a list"}},
 		"table that is no table":  {func(s *pluginapi.Settings) { s.Values["card"] = true }, []string{"card: wants a table, not true"}},
+		"secret for its table":    {func(s *pluginapi.Settings) { s.Values["card"] = "4" }, []string{"card: wants a table, not text"}},
+		"number for its table":    {func(s *pluginapi.Settings) { s.Values["card"] = int64(4) }, []string{"card: wants a table, not a number"}},
 		"several mistakes a time": {func(s *pluginapi.Settings) { s.Values, s.Secrets = map[string]any{"x": int64(1)}, nil }, []string{"api_key: is missing", "id: is missing", "x: is unknown"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,6 +149,9 @@ func TestCheckSettings(t *testing.T) {
 					t.Errorf("%s is only %s", f.Field, f.Severity)
 				}
 				got = append(got, f.Field+": "+f.Message)
+				if f.Field == "card" && strings.Contains(f.Message, "4") {
+					t.Errorf("the message shows what may be a secret: %s", f.Message)
+				}
 			}
 			equal := cmp.Comparer(func(a, b string) bool { return strings.Contains(a, b) || strings.Contains(b, a) })
 			if diff := cmp.Diff(c.want, got, equal); diff != "" {

@@ -123,7 +123,21 @@ func (c *schemaCheck) value(path string, f Field, value any) {
 			return
 		}
 	}
-	c.fault(path, "wants %s, not %s", article(f.Type), kindOf(value))
+	found := kindOf(value)
+	if holdsSecret(f) { // what stands in the place of secrets may be one of them
+		switch value.(type) {
+		case string:
+			found = "text"
+		case int64, int, float64:
+			found = "a number"
+		}
+	}
+	c.fault(path, "wants %s, not %s", article(f.Type), found)
+}
+
+// holdsSecret reports whether a field is a secret or has one in it.
+func holdsSecret(f Field) bool {
+	return f.Secret || slices.ContainsFunc(f.Fields, holdsSecret) || f.Element != nil && holdsSecret(*f.Element)
 }
 
 func (c *schemaCheck) textMap(path string, value any) bool {
