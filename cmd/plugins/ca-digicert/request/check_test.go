@@ -161,8 +161,8 @@ func TestCheck(t *testing.T) {
 		"tax number":             {values: with(dv(), values{"vat_number": "1"}), want: []said{{warning, "vat_number", "does nothing"}}},
 		"method of payment":      {values: with(dv(), values{"payment_method": "cash"}), want: []said{{fault, "payment_method", "not allowed"}}},
 
-		"file name of DigiCert's, DV": {values: with(dv(), values{"dcv_method": MethodHTTPDynamic}), want: []said{{fault, "dcv_method", "for OV and EV"}}},
-		"file name of DigiCert's, OV": {values: with(ov(), values{"dcv_method": MethodHTTPDynamic})},
+		"file name of DigiCert's, DV": {values: with(dv(), values{"dcv_method": MethodHTTPDynamic}), want: []said{{fault, "dcv_method", "is not supported"}}},
+		"file name of DigiCert's, OV": {values: with(ov(), values{"dcv_method": MethodHTTPDynamic}), want: []said{{fault, "dcv_method", "is not supported"}}},
 		"unknown method":              {values: with(dv(), values{"dcv_method": "dns"}), want: []said{{fault, "dcv_method", "not allowed"}}},
 		"mail":                        {values: with(dv(), values{"dcv_method": MethodEmail}), want: []said{{info, "dcv_method", "a person"}}},
 		"mails without the method":    {values: with(mails(values{"dns_name": "a.example.com", "email_domain": "example.com"}), values{"dcv_method": MethodTXT}), want: []said{{fault, "dcv_emails", "belongs to"}}},

@@ -106,7 +106,7 @@ func validationFields() []field {
 		{name: "dcv_method", kind: pluginapi.String, on: onHint | onDV, reissue: true,
 			allowed: []any{MethodEmail, MethodTXT, MethodCNAME, MethodHTTP, MethodHTTPDynamic, MethodAuthKey},
 			help:    "How domain control is shown; left out, the plugin chooses by what the DCV profile can publish. DigiCert's own default is e-mail, which waits for a person.",
-			rule:    "`http-token-dynamic` not for DV, `token-based` only for DV with `use_auth_key`, neither kind of file with a wildcard"},
+			rule:    "`http-token` not with a wildcard, `token-based` only for DV with `use_auth_key`; `http-token-dynamic` is not supported, for the API does not say which file is meant"},
 		{name: "dcv_emails", kind: pluginapi.List, on: onDV, reissue: true, test: dcvEmails, help: "Where the mails of dcv_method \"email\" go, by name.", rule: "only with `dcv_method = \"email\"`; each name once, and a name of the certificate",
 			fields: []field{
 				{name: "dns_name", kind: pluginapi.String, required: true, on: onDV, test: dnsName, help: "Name on the certificate.", rule: "a DNS name"},
@@ -126,7 +126,7 @@ func validationFields() []field {
 // handlingFields say how DigiCert handles the request.
 func handlingFields() []field {
 	return []field{
-		{name: "skip_approval", kind: pluginapi.Boolean, on: onHint | onDV, reissue: true, dflt: false, help: "Go on without a person's approval, where the API key's role allows that; the account setting of the same name is used where this is left out."},
+		{name: "skip_approval", kind: pluginapi.Boolean, on: onHint | onDV, reissue: true, help: "Go on without a person's approval, where the API key's role allows that; the account setting of the same name is used where this is left out."},
 		// The DV page has a number here, the other one a boolean.
 		{name: "disable_ct", kind: pluginapi.Boolean, on: onHint | onDV, dflt: false, as: asFlag, help: "Keep the certificate out of Certificate Transparency logs, where the account may.", rule: "`true` is warned about: browsers refuse such certificates"},
 		{name: "container", kind: pluginapi.Table, on: onHint | onDV, help: "Division the order is placed in; left out: the account setting container_id, if there is one.",

@@ -6,9 +6,9 @@ import "github.com/certbridge/certbridged/pkg/pluginapi"
 func peopleFields() []field {
 	return []field{
 		{name: "organization_contact", kind: pluginapi.Table, on: onHint, help: "Contact of the organization for this order; left out: the organization's own.",
-			fields: contactFields(onHint)},
+			fields: contactFields(onHint, "holds a digit")},
 		{name: "technical_contact", kind: pluginapi.Table, on: onHint | onDV, help: "Technical contact for this order; left out: the organization's own.",
-			rule: "DV products want its `telephone` too", fields: contactFields(onHint | onDV)},
+			rule: "DV products want its `telephone` too", fields: contactFields(onHint|onDV, "holds a digit; needed for DV products")},
 		{name: "organization", kind: pluginapi.Table, on: onHint, help: "Organization the certificate names; left out: the account setting organization_id.",
 			rule: "needed for all but DV products, refused for those",
 			fields: []field{
@@ -21,13 +21,13 @@ func peopleFields() []field {
 	}
 }
 
-func contactFields(on pages) []field {
+func contactFields(on pages, telephoneRule string) []field {
 	return []field{
 		{name: "first_name", kind: pluginapi.String, required: true, on: on, test: line, help: "First name."},
 		{name: "last_name", kind: pluginapi.String, required: true, on: on, test: line, help: "Last name."},
 		{name: "email", kind: pluginapi.String, required: true, on: on, test: email, help: "E-mail address.", rule: "an e-mail address"},
 		{name: "job_title", kind: pluginapi.String, on: on, test: line, help: "Job title."},
-		{name: "telephone", kind: pluginapi.String, on: on, test: telephone, help: "Telephone number; DV products want it.", rule: "holds a digit"},
+		{name: "telephone", kind: pluginapi.String, on: on, test: telephone, help: "Telephone number.", rule: telephoneRule},
 		{name: "telephone_extension", kind: pluginapi.String, on: onHint, test: line, help: "Extension of the telephone number."},
 	}
 }

@@ -43,7 +43,7 @@ const (
 	MethodTXT         = "dns-txt-token"
 	MethodCNAME       = "dns-cname-token"
 	MethodHTTP        = "http-token"
-	MethodHTTPDynamic = "http-token-dynamic" // OV and EV only
+	MethodHTTPDynamic = "http-token-dynamic" // OV and EV only; Check refuses it, for nothing says which file is meant
 	MethodAuthKey     = "token-based"        // DV only; needs use_auth_key, auth_key_id and auth_key
 )
 
@@ -230,12 +230,12 @@ func (c Computed) checkMethod(s pluginapi.Settings) error {
 		return pluginapi.FieldErrorf(field, "is missing: DigiCert would ask by e-mail")
 	case method != "" && !slices.Contains([]string{MethodEmail, MethodTXT, MethodCNAME, MethodHTTP, MethodHTTPDynamic, MethodAuthKey}, method):
 		return pluginapi.FieldErrorf(field, "%q is no way to show domain control", method)
-	case method == MethodHTTPDynamic && at.validation == DV && at.known:
-		return pluginapi.FieldErrorf(field, "%s is for OV and EV products", method)
+	case method == MethodHTTPDynamic:
+		return pluginapi.FieldErrorf(field, "%s is not supported: use %s", method, MethodHTTP)
 	case method == MethodAuthKey && !key:
 		return pluginapi.FieldErrorf(field, "%s needs use_auth_key", method)
 	// What DigiCert does with a file for a mixture of names is not confirmed; for wildcards alone it refuses.
-	case wildcard && (method == MethodHTTP || method == MethodHTTPDynamic):
+	case wildcard && method == MethodHTTP:
 		return pluginapi.FieldErrorf(field, "%s shows no control over a wildcard: use %s or %s", method, MethodTXT, MethodCNAME)
 	}
 	return nil

@@ -97,8 +97,8 @@ func (r *report) cardExpiry() {
 func (r *report) control() {
 	method := r.text("dcv_method")
 	switch {
-	case method == MethodHTTPDynamic && r.at.validation == DV:
-		r.unfit("dcv_method", "%s is for OV and EV products: use %s", method, MethodHTTP)
+	case method == MethodHTTPDynamic:
+		r.fault("dcv_method", "%s is not supported: the API does not say which file DigiCert looks for; use %s", method, MethodHTTP)
 	case method == MethodAuthKey && !r.flag("use_auth_key"):
 		r.fault("dcv_method", "%s needs use_auth_key = true, auth_key_id and auth_key", method)
 	case method == MethodEmail:
