@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -547,33 +546,6 @@ func (en *entry) release(flag *bool) {
 	en.mu.Unlock()
 }
 
-// request is the order as plugins see it. Secrets come from the configuration of the day: the journal has none.
-func (w *work) request(ctx context.Context) pluginapi.OrderRequest {
-	r := &w.record
-	req := pluginapi.OrderRequest{
-		IdempotencyKey:  r.IdempotencyKey,
-		Kind:            r.Kind,
-		CSR:             r.CSR,
-		Settings:        pluginapi.Settings{Values: r.Settings, Secrets: w.spec.Settings.Secrets},
-		CertificateName: r.Certificate,
-	}
-	if p := r.Previous; p != nil {
-		req.Previous = &pluginapi.PreviousOrder{Reference: p.Reference, State: p.PluginState, Chain: p.Chain}
-	}
-	for _, name := range r.Names {
-		id := pluginapi.Identifier{Value: name, Type: identifierType(name)}
-		if types, err := w.Publisher.ChallengeTypes(ctx, w.spec.Profiles(name), name); err == nil {
-			id.ChallengeTypes = r.allowedTypes(name, types)
-		}
-		req.Identifiers = append(req.Identifiers, id)
-	}
-	return req
-}
-
-func (w *work) placedOrder(ctx context.Context) pluginapi.PlacedOrder {
-	return pluginapi.PlacedOrder{OrderRequest: w.request(ctx), Reference: w.record.Reference, State: w.record.PluginState}
-}
-
 // remaining is how long what is on disk still lasts; zero when there is nothing.
 func (w *work) remaining() time.Duration {
 	current, err := w.Files.Current(w.record.Certificate)
@@ -581,11 +553,4 @@ func (w *work) remaining() time.Duration {
 		return 0
 	}
 	return current.Leaf.NotAfter.Sub(w.Now())
-}
-
-func identifierType(name string) pluginapi.IdentifierType {
-	if _, err := netip.ParseAddr(name); err == nil {
-		return pluginapi.IP
-	}
-	return pluginapi.DNS
 }

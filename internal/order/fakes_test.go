@@ -321,7 +321,7 @@ type zone struct {
 	puts      int
 	// earlier are the receipts that came with each Publish.
 	earlier []string
-	fail      func(call string) error
+	fail    func(call string) error
 	// types are what can be published, http unless it is set.
 	types []pluginapi.ChallengeType
 	// publishing, when set, is called at the begin of each Publish.

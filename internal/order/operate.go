@@ -130,9 +130,7 @@ func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason str
 		return fmt.Errorf("order %s: the plugin of account %s cannot cancel; do it at the CA, the order then ends by itself: %w", r.ID, r.Account, ErrWrongPhase)
 	}
 	spec, _ := e.Catalog.Spec(r.Certificate)
-	if spec.Profiles == nil {
-		spec.Profiles = func(string) []string { return nil }
-	}
+	spec.Profiles = e.profilesOf(r.Certificate)
 	w := &work{Engine: e, entry: en, record: r, spec: spec, ca: ca}
 	// An order that the CA does not have needs no canceling; the person is asking, and there would be no other way out.
 	if _, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason); err != nil && pluginapi.KindOf(err) != pluginapi.NotFound {

@@ -80,6 +80,11 @@ type Publication struct {
 	Obsolete bool `json:"obsolete,omitempty"`
 }
 
+// publicationID tells the publications of an order apart: a challenge may move from one profile to another.
+type publicationID struct{ profile, challenge string }
+
+func (p Publication) id() publicationID { return publicationID{p.Profile, p.Challenge.ID} }
+
 // Problem is the last thing that went wrong.
 type Problem struct {
 	// Kind is the name of the plugin error kind, or of the part that failed ("install", "check", "reload", "verify",
@@ -153,6 +158,8 @@ type Record struct {
 	LastError *Problem  `json:"last_error,omitempty"`
 	// LookAt is when to look at the order at the CA again. Steps that have to do with a turn may come earlier.
 	LookAt time.Time `json:"look_at,omitzero"`
+	// TurnTried: since the last look, what waits for its turn has been tried.
+	TurnTried bool `json:"turn_tried,omitempty"`
 	// WithdrawAttempts and WithdrawAt are the same for withdrawals, which go their own pace.
 	WithdrawAttempts int       `json:"withdraw_attempts,omitempty"`
 	WithdrawAt       time.Time `json:"withdraw_at,omitzero"`

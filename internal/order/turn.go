@@ -12,8 +12,9 @@ import (
 
 // A DCV profile may publish one challenge at a time only, or one for each record name. Its publications then take turns:
 // one is published, shown to the CA, and withdrawn as soon as the CA has validated the name; that frees the profile for
-// the next, of this order or of another. A CA that begins to validate only when all names of an order are shown never gets there with such a profile,
-// and nothing here can help: the order is looked at in its normal pace and says what it waits for.
+// the next, of this order or of another. A CA that begins to validate only when all names of an order are shown never gets
+// there with such a profile, and nothing here can help: the order is looked at in its normal pace and says what it waits
+// for.
 
 // ErrTurn is what Publisher.Publish fails with when the profile cannot publish a challenge beside another one, which has
 // its turn. That is no failure of the order.
@@ -37,11 +38,12 @@ func untold(p Publication) bool { return p.Published && !p.Responded }
 // turnFirst reports that the turns are to be looked at before the order at the CA: that has its own pace.
 func (w *work) turnFirst() bool {
 	ahead := w.record.LookAt.Sub(w.Now())
-	return w.record.waits(waiting) && ahead > 0 && ahead <= longestLook
+	return w.record.waits(waiting) && (!w.record.TurnTried || ahead > 0 && ahead <= longestLook)
 }
 
 // paced sets when to step again, after something that the CA was asked for or told.
 func (r *Record) paced(now time.Time, pace time.Duration) {
+	r.TurnTried = false
 	r.LookAt = now.Add(min(pace, longestLook))
 	r.NextAt = now.Add(pace)
 	r.awaitTurn(now)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // runAll steps orders beside each other as the daemon does, withdrawing at once what may be withdrawn, until all are
@@ -278,5 +279,39 @@ func TestWhatWasPublishedComesFirstAfterARestart(t *testing.T) {
 		if w.zone.most != 1 {
 			t.Errorf("%d side by side", w.zone.most)
 		}
+	})
+}
+
+// "Use another dcv profile" is a word in the configuration: the order goes on with it, and what the old one may have
+// published is withdrawn through the old one.
+func TestAnOrderLeavesAProfileThatIsNotConfiguredAnyMore(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		profile := "old"
+		w.zone.fail = func(call string) error {
+			if call == "publish" && profile == "old" {
+				return pluginapi.Errorf(pluginapi.Conflict, "use another dcv profile")
+			}
+			return nil
+		}
+		spec := w.specs["web"]
+		spec.Profiles = func(string) []string { return []string{profile} }
+		w.specs["web"] = spec
+		r := w.run(w.begin("web").ID, 10*time.Minute)
+		want(t, r, order.Validating)
+		if len(r.Publications) != 2 || r.Publications[0].Profile != "old" {
+			t.Fatalf("%+v", r.Publications)
+		}
+		profile = "new"
+		r = w.runUntil(r.ID, day, func(r order.Record) bool { return len(r.Publications) == 4 })
+		if err := w.engine.Withdraw(t.Context(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+		r, _ = w.engine.Order(r.ID)
+		for _, p := range r.Publications {
+			if p.Profile != "new" || p.Obsolete {
+				t.Errorf("%+v", p)
+			}
+		}
+		want(t, w.run(r.ID, day), order.Deployed)
 	})
 }

@@ -76,7 +76,7 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 			r.WithdrawAt = w.Now()
 		}
 		r.paced(w.Now(), pace)
-		if r.Phase == Issued || r.Phase == Validating && r.toShow() {
+		if r.Phase == Issued || r.Phase == Validating && r.toShow(w.spec.Profiles) {
 			r.NextAt = w.Now()
 		}
 	}, more...)
@@ -165,7 +165,10 @@ func markObsolete(r *Record) {
 // validate shows domain control: choose, publish, see, respond, look; one of them a step. What waits for its turn keeps
 // nothing else from being shown.
 func (w *work) validate(ctx context.Context) error {
-	if missing := w.record.unchosen(); len(missing) > 0 {
+	if w.record.waits(w.misplaced) {
+		return w.leaveProfiles()
+	}
+	if missing := w.record.unchosen(w.spec.Profiles); len(missing) > 0 {
 		return w.choose(ctx, missing)
 	}
 	switch {
@@ -182,6 +185,24 @@ func (w *work) validate(ctx context.Context) error {
 	}
 }
 
+// misplaced: the configuration does not give the profile to the name any more, and the CA does not know of it yet.
+func (w *work) misplaced(p Publication) bool {
+	return !p.Responded && !slices.Contains(w.spec.Profiles(p.Challenge.Identifier), p.Profile)
+}
+
+// leaveProfiles gives up publications through profiles that a person has replaced, mostly because they did not work.
+func (w *work) leaveProfiles() error {
+	return w.update("profile-left", func(r *Record) {
+		for i, p := range r.Publications {
+			if !p.Obsolete && w.misplaced(p) {
+				r.Publications[i].Obsolete = true
+				r.WithdrawAt = w.Now()
+			}
+		}
+		r.NextAt = w.Now()
+	})
+}
+
 func (en *entry) isLive() bool {
 	en.mu.Lock()
 	defer en.mu.Unlock()
@@ -189,8 +210,8 @@ func (en *entry) isLive() bool {
 }
 
 // toShow reports whether there is something to publish, or to tell the CA of.
-func (r *Record) toShow() bool {
-	return len(r.unchosen()) > 0 || r.waits(inTurn) || r.waits(untold)
+func (r *Record) toShow(profiles func(string) []string) bool {
+	return len(r.unchosen(profiles)) > 0 || r.waits(inTurn) || r.waits(untold)
 }
 
 // waits reports whether a publication that is still wanted has a property.
@@ -204,11 +225,13 @@ func (r *Record) waits(has func(Publication) bool) bool {
 }
 
 // unchosen returns the authorizations that are not valid, wait for no person, and have no publication yet. What is to be
-// withdrawn is withdrawn before it is published again.
-func (r *Record) unchosen() []pluginapi.Authorization {
+// withdrawn is withdrawn before it is published again through the same profile.
+func (r *Record) unchosen(profiles func(string) []string) []pluginapi.Authorization {
 	chosen := map[string]bool{}
 	for _, p := range r.Publications {
-		chosen[p.Challenge.ID] = true
+		if !p.Obsolete || slices.Contains(profiles(p.Challenge.Identifier), p.Profile) {
+			chosen[p.Challenge.ID] = true
+		}
 	}
 	var missing []pluginapi.Authorization
 next:
@@ -311,10 +334,11 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 // published sets when to go on after publishing.
 func (w *work) published(r *Record, faults []error) {
 	now := w.Now()
+	r.TurnTried = true
 	switch r.NextAt = now; {
 	case len(faults) > 0:
 		w.later(r, problem("publish", errors.Join(faults...), now), 0)
-	case !r.toShow():
+	case !r.toShow(w.spec.Profiles):
 		// All that could be published the CA knows of: it is looked at in its pace.
 		if r.LookAt.After(now) {
 			r.NextAt = r.LookAt

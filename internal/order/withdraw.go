@@ -80,12 +80,12 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 		}
 		return nil
 	})
-	gone := map[string]bool{}
+	gone := map[publicationID]bool{}
 	var failed []error
 	for i, err := range faults {
 		switch {
 		case err == nil:
-			gone[r.Publications[i].Challenge.ID] = true
+			gone[r.Publications[i].id()] = true
 		case !errors.Is(err, errStillNeeded):
 			failed = append(failed, err)
 		}
@@ -97,7 +97,7 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 		var rest []Publication
 		free := map[string]bool{}
 		for _, p := range r.Publications {
-			if gone[p.Challenge.ID] {
+			if gone[p.id()] {
 				free[p.Profile] = true
 				continue
 			}
@@ -105,15 +105,25 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 		}
 		r.Publications, r.WithdrawAttempts, r.WithdrawAt = rest, 0, time.Time{}
 		r.freeTurns(free, e.Now())
-		if r.Phase == Validating && len(r.unchosen()) > 0 {
+		if r.Phase == Validating && len(r.unchosen(e.profilesOf(r.Certificate))) > 0 {
 			r.NextAt = e.Now()
 		}
 		if len(failed) > 0 {
 			r.WithdrawAttempts++
-			r.WithdrawAt = e.Now().Add(schedule.Backoff(r.WithdrawAttempts, 0, r.ID))
+			r.WithdrawAt = e.Now().Add(e.withdrawalPause(r))
 			r.LastError = problem("withdraw", errors.Join(failed...), e.Now())
 		}
 	})
+}
+
+// withdrawalPause is how long to wait after withdrawals that failed. Where others wait for the turn that this would free,
+// the first tries follow sooner.
+func (e *Engine) withdrawalPause(r *Record) time.Duration {
+	pause := schedule.Backoff(r.WithdrawAttempts, 0, r.ID)
+	if r.Phase == Validating && r.waits(waiting) {
+		pause = min(pause, time.Duration(r.WithdrawAttempts)*turnAgain)
+	}
+	return pause
 }
 
 var errStillNeeded = errors.New("still needed")

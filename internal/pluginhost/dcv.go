@@ -2,13 +2,22 @@ package pluginhost
 
 import (
 	"context"
+	"sync"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // DCV is a DCV profile served by a plugin. The host configures it after each launch. Every error names the plugin and
 // the profile once and holds a *pluginapi.Error.
-type DCV struct{ inst *instance }
+type DCV struct {
+	inst *instance
+
+	mu sync.Mutex
+	// known is what Configure said in a process of the file with this sum. It rests on the file and on settings that never
+	// change, so that nobody has to start a process for it.
+	known pluginapi.DCVConfigured
+	sum   string
+}
 
 // Name is the profile's.
 func (d *DCV) Name() string { return d.inst.spec.Name }
@@ -32,10 +41,22 @@ func (d *DCV) Findings(ctx context.Context) ([]pluginapi.Finding, error) {
 	return findings(ctx, d.inst)
 }
 
-// Configured says what the profile can publish and how long that takes.
+// Configured says what the profile can publish and how long that takes, without a start where that is known of the file.
 func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
+	sum := d.inst.host.folder.sumOf(d.inst.file)
+	d.mu.Lock()
+	known, ok := d.known, sum != "" && sum == d.sum
+	d.mu.Unlock()
+	if ok {
+		return known, nil
+	}
 	return use(ctx, d.inst, func(ctx context.Context, r *running) (pluginapi.DCVConfigured, error) {
 		value, err := d.inst.configure(ctx, r)
+		if err == nil {
+			d.mu.Lock()
+			d.known, d.sum = value.dcv, r.sum
+			d.mu.Unlock()
+		}
 		return value.dcv, err
 	})
 }

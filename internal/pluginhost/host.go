@@ -158,7 +158,7 @@ func claimRuntimeDir(dir string, owner int) (*os.File, error) {
 func (h *Host) CA(spec Instance) *CA { return &CA{h.add(KindCA, spec)} }
 
 // DCV returns a DCV profile, as CA does an account.
-func (h *Host) DCV(spec Instance) *DCV { return &DCV{h.add(KindDCV, spec)} }
+func (h *Host) DCV(spec Instance) *DCV { return &DCV{inst: h.add(KindDCV, spec)} }
 
 func (h *Host) add(kind Kind, spec Instance) *instance {
 	i := &instance{

@@ -296,6 +296,25 @@ func TestDCVProfile(t *testing.T) {
 	}
 }
 
+// An order asks for each name at each look what its profiles can do: nobody has to start a process for that again.
+func TestDCVProfileIsRemembered(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.IdleAfter = time.Millisecond })
+	install(t, r.dir, "dcv-test", "")
+	d := r.DCV(Instance{Name: "zone", Plugin: "test"})
+	first, err := d.Configured(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the idle process has ended", func() bool { return r.state(t, "zone").PID == 0 })
+	again, err := d.Configured(t.Context())
+	if err != nil || !slices.Equal(again.Abilities, first.Abilities) {
+		t.Errorf("%+v, %v; want %+v", again, err, first)
+	}
+	if pid := r.state(t, "zone").PID; pid != 0 {
+		t.Errorf("process %d was started for it", pid)
+	}
+}
+
 func TestAnotherInstanceOfTheSameNameTakesOver(t *testing.T) {
 	r := newRig(t, nil)
 	install(t, r.dir, "ca-test", "")

@@ -153,7 +153,7 @@ func (c *profile) mayPublish(ctx context.Context, t *task) error {
 			c.name, c.traits.overwrites, t.name, err)
 	}
 	if others := answer.others(append(c.seen.withdrawnValues(t.name), t.value)); len(others) > 0 {
-		return pluginapi.Errorf(pluginapi.Conflict, "%s would lose other TXT records, so it is not published: the provider %s %s, and there is %s; "+
+		return pluginapi.Errorf(pluginapi.Conflict, "%s would lose other TXT records, so it is not published: the provider %s endangers them (%s), and there is %s; "+
 			"use another dcv profile, or, unless it is the zone's own name, make it a CNAME record to a name that is for this alone",
 			t.what(), c.name, c.traits.overwrites, quoteAll(others))
 	}

@@ -159,7 +159,7 @@ func (c *profile) mayWithdraw(ctx context.Context, t task) (gone bool, err error
 	case !answer.anywhere(t.value):
 		return true, nil
 	default:
-		return false, pluginapi.Errorf(pluginapi.NeedsPerson, "%s with the value %q must be removed by hand: the provider %s %s, and meanwhile there is %s",
+		return false, pluginapi.Errorf(pluginapi.NeedsPerson, "%s with the value %q must be removed by hand: the provider %s endangers other TXT records of the name (%s), and meanwhile there is %s",
 			t.what(), t.value, c.name, c.traits.overwrites, quoteAll(others))
 	}
 }
