@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// randomAge is how long a random value is good, randomLength how long it is in the pages' newer examples.
+	// randomAge is how many days a random value is good, randomLength how long it is in newer examples.
 	randomAge    = 30
 	randomLength = 32
 	// reuseDays is how long a domain validation of OV and EV is used again.
@@ -162,6 +162,8 @@ func (s *Server) proves(ctx context.Context, pr proof, v validation) error {
 }
 
 // anyText looks for a TXT record at _dnsauth.D and then at D.
+//
+// Unconfirmed: that a CNAME record at _dnsauth.D is followed to a TXT record elsewhere, as any resolver does.
 func (s *Server) anyText(ctx context.Context, domain string, fits func(text string) bool) error {
 	var failed []error
 	for _, at := range []string{labelDNS + domain, domain} {

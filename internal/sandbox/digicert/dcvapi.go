@@ -9,6 +9,8 @@ import (
 
 // checkDCV is PUT /order/certificate/{id}/check-dcv: look now.
 //
+// Unconfirmed: whether a missing TXT record is answered with 200 or 400 today; Settings choose between 200, the default, and 400 with invalid_dns_txt.
+//
 // Unconfirmed: the values of dcv_status and of a name's status beside valid and approved; the stand-in says pending.
 //
 // Unconfirmed: check-dcv of an order that waits for nothing; the stand-in answers with the order's status.

@@ -193,7 +193,7 @@ func (s *Server) putAutoReissue(c *call) (reply, error) {
 	var b struct {
 		AutoReissue int64 `json:"auto_reissue"`
 	}
-	if err := c.decode(&b, s.settings().Strict, required(flag("auto_reissue"))); err != nil {
+	if err := c.decode(&b, s.settings().Strict, required(zeroOrOne("auto_reissue"))); err != nil {
 		return reply{}, err
 	}
 	err = s.change(c.now, func(st *state) error {

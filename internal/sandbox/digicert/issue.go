@@ -10,6 +10,8 @@ import (
 )
 
 // caaIdentifiers are what a CAA record may name to let DigiCert issue.
+//
+// Unconfirmed: the full list of CAA identifiers; digicert.com is certain.
 func caaIdentifiers() []string {
 	return []string{"digicert.com", "www.digicert.com", "digicert.ne.jp", "cybertrust.ne.jp", "symantec.com", "thawte.com", "geotrust.com", "rapidssl.com"}
 }

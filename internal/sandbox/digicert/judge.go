@@ -153,6 +153,8 @@ func (s *Server) judgeDCV(f *faults, p product, b *orderBody, names []string) {
 
 // judgeAuthKey checks the fields of AuthKeys.
 //
+// Unconfirmed: what becomes of an order whose request token is not found; Settings choose between an order that waits, the default, and an error.
+//
 // Unconfirmed: whether use_auth_key without auth_key_id is an error; the page says both that the id is required and that the key without validity is used. The stand-in requires it.
 func (s *Server) judgeAuthKey(f *faults, p product, b *orderBody) {
 	if !b.UseAuthKey {

@@ -163,7 +163,7 @@ func (s *Server) listOrders(c *call) (reply, error) {
 
 // alternate is GET /order/alternate/{id}.
 //
-// Unconfirmed: the answer for an id that is not known; Settings choose between an empty list, the default, and 404. Likewise how soon a new order is found.
+// Unconfirmed: the answer for an alternative id that is not known; Settings choose between an empty list, the default, and 404. Likewise how soon a new order is found.
 func (s *Server) alternate(c *call) (reply, error) {
 	name := c.r.PathValue("id")
 	list := []obj{}

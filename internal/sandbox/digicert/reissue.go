@@ -146,7 +146,7 @@ func (s *Server) makeAnother(c *call, kind string, p product, b *orderBody, o *o
 
 // chargeNames books names that a reissue adds.
 //
-// Unconfirmed: the amount; the stand-in takes the price of a name for what is left of the plan.
+// Unconfirmed: what added names cost; the stand-in takes the price of a name for what is left of the plan.
 func (s *Server) chargeNames(c *call, p product, o *order, added []string) {
 	entry := s.entry(c.now, sandbox.ExtraNames, o)
 	years := o.ValidTill.Sub(c.now).Hours() / (365 * s.opts.Day.Hours())

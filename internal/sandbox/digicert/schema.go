@@ -54,7 +54,7 @@ func integer(name string, least, most int64) sandbox.Field {
 
 func boolean(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.Bool} }
 
-func flag(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.Flag} }
+func zeroOrOne(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.Flag} }
 
 func object(name string, fields ...sandbox.Field) sandbox.Field {
 	return sandbox.Field{Name: name, Type: sandbox.Object, Fields: fields}
@@ -115,7 +115,7 @@ func (p patterns) orderFields(dv, hint bool) []sandbox.Field {
 		object("order_validity", integer("years", 1, mostPlanYears), integer("days", 1, mostPlanDays), text("custom_expiration_date")),
 		{Name: "renewed_thumbprint", Type: sandbox.String, Pattern: p.thumbprint, Wants: "a SHA-1 thumbprint of 40 hexadecimal digits"},
 		integer("renewal_of_order_id", 1, mostID),
-		text("comments"), boolean("apply_cr_discount"), text("serial_number"), flag("auto_renew"), flag("auto_reissue"),
+		text("comments"), boolean("apply_cr_discount"), text("serial_number"), zeroOrOne("auto_renew"), zeroOrOne("auto_reissue"),
 		text("custom_renewal_message"), boolean("disable_renewal_notifications"),
 		list("additional_emails", p.emailField("")),
 		textOf("dcv_method", dcvMethods()...),
@@ -129,7 +129,7 @@ func (p patterns) orderFields(dv, hint bool) []sandbox.Field {
 		list("custom_fields", object("", required(integer("metadata_id", 1, mostID)), required(text("value")))),
 		p.contact("technical_contact", dv),
 		{Name: "alternative_order_id", Type: sandbox.String, MaxLength: 64, Pattern: p.alphanumeric, Wants: "alphanumeric"},
-		flag("enable_guest_access"),
+		zeroOrOne("enable_guest_access"),
 		textOf("certificate_dcv_scope", scopeBase, scopeFQDN),
 	}
 	fields = append(fields, paymentFields()...)

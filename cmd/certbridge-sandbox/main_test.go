@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":                {[]string{"digicert", "--help"}, exitOK, `plugin = "digicert"`},
+		"unknown flag":        {[]string{"digicert", "--lisen", "x"}, exitUsage, "--lisen"},
+		"unknown command":     {[]string{"digisert"}, exitUsage, "digisert"},
+		"no address":          {[]string{"digicert", "--listen", "8443"}, exitFailed, "is no address:port"},
+		"reached by others":   {[]string{"digicert", "--listen", "0.0.0.0:0"}, exitFailed, "--listen-anywhere"},
+		"resolver by name":    {[]string{"digicert", "--resolver", "localhost"}, exitFailed, "resolver"},
+		"unknown approval":    {[]string{"digicert", "--listen", "127.0.0.1:0", "--approval", "maybe"}, exitFailed, "approval"},
+		"no day":              {[]string{"digicert", "--listen", "127.0.0.1:0", "--day", "0s"}, exitFailed, "--day"},
+		"folder that is file": {[]string{"digicert", "--listen", "127.0.0.1:0", "--dir", "/dev/null"}, exitFailed, "/dev/null"},
+	} {
+		var out bytes.Buffer
+		if code := execute(t.Context(), c.args, &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%s: exit code %d: %s", name, code, out.String())
+		}
+	}
+}
+
+// started runs the program until the test ends, and returns what it printed first.
+func started(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	var errs bytes.Buffer
+	go func() {
+		code := execute(ctx, append([]string{"digicert", "--listen", "127.0.0.1:0"}, args...), w, &errs)
+		w.Close()
+		done <- code
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if code := <-done; code != exitOK {
+			t.Errorf("exit code %d: %s", code, errs.String())
+		}
+		r.Close()
+	})
+	var text strings.Builder
+	for s := bufio.NewScanner(r); s.Scan(); {
+		text.WriteString(s.Text() + "\n")
+		last := "What was bought"
+		if strings.Contains(strings.Join(args, " "), "--tls") {
+			last = "its own root"
+		}
+		if strings.Contains(s.Text(), last) {
+			break
+		}
+	}
+	return text.String()
+}
+
+// What is printed at the start is a configuration that works.
+func TestStartAndUse(t *testing.T) {
+	dir := t.TempDir()
+	said := started(t, "--dir", dir, "--tls", "--watch", "10ms")
+	if !strings.Contains(said, "worth nothing") {
+		t.Error("no warning")
+	}
+	config := regexp.MustCompile(`(?s)\[ca\.digicert\].*organization_id = \d+\n`).FindString(said)
+	var parsed struct {
+		CA map[string]struct {
+			Plugin   string
+			Settings struct {
+				APIKey  string `toml:"api_key"`
+				BaseURL string `toml:"base_url"`
+			}
+		}
+	}
+	if _, err := toml.Decode(config, &parsed); err != nil {
+		t.Fatalf("%v in %q", err, said)
+	}
+	roots, err := os.ReadFile(filepath.Join(dir, "roots.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(roots)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	settings := parsed.CA["digicert"].Settings
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, settings.BaseURL+"/user/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-DC-DEVKEY", settings.APIKey)
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var me struct {
+		ID int64 `json:"id"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&me); err != nil || resp.StatusCode != http.StatusOK || me.ID == 0 {
+		t.Errorf("status %d, %+v, %v", resp.StatusCode, me, err)
+	}
+}
+
+func TestKeyIsTaken(t *testing.T) {
+	if said := started(t, "--api-key", "MYKEY", "--watch", "0"); !strings.Contains(said, `api_key = "MYKEY"`) {
+		t.Errorf("said %s", said)
+	}
+}
