@@ -330,6 +330,7 @@ var commonModules = []string{
 	"golang.org/x/sync",
 	"golang.org/x/sys",
 	"golang.org/x/text",
+	"golang.org/x/time",
 	"google.golang.org/genproto/googleapis/rpc",
 	"google.golang.org/grpc",
 	"google.golang.org/protobuf",
