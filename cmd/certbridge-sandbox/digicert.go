@@ -44,6 +44,16 @@ type digicertFlags struct {
 	approval, dcvScope         string
 }
 
+// digicertRun is the command with its flags.
+type digicertRun struct {
+	app   *app
+	flags *digicertFlags
+}
+
+func (d *digicertRun) run(cmd *cobra.Command, _ []string) error {
+	return d.app.runDigicert(cmd.Context(), *d.flags)
+}
+
 func (a *app) digicertCommand() *cobra.Command {
 	var f digicertFlags
 	cmd := &cobra.Command{
@@ -68,7 +78,7 @@ container ` + fmt.Sprint(digicert.DemoContainer) + `. What a person would do is 
   PATCH /_sandbox/settings                  {"approval": "manual", "multi_year_plans": false, ...}
   GET   /_sandbox/roots                     the roots, to trust them while you rehearse`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDigicert(cmd.Context(), f) },
+		RunE: (&digicertRun{a, &f}).run,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8443", "`address:port` to listen on; port 0 takes a free one")
@@ -204,7 +214,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ending); err != nil {
-		server.Close() // a call that was told to hang
+		_ = server.Close() // a call that was told to hang
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
