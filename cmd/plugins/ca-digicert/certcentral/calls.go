@@ -17,7 +17,8 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	return c.read(ctx, call{path: path, query: query}, func(body []byte) error { return decode(body, into) })
 }
 
-// put makes a call that is safe to repeat. An empty answer leaves into as it is.
+// put makes a call that is safe to repeat. An empty answer leaves into as it is; any other must be of the API's form, or
+// a gateway's page would count as done.
 func (c *Client) put(ctx context.Context, path string, body, into any) (status int, err error) {
 	k := call{method: http.MethodPut, path: path, body: []byte("{}")}
 	if body != nil {
@@ -26,8 +27,11 @@ func (c *Client) put(ctx context.Context, path string, body, into any) (status i
 		}
 	}
 	a, err := c.send(ctx, k)
-	if err != nil || into == nil || len(bytes.TrimSpace(a.body)) == 0 {
+	if err != nil || len(bytes.TrimSpace(a.body)) == 0 {
 		return a.status, err
+	}
+	if into == nil {
+		into = &struct{}{}
 	}
 	return a.status, decode(a.body, into)
 }
@@ -149,7 +153,7 @@ func decodeCertificates(body []byte) ([]Certificate, error) {
 	}
 	var list List[Certificate]
 	_ = list.UnmarshalJSON(in.Certificates) // takes everything
-	if len(list) == 0 && !isList(in.Certificates) && !isEmptyObject(body) {
+	if len(in.Certificates) == 0 && !isEmptyObject(body) { // null is a list that is empty
 		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(body)}
 	}
 	return list, nil
@@ -226,11 +230,6 @@ func (c *Client) Revoke(ctx context.Context, certificate, reason, comments strin
 // (In the format pem_noroot; what comes is judged by its content alone.)
 func (c *Client) Download(ctx context.Context, certificate ID) ([][]byte, error) {
 	return c.download(ctx, path("certificate", certificate.String(), "download", "format", "pem_noroot"))
-}
-
-// DownloadOrder reads the active certificate of an order with all of its chain.
-func (c *Client) DownloadOrder(ctx context.Context, order ID) ([][]byte, error) {
-	return c.download(ctx, path("certificate", "download", "order", order.String(), "format", "pem_all"))
 }
 
 func (c *Client) download(ctx context.Context, path string) ([][]byte, error) {

@@ -109,7 +109,7 @@ func TestDecodeAlternates(t *testing.T) {
 func TestDecodeCertificates(t *testing.T) {
 	for text, want := range map[string]int{
 		`{"certificates":[{"id":1},{"id":"2"}]}`: 2, `{"certificates":{"id":1}}`: 1, `{"certificates":[]}`: 0, `{}`: 0,
-		`{"certificates":null}`: -1, `{"other":1}`: -1, `[]`: -1, `<html>`: -1,
+		`{"certificates":null}`: 0, `{"other":1}`: -1, `[]`: -1, `<html>`: -1,
 	} {
 		list, err := decodeCertificates([]byte(text))
 		if (err != nil) != (want < 0) || err == nil && len(list) != want {

@@ -17,14 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()

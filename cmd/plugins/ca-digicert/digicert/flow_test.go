@@ -1,0 +1,157 @@
+package digicert
+
+import (
+	"testing"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
+	standin "github.com/certbridge/certbridged/internal/sandbox/digicert"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+func TestDVOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		names     []string
+		product   string
+		set       string
+		refused   []string
+		types     []pluginapi.ChallengeType
+		published string
+	}{
+		"records":                         {names: []string{"shop.example.com", "api.example.com"}, published: "TXT"},
+		"a wildcard":                      {names: []string{"*.example.com", "example.com"}, published: "TXT"},
+		"a wildcard product":              {names: []string{"example.com", "*.example.com"}, product: "wildcard_dv_geotrust", published: "TXT"},
+		"files":                           {names: []string{"shop.example.com", "api.example.com"}, types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, published: "file"},
+		"CNAME records, as set":           {names: []string{"shop.example.com"}, set: request.MethodCNAME, published: "CNAME"},
+		"a profile for CNAME alone":       {names: []string{"shop.example.com"}, refused: []string{"TXT"}, published: "CNAME"},
+		"a profile that changed its mind": {names: []string{"shop.example.com", "api.example.com"}, refused: []string{"TXT", "CNAME"}, published: "file"},
+	} {
+		for _, forgetful := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t)
+				r.forgetful = forgetful
+				for _, kind := range c.refused {
+					r.zone.refused[kind] = true
+				}
+				if c.product == "" {
+					c.product = "ssl_dv_geotrust_flex"
+				}
+				o := r.order(c.product, c.names...)
+				if c.set != "" {
+					o.Settings.Values["dcv_method"] = c.set
+				}
+				if c.types != nil {
+					for i := range o.Identifiers {
+						o.Identifiers[i].ChallengeTypes = c.types
+					}
+				}
+				got := r.mustIssue(o)
+				r.bought(1, 0)
+				if r.zone.published(c.published) == 0 {
+					t.Errorf("nothing was published as %s", c.published)
+				}
+				if got.CoverageEnd.IsZero() {
+					t.Error("the end of the plan is missing")
+				}
+			})
+		}
+	}
+}
+
+func TestOVOrderWithoutValidation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.mustIssue(r.order("ssl_basic", "shop.example.com"))
+	before := r.zone.published("TXT")
+	r.mustIssue(r.order("ssl_basic", "shop.example.com"))
+	if r.zone.published("TXT") != before || before == 0 {
+		t.Errorf("%d records for the first order, %d for both: a validated domain is used again", before, r.zone.published("TXT"))
+	}
+	r.bought(2, 0)
+}
+
+func TestReissueAndRenew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
+	one := r.mustIssue(first)
+	second := r.follow(pluginapi.Reissue, first, one)
+	two := r.mustIssue(second)
+	third := r.follow(pluginapi.Reissue, second, two)
+	three := r.mustIssue(third)
+	if two.Reference != one.Reference || three.Reference != one.Reference {
+		t.Errorf("references %s, %s, %s", one.Reference, two.Reference, three.Reference)
+	}
+	r.bought(1, 2)
+	if err := r.server.Advance(320 * 24 * time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	renewal := r.follow(pluginapi.Renew, third, three)
+	four := r.mustIssue(renewal)
+	r.bought(2, 2)
+	if four.Reference == one.Reference {
+		t.Error("a renewal is another order")
+	}
+	for _, e := range r.server.Ledger().Entries {
+		if e.Order == four.Reference && e.Kind == "purchase" && e.Renews != one.Reference {
+			t.Errorf("the renewal is linked to %q, not %s", e.Renews, one.Reference)
+		}
+	}
+}
+
+// A key that is kept makes the requests of all generations look alike.
+func TestReissueWithTheSameKey(t *testing.T) {
+	t.Parallel()
+	for _, forgetful := range []bool{false, true} {
+		r := newRig(t)
+		r.forgetful = forgetful
+		key := newKey(t)
+		o := orderFor(t, key, "ssl_dv_geotrust_flex", "shop.example.com")
+		got := r.mustIssue(o)
+		for range 3 {
+			next := orderFor(t, key, "ssl_dv_geotrust_flex", "shop.example.com")
+			next.Kind, next.CSR = pluginapi.Reissue, o.CSR
+			next.Previous = &pluginapi.PreviousOrder{Reference: got.Reference, State: got.State, Chain: got.Chain}
+			got = r.mustIssue(next)
+		}
+		r.bought(1, 3)
+	}
+}
+
+func TestApproval(t *testing.T) {
+	for _, how := range []standin.Approval{standin.ApproveByHand, standin.ApproveTwice} {
+		for _, approve := range []bool{true, false} {
+			t.Run(string(how), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(s *standin.Settings) { s.Approval = how })
+				r.key = limitedKey
+				o := r.order("ssl_basic", "shop.example.com")
+				got, err := r.issue(o)
+				if err != nil || got.Status != pluginapi.PendingApproval || got.Action == nil || got.Action.URL == "" {
+					t.Fatalf("got %s, %+v, %v", got.Status, got.Action, err)
+				}
+				for _, q := range r.server.Requests() {
+					for range map[standin.Approval]int{standin.ApproveByHand: 1, standin.ApproveTwice: 2}[how] {
+						if err := r.server.Process(t.Context(), q.ID, approve, "by the test"); err != nil {
+							t.Fatal(err)
+						}
+						if !approve {
+							break
+						}
+					}
+				}
+				got, err = r.finish(o, pluginapi.Order{Reference: got.Reference, State: got.State, Status: pluginapi.Processing})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if approve {
+					r.checkIssued(o, got)
+				} else if got.Status != pluginapi.OrderRejected && got.Status != pluginapi.Canceled {
+					t.Errorf("after a rejection: %s", got.Status)
+				}
+				r.bought(1, 0)
+			})
+		}
+	}
+}
