@@ -2,6 +2,7 @@ package request
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -85,8 +86,8 @@ type row struct {
 	top  string // first part of path
 }
 
-// rows lists all fields, each table before what is in it.
-func rows() []row { return rowsBelow("", table()) }
+// rows lists all fields, each table before what is in it. It is made once, and read only.
+var rows = sync.OnceValue(func() []row { return rowsBelow("", table()) })
 
 func rowsBelow(at string, list []field) []row {
 	var out []row

@@ -1,10 +1,17 @@
 package request
 
-import "github.com/certbridge/certbridged/pkg/pluginapi"
+import (
+	"sync"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
 
 // table is every request field of DigiCert's two order pages (Order SSL with type_hint, and Order DV SSL) and the few
-// settings that are ours. The order is that of the pages.
-func table() []field {
+// settings that are ours. It is made once, and read only.
+var table = sync.OnceValue(allFields)
+
+// allFields lists the fields in the order of the pages.
+func allFields() []field {
 	var out []field
 	for _, part := range [][]field{
 		productFields(), {certificateTable()}, planFields(), discountFields(), lifeFields(), paymentFields(),
