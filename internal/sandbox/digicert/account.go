@@ -130,7 +130,11 @@ type Settings struct {
 	// Strict makes fields that are not documented errors.
 	Strict bool `json:"strict"`
 	// MultiYearPlans allows plans of one to three years that outlast a certificate.
-	MultiYearPlans       bool     `json:"multi_year_plans"`
+	MultiYearPlans bool `json:"multi_year_plans"`
+	// PlanYears is the longest plan, from 1 to 3: enterprise and flat fee contracts have 2.
+	PlanYears int64 `json:"plan_years"`
+	// Products are the product ids that the account may order; none means all.
+	Products             []string `json:"products"`
 	UniqueAlternativeIDs bool     `json:"unique_alternative_ids"`
 	GuestAccess          bool     `json:"guest_access"`
 	ICASelection         bool     `json:"ica_selection"`
@@ -142,6 +146,8 @@ type Settings struct {
 	CheckCAA bool `json:"check_caa"`
 	// FreeCounterpart adds www.D to a certificate for D, as the console can.
 	FreeCounterpart bool `json:"free_counterpart"`
+	// IssueDelay is how long it takes from the last validation to the certificate.
+	IssueDelay sandbox.Delay `json:"issue_delay"`
 	// RateLimits holds the documented limits of calls.
 	RateLimits bool `json:"rate_limits"`
 
@@ -162,14 +168,33 @@ type Settings struct {
 // Unconfirmed: DigiCert's default for an account's validation scope; the stand-in has fqdn.
 func DefaultSettings() Settings {
 	return Settings{
-		Strict: true, MultiYearPlans: true, ICASelection: true, GuestAccess: false,
+		Strict: true, MultiYearPlans: true, PlanYears: mostPlanYears, Products: []string{}, ICASelection: true,
 		Approval: ApproveByHand, DCVScope: scopeFQDN, RateLimits: true,
 	}
+}
+
+// sells reports whether the account may order a product.
+func (s Settings) sells(p product) bool {
+	return len(s.Products) == 0 || slices.Contains(s.Products, p.NameID)
+}
+
+// clone returns settings that share nothing with these.
+func (s Settings) clone() Settings {
+	s.Products = slices.Clone(s.Products)
+	return s
 }
 
 func (s Settings) check() error {
 	if !slices.Contains([]Approval{ApproveByHand, ApproveTwice, ApproveAutomatically, ApproveNone}, s.Approval) {
 		return fmt.Errorf("approval %q is none of manual, two-step, auto, none", s.Approval)
+	}
+	if s.PlanYears < 1 || s.PlanYears > mostPlanYears {
+		return fmt.Errorf("plan_years %d is not from 1 to %d", s.PlanYears, mostPlanYears)
+	}
+	for _, id := range s.Products {
+		if _, there := productByID(id); !there {
+			return fmt.Errorf("products: %q is no product", id)
+		}
 	}
 	if s.DCVScope != scopeFQDN && s.DCVScope != scopeBase {
 		return fmt.Errorf("dcv_scope %q is none of %s, %s", s.DCVScope, scopeFQDN, scopeBase)

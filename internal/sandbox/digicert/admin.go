@@ -208,7 +208,7 @@ func (s *Server) adminSettings(body []byte) func(r *http.Request) (any, error) {
 	return func(*http.Request) (any, error) {
 		var changed Settings
 		err := s.change(s.clock.Now(), func(st *state) error {
-			changed = st.Settings
+			changed = st.Settings.clone()
 			if err := strictly(body, &changed, settingsFields()...); err != nil {
 				return err
 			}
@@ -223,7 +223,10 @@ func (s *Server) adminSettings(body []byte) func(r *http.Request) (any, error) {
 }
 
 func settingsFields() []sandbox.Field {
-	fields := []sandbox.Field{text("approval"), text("dcv_scope"), text("alternate_delay")}
+	fields := []sandbox.Field{
+		text("approval"), text("dcv_scope"), text("alternate_delay"), text("issue_delay"),
+		integer("plan_years", 1, mostPlanYears), list("products", text("")),
+	}
 	for _, name := range []string{
 		"strict", "multi_year_plans", "unique_alternative_ids", "guest_access", "ica_selection", "choose_ct", "check_caa", "free_counterpart",
 		"rate_limits", "check_dcv_fails", "unknown_alternate_is_404", "auth_key_miss_fails", "skip_denied_fails",

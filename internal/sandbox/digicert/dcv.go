@@ -73,12 +73,13 @@ func (d *dcvState) file() string {
 
 // newDCV begins the domain control of an order or reissue. DV uses no earlier validation; OV and EV use those of the
 // account.
-func (s *Server) newDCV(now time.Time, o *order, p product, b *orderBody, names []string) dcvState {
+func (s *Server) newDCV(c *call, o *order, p product, b *orderBody, names []string) dcvState {
 	d := dcvState{
 		Method: b.DCVMethod, Scope: b.DCVScope, UseAuthKey: b.UseAuthKey, AuthKeyID: b.AuthKeyID, CSR: b.Certificate.CSR, Emails: b.DCVEmails,
 	}
 	if d.Method == "" {
 		d.Method = methodEmail
+		c.remark("dcv_method is left out: the domains are validated by email")
 	}
 	if d.Scope == "" {
 		d.Scope = s.st.Settings.DCVScope
@@ -86,11 +87,11 @@ func (s *Server) newDCV(now time.Time, o *order, p product, b *orderBody, names 
 	if !p.public() {
 		return d
 	}
-	s.renewRandom(&d, now)
+	s.renewRandom(&d, c.now)
 	d.Validations = scopesOf(names, d.Scope, d.Method)
 	if p.reuses() {
 		for i := range d.Validations {
-			s.attachDomain(now, o, p, &d, &d.Validations[i])
+			s.attachDomain(c.now, o, p, &d, &d.Validations[i])
 		}
 	}
 	return d
@@ -119,12 +120,16 @@ func (s *Server) attachDomain(now time.Time, o *order, p product, d *dcvState, v
 	for _, have := range s.st.Domains {
 		if have.Organization == o.Organization && have.Name == v.Scope {
 			v.Domain = have.ID
-			have.Method = d.Method
+			if have.Method != d.Method || have.Random == "" || !now.Before(have.Expires) {
+				have.Method = d.Method
+				s.renewDomain(have, now)
+			}
+			have.File = d.File
 			return
 		}
 	}
 	made := s.newDomain(now, v.Scope, o.Organization, o.Container, d.Method)
-	v.Domain = made.ID
+	v.Domain, made.File = made.ID, d.File
 }
 
 // proof is what a validation may be proven with.

@@ -35,7 +35,7 @@ func (s *Server) me(c *call) (reply, error) {
 func (s *Server) productView(p product) obj {
 	years := []int{1}
 	if s.st.Settings.MultiYearPlans {
-		years = []int{1, 2, 3}
+		years = []int{1, 2, 3}[:s.st.Settings.PlanYears]
 	}
 	hashes := []obj{{"id": "sha256", "name": "SHA-256"}, {"id": "sha384", "name": "SHA-384"}, {"id": "sha512", "name": "SHA-512"}}
 	var issuers []obj
@@ -54,9 +54,11 @@ func (s *Server) productView(p product) obj {
 // listProducts is GET /product.
 func (s *Server) listProducts(*call) (reply, error) {
 	var list []obj
-	_ = s.read(func(*state) error { // the function returns none
+	_ = s.read(func(st *state) error { // the function returns none
 		for _, p := range products() {
-			list = append(list, s.productView(p))
+			if st.Settings.sells(p) {
+				list = append(list, s.productView(p))
+			}
 		}
 		return nil
 	})
@@ -66,7 +68,7 @@ func (s *Server) listProducts(*call) (reply, error) {
 // getProduct is GET /product/{id}.
 func (s *Server) getProduct(c *call) (reply, error) {
 	p, there := productByID(c.r.PathValue("id"))
-	if !there {
+	if !there || !s.settings().sells(p) {
 		return reply{}, notFound("product")
 	}
 	var body obj

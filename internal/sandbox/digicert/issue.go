@@ -43,7 +43,14 @@ func (s *Server) tryIssue(ctx context.Context, id int64) error {
 		if len(messages) > 0 {
 			return nil
 		}
-		return s.issue(now, o, o.open())
+		cert := o.open()
+		if cert.Ready.IsZero() {
+			cert.Ready = now
+		}
+		if now.Sub(cert.Ready) < time.Duration(st.Settings.IssueDelay) {
+			return nil
+		}
+		return s.issue(now, o, cert)
 	})
 }
 

@@ -114,6 +114,11 @@ func (s *Server) findOrder(c *call, name string) *order {
 // getOrder is GET /order/certificate/{id}.
 func (s *Server) getOrder(c *call) (reply, error) {
 	var body obj
+	if n, err := c.number("id"); err == nil {
+		if err := s.tryIssue(c.ctx(), n); err != nil { // what took its time may be done
+			return reply{}, err
+		}
+	}
 	err := s.read(func(*state) error {
 		o := s.findOrder(c, c.r.PathValue("id"))
 		if o == nil {

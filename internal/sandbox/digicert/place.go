@@ -19,7 +19,7 @@ func (s *Server) placeHinted(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p, ok := byHint(b.Product.TypeHint)
+	p, ok := byHint(b.Product.TypeHint, s.settings().sells)
 	if !ok {
 		if err := f.err(); err != nil {
 			return reply{}, err
@@ -32,7 +32,7 @@ func (s *Server) placeHinted(c *call) (reply, error) {
 // placeProduct is POST /order/certificate/{product}.
 func (s *Server) placeProduct(c *call) (reply, error) {
 	p, ok := productByID(c.r.PathValue("product"))
-	if !ok {
+	if !ok || !s.settings().sells(p) {
 		return reply{}, notFound("product")
 	}
 	b, f, err := decodeOrder(c, s.patterns.orderFields(p.Validation == typeDV, false), s.settings().Strict)
@@ -122,7 +122,7 @@ func (s *Server) newOrder(c *call, b *orderBody, j *judged, ap approval) *order 
 		j.renews.RenewedBy = o.ID
 	}
 	s.newCertificate(c, o, b, j, kindOriginal, ap)
-	o.DCV = s.newDCV(c.now, o, j.product, b, j.names)
+	o.DCV = s.newDCV(c, o, j.product, b, j.names)
 	if ap.made() {
 		o.Requests = append(o.Requests, s.newRequest(c, "new_request", ap, o, 0, b.Comments).ID)
 	}

@@ -72,17 +72,21 @@ func productByID(id string) (product, bool) {
 	return all[i], true
 }
 
-// byHint finds the product that the ssl endpoint takes for a type_hint. Without one, OV, EV and private products fit
-// alike, and none is found.
+// byHint finds the product that the ssl endpoint takes for a type_hint, among those that an account may order. Without a
+// hint it is found only where no other fits.
 //
 // Unconfirmed: which product the ssl endpoint picks for each hint; the stand-in has one for each.
-func byHint(hint string) (product, bool) {
+func byHint(hint string, sells func(p product) bool) (product, bool) {
+	var fit []product
 	for _, p := range products() {
-		if hint != "" && p.Hint == hint {
-			return p, true
+		if p.Hint != "" && (hint == "" || p.Hint == hint) && sells(p) {
+			fit = append(fit, p)
 		}
 	}
-	return product{}, false
+	if len(fit) != 1 {
+		return product{}, false
+	}
+	return fit[0], true
 }
 
 // public reports whether the limits of public certificates hold.

@@ -173,7 +173,7 @@ func (s *Server) AddUser(u User) error {
 // Configure changes the account's settings.
 func (s *Server) Configure(change func(*Settings)) error {
 	return s.change(s.clock.Now(), func(st *state) error {
-		changed := st.Settings
+		changed := st.Settings.clone()
 		change(&changed)
 		if err := changed.check(); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
 )
@@ -75,6 +76,7 @@ func (s *Server) productOf(c *call, n int64) (p product, err error) {
 // Unconfirmed: the codes for a reissue of an order that is not issued, of one whose plan has ended, and of one with a reissue under way (whether the second replaces the first or fails); the stand-in refuses all of them.
 func (s *Server) judgeAnother(c *call, f *faults, kind string, p product, b *orderBody, o *order) *judged {
 	j := &judged{product: p, terms: o.Terms}
+	j.terms.CertDays, j.terms.CertTill = 0, time.Time{} // they were for the first certificate
 	s.judgeCertificate(c, f, p, &b.Certificate, j)
 	s.judgeDCV(f, p, b, j.names)
 	if b.Certificate.CACertID == "" {
@@ -126,7 +128,7 @@ func (s *Server) makeAnother(c *call, kind string, p product, b *orderBody, o *o
 			b.DCVMethod, b.DCVScope = o.DCV.Method, o.DCV.Scope
 			c.remark("the reissue names no dcv_method; the order's, %s, stays", o.DCV.Method)
 		}
-		o.DCV = s.newDCV(c.now, o, p, b, j.names)
+		o.DCV = s.newDCV(c, o, p, b, j.names)
 		o.Status = statusReissuePending
 	}
 	if ap.made() {

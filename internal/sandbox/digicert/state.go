@@ -121,9 +121,11 @@ type certificate struct {
 	ClientAuth    bool      `json:"client_auth,omitempty"`
 	Terms         terms     `json:"terms"`
 	Created       time.Time `json:"created"`
-	Issued        time.Time `json:"issued,omitzero"`
-	Revoked       time.Time `json:"revoked,omitzero"`
-	Reason        string    `json:"reason,omitempty"`
+	// Ready is when nothing was left to wait for but the CA's own work.
+	Ready   time.Time `json:"ready,omitzero"`
+	Issued  time.Time `json:"issued,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
 	// RevokeAt is when names that were dropped end it.
 	RevokeAt   time.Time `json:"revoke_at,omitzero"`
 	DER        []byte    `json:"der,omitempty"`

@@ -1,6 +1,7 @@
 package digicert
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -132,8 +133,8 @@ func (s *Server) planTerms(c *call, f *faults, b *orderBody) terms {
 	case v.Years == nil:
 		f.missing(path+"years", "%syears, or days or custom_expiration_date in its place, is required", path)
 		return terms{}
-	case *v.Years < 1 || *v.Years > mostPlanYears:
-		f.invalid(path+"years", "%syears must be from 1 to %d", path, mostPlanYears)
+	case *v.Years < 1 || *v.Years > s.st.Settings.PlanYears:
+		f.invalid(path+"years", "%syears must be from 1 to %d", path, s.st.Settings.PlanYears)
 		return terms{}
 	case multi:
 		return terms{Years: *v.Years}
@@ -149,8 +150,8 @@ func (s *Server) planTerms(c *call, f *faults, b *orderBody) terms {
 func (s *Server) planDays(c *call, f *faults, at string, days int64) terms {
 	multi := s.st.Settings.MultiYearPlans
 	switch {
-	case days < 1 || days > mostPlanDays:
-		f.invalid(at, "%s must be from 1 to %d", at, mostPlanDays)
+	case days < 1 || days > s.st.Settings.PlanYears*365:
+		f.invalid(at, "%s must be from 1 to %d", at, s.st.Settings.PlanYears*365)
 		return terms{}
 	case !multi && days > longest(c.now):
 		c.remark("%s is %d, and silently capped to %d days: the account has no Multi-year Plans", at, days, longest(c.now))
@@ -160,8 +161,8 @@ func (s *Server) planDays(c *call, f *faults, at string, days int64) terms {
 }
 
 func (s *Server) planUntil(c *call, f *faults, at string, until time.Time) terms {
-	last := s.days.addYears(c.now, mostPlanYears)
-	limit := "three years"
+	last := s.days.addYears(c.now, s.st.Settings.PlanYears)
+	limit := fmt.Sprintf("%d years", s.st.Settings.PlanYears)
 	if !s.st.Settings.MultiYearPlans {
 		last, limit = s.days.add(c.now, longest(c.now)+1), "the longest certificate, as the account has no Multi-year Plans"
 	}
