@@ -91,7 +91,7 @@ func (s *Server) newDCV(c *call, o *order, p product, b *orderBody, names []stri
 	d.Validations = scopesOf(names, d.Scope, d.Method)
 	if p.reuses() {
 		for i := range d.Validations {
-			s.attachDomain(c.now, o, p, &d, &d.Validations[i])
+			s.attachDomain(c.now, o, &d, &d.Validations[i])
 		}
 	}
 	return d
@@ -110,9 +110,9 @@ func (s *Server) renewRandom(d *dcvState, now time.Time) {
 }
 
 // attachDomain joins a validation with the account's record of the domain, and takes over what is valid there.
-func (s *Server) attachDomain(now time.Time, o *order, p product, d *dcvState, v *validation) {
+func (s *Server) attachDomain(now time.Time, o *order, d *dcvState, v *validation) {
 	for _, have := range s.st.Domains {
-		if have.Organization == o.Organization && have.valid(p.Validation, now) && covers(have.Name, v.Scope) && (!byFile(d.Method) || have.Name == v.Scope) {
+		if have.Organization == o.Organization && have.valid(now) && covers(have.Name, v.Scope) && (!byFile(d.Method) || have.Name == v.Scope) {
 			v.Approved, v.Domain = now, have.ID
 			return
 		}

@@ -160,7 +160,7 @@ func (s *Server) switchMethod(c *call, o *order, p product, method string) {
 	for i := range o.DCV.Validations {
 		v := &o.DCV.Validations[i]
 		if p.reuses() {
-			s.attachDomain(c.now, o, p, &o.DCV, v)
+			s.attachDomain(c.now, o, &o.DCV, v)
 		}
 		for _, old := range before {
 			if old.Scope == v.Scope && !old.Approved.IsZero() {

@@ -21,7 +21,8 @@ type domain struct {
 	ValidTill    time.Time `json:"valid_till,omitzero"`
 }
 
-func (d *domain) valid(_ string, now time.Time) bool { return now.Before(d.ValidTill) }
+// valid reports whether the domain's validation may be used again. OV and EV have it for as long.
+func (d *domain) valid(now time.Time) bool { return now.Before(d.ValidTill) }
 
 func (d *domain) approve(now time.Time, method string, day time.Duration) {
 	d.Method, d.Approved, d.ValidTill = method, now, now.Add(reuseDays*day)
@@ -58,7 +59,7 @@ func (s *Server) renewDomain(d *domain, now time.Time) {
 
 func (s *Server) domainView(d *domain, c *call) obj {
 	q := c.r.URL.Query()
-	valid := d.valid("", c.now)
+	valid := d.valid(c.now)
 	v := obj{
 		"id": d.ID, "name": d.Name, "is_active": true, "status": "active", "date_created": stamp(d.Created), "dcv_method": d.Method,
 		"is_pending_validation": !valid, "container": obj{"id": d.Container},
@@ -162,7 +163,7 @@ func (s *Server) postDomain(c *call) (reply, error) {
 	return reply{status: http.StatusCreated, body: body}, err
 }
 
-// putDomainMethod is PUT /domain/{id}/dcv/method, and postDomainToken POST /domain/{id}/dcv/token.
+// putDomainMethod is PUT /domain/{id}/dcv/method.
 func (s *Server) putDomainMethod(c *call) (reply, error) {
 	var b struct {
 		Method string `json:"dcv_method"`
@@ -189,6 +190,7 @@ func (s *Server) putDomainMethod(c *call) (reply, error) {
 	return ok(body), err
 }
 
+// postDomainToken is POST /domain/{id}/dcv/token: a new value, after which the earlier one is worth nothing.
 func (s *Server) postDomainToken(c *call) (reply, error) {
 	var body obj
 	err := s.change(c.now, func(*state) error {

@@ -272,6 +272,9 @@ func (s *Server) judgeAccount(c *call, f *faults, b *orderBody) {
 	if b.DisableCT != nil && !s.st.Settings.ChooseCT {
 		c.remark("disable_ct is ignored: the account does not choose CT logging for each order")
 	}
+	if b.AutoRenew != 0 {
+		c.remark("auto_renew lets DigiCert place the next order by itself, which the sandbox does not")
+	}
 	if b.AutoReissue != 0 && !s.st.Settings.MultiYearPlans {
 		c.remark("auto_reissue is ignored: the account has no Multi-year Plans")
 	}

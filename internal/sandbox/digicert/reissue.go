@@ -111,7 +111,7 @@ func (s *Server) judgeDuplicate(c *call, f *faults, p product, o *order, j *judg
 	}
 	for _, name := range j.names {
 		if !p.reuses() || !slices.ContainsFunc(sortedByID(s.st.Domains), func(d *domain) bool {
-			return d.Organization == o.Organization && d.valid(p.Validation, c.now) && covers(d.Name, name)
+			return d.Organization == o.Organization && d.valid(c.now) && covers(d.Name, name)
 		}) {
 			f.add(http.StatusBadRequest, "dcv_required|"+name, "The domain validation of %s is not valid; reissue the order first.", name)
 		}

@@ -153,8 +153,7 @@ func (p patterns) orderFields(dv, hint bool) []sandbox.Field {
 func (p patterns) certificateFields(dv bool) sandbox.Field {
 	validity := object("cert_validity", integer("days", 1, mostHintCertDays), text("custom_expiration_date"))
 	if !dv {
-		validity.Fields = append(validity.Fields, integer("years", 1, 1))
-		validity.Fields[len(validity.Fields)-1].Max = 2 // the code beside this says that only 1 is allowed
+		validity.Fields = append(validity.Fields, integer("years", 0, 0)) // certTerms allows 1 alone
 	}
 	f := object("certificate",
 		required(text("common_name")), list("dns_names", text("")), required(text("csr")),

@@ -336,6 +336,9 @@ func (s *Server) handle(do func(c *call) (reply, error)) http.HandlerFunc {
 		if err != nil {
 			status, code = codeOf(err)
 		}
+		if status == http.StatusInternalServerError {
+			s.log.Error("a call failed in the sandbox itself", "path", r.URL.Path, "error", err)
+		}
 		s.calls.Note(number, func(n *sandbox.Call) { n.Status, n.Code, n.Remarks = status, code, c.remarks })
 		s.log.Info("call", "method", r.Method, "path", r.URL.Path, "status", status, "code", code, "remarks", strings.Join(c.remarks, "; "))
 		if err != nil {
