@@ -258,8 +258,12 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 	if err != nil {
 		return kindOf(err)
 	}
+	_, history, err := order.Adopt(ctx, ca, d, c.CA, b.d.engine.History(c.Name), current)
+	if err != nil {
+		return control.Errorf(control.Unavailable, "%w", err)
+	}
 	plan := order.PlanOrder(order.PlanInput{
-		Description: d, Account: c.CA, Names: spec.Names, Reason: out.Reason, History: b.d.engine.History(c.Name), Current: current, Now: time.Now(),
+		Description: d, Account: c.CA, Names: spec.Names, Reason: out.Reason, History: history, Current: current, Now: time.Now(),
 	})
 	out.Ordered, out.Kind, out.WouldHold = true, plan.Kind.String(), plan.Why
 	out.CostsMoney = d.OrdersCostMoney && plan.Kind != pluginapi.Reissue

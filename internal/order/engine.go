@@ -31,6 +31,7 @@ type Journal interface {
 type CA interface {
 	Describe(ctx context.Context) (pluginapi.Description, error)
 	pluginapi.OrderFinder
+	pluginapi.CertificateFinder
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	Orderer

@@ -84,6 +84,8 @@ type shop struct {
 
 	// place, when set, decides what becomes of a PlaceOrder call: whether it is carried out and what is answered.
 	place func(n int) (carryOut bool, err error)
+	// byCertificate, when set, answers FindOrderByCertificate.
+	byCertificate func(leaf []byte) (pluginapi.Order, error)
 	// find, when set, answers FindOrder.
 	find func() error
 	// chain, when set, replaces what is issued.
@@ -192,6 +194,16 @@ func (s *shop) FindOrder(_ context.Context, o pluginapi.OrderRequest, _ time.Tim
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order with that key")
 	}
 	return s.reply(ref), nil
+}
+
+func (s *shop) FindOrderByCertificate(_ context.Context, leaf []byte) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byCertificate == nil {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order has that certificate")
+	}
+	o, err := s.byCertificate(leaf)
+	return pluginapi.OrderReply{Order: o}, err
 }
 
 func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {

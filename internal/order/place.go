@@ -41,7 +41,10 @@ func (w *work) prepare(ctx context.Context) error {
 	if err != nil {
 		return w.retry("prepare", "read-files", err)
 	}
-	history := w.History(w.record.Certificate)
+	history, adopted, err := w.adopt(ctx, d, current)
+	if err != nil {
+		return w.retry("adopt", problemKind(err), err)
+	}
 	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, Reason: w.record.Reason, History: history, Current: current, Now: w.Now()})
 	key, keyType, err := w.makeKey(current)
 	if err != nil {
@@ -62,7 +65,7 @@ func (w *work) prepare(ctx context.Context) error {
 		if plan.Hold != "" {
 			w.hold(r, plan.Hold, plan.Why)
 		}
-	})
+	}, adopted...)
 }
 
 func (w *work) makeKey(current Current) (crypto.Signer, cert.KeyType, error) {
