@@ -121,8 +121,14 @@ func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocat
 	if err != nil {
 		return pluginapi.RevocationReply{}, err
 	}
-	if r, ok := s.revocationUnderWay(ctx, serial); ok {
-		return s.revocationWaits(r), nil
+	// DigiCert shows an order by its primary certificate; where it cannot be seen, another request does no harm.
+	if o, err := s.client.OrderOf(ctx, serial); err == nil {
+		if r := openRequest(o.Requests, certcentral.RequestRevoke, 0); r.ID != 0 { // an earlier call left it behind
+			return s.revocationWaits(r), nil
+		}
+		if o.Status == certcentral.OrderReissuePending {
+			return pluginapi.RevocationReply{}, pluginapi.Errorf(pluginapi.Conflict, "a reissue of order %s is under way, and DigiCert revokes nothing until it is done; wait for it, or cancel it", o.ID)
+		}
 	}
 	skip := s.settings.skipApproval == nil || *s.settings.skipApproval
 	r, err := s.client.Revoke(ctx, serial, reason, "by certbridged", skip)
@@ -136,17 +142,6 @@ func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocat
 		return s.revocationWaits(*r), nil
 	}
 	return pluginapi.RevocationReply{Detail: "DigiCert has revoked the certificate"}, nil
-}
-
-// revocationUnderWay finds the request that an earlier call left behind. DigiCert shows it with the order of a primary
-// certificate; where it cannot be seen, another request does no harm.
-func (s *session) revocationUnderWay(ctx context.Context, serial string) (certcentral.Request, bool) {
-	o, err := s.client.OrderOf(ctx, serial)
-	if err != nil {
-		return certcentral.Request{}, false
-	}
-	r := openRequest(o.Requests, certcentral.RequestRevoke, 0)
-	return r, r.ID != 0
 }
 
 func (s *session) revocationWaits(r certcentral.Request) pluginapi.RevocationReply {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -39,11 +40,17 @@ func (s *session) findLostReissue(ctx context.Context, order pluginapi.OrderRequ
 		return pluginapi.OrderReply{}, notNotFound(err)
 	case f.found:
 		return s.begun(f.placed(), ""), nil
-	case f.order.Status == certcentral.OrderReissuePending && !s.accountedFor(ctx, id):
+	case hiddenRequest(f.order.Requests), f.order.Status == certcentral.OrderReissuePending && !s.accountedFor(ctx, id):
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Unavailable, "a reissue of order %s is under way, and DigiCert does not show yet for which certificate request", id)
 	default:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "order %s has no reissue for this certificate request", id)
 	}
+}
+
+// hiddenRequest reports a request for a reissue that waits for approval and says nothing of whose it is.
+func hiddenRequest(list []certcentral.Request) bool {
+	r := strangeRequest(list)
+	return r.ID != 0 && r.Comments == ""
 }
 
 // accountedFor reports that the reissue under way is to be seen in the list, so that it is known to be another's.
@@ -156,9 +163,10 @@ func sameCertificate(c certcentral.Certificate, der []byte) bool {
 	return sameSerial(string(c.Serial), leaf.SerialNumber)
 }
 
+// scan looks through the list of orders, the newest first. The list of an order's reissues need not hold its first
+// certificate; orders that it may be of are named then, for a person to decide.
 func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral.Order, error) {
-	none := pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %x belongs to", leaf.SerialNumber)
-	opened := 0
+	var similar []string
 	for page, offset := 0, 0; page < scannedPages; page++ {
 		orders, more, err := s.client.Orders(ctx, offset)
 		if err != nil {
@@ -166,10 +174,9 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 		}
 		offset += len(orders)
 		for _, listed := range orders {
-			if !strings.EqualFold(string(listed.Certificate.CommonName), leaf.Subject.CommonName) || opened == scannedOrders {
+			if !strings.EqualFold(string(listed.Certificate.CommonName), leaf.Subject.CommonName) || len(similar) == scannedOrders {
 				continue
 			}
-			opened++
 			o, err := s.client.Order(ctx, listed.ID)
 			if err != nil && !absent(err) {
 				return certcentral.Order{}, certcentral.Fail("read order "+listed.ID.String(), err)
@@ -177,10 +184,15 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			if err == nil && s.belongs(ctx, o, leaf.Raw) {
 				return o, nil
 			}
+			similar = append(similar, listed.ID.String())
 		}
 		if !more {
 			break
 		}
 	}
-	return certcentral.Order{}, none
+	none := "the account shows no order with the certificate " + serialText(leaf)
+	if len(similar) > 0 {
+		none += fmt.Sprintf("; for %s it has the orders %s", leaf.Subject.CommonName, strings.Join(similar, ", "))
+	}
+	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "%s", none)
 }

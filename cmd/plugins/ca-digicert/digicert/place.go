@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // the API names certificates by it
 	"encoding/hex"
-	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -92,9 +90,8 @@ func (s *session) adopt(found []certcentral.Alternate) pluginapi.OrderReply {
 func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
 	const what = "place the order"
 	failure := certcentral.FailOnce(what, cause)
-	var no *certcentral.Refusal
-	if !errors.As(cause, &no) || failure.Kind == pluginapi.UnknownOutcome ||
-		slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status) {
+	no := refusalOf(cause)
+	if no == nil || forbidden(no) || failure.Kind == pluginapi.UnknownOutcome {
 		return pluginapi.OrderReply{}, failure
 	}
 	reply, found, err := s.arrived(ctx, order)
@@ -103,6 +100,9 @@ func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, c
 		return reply, nil
 	case err != nil:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
+	case strings.Contains(failure.Field, "alternative_order_id"):
+		// The mark is taken, so there is an order; it cannot be seen yet.
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s; the order with this mark cannot be seen yet", failure.Message)
 	default:
 		return pluginapi.OrderReply{}, failure
 	}

@@ -49,10 +49,31 @@ func (s *session) reissue(ctx context.Context, order pluginapi.OrderRequest) (pl
 	}
 	placed, err := s.client.Reissue(ctx, id, body)
 	if err != nil {
-		return pluginapi.OrderReply{}, certcentral.FailOnce("reissue order "+id.String(), err)
+		return s.notReissued(ctx, id, order, err)
 	}
 	s.log.Info("reissue requested", "order", id, "certificate", placed.CertificateID)
 	return s.begun(placed, computed.DCVMethod), nil
+}
+
+// notReissued says what the failure of a request for a reissue means. A refusal may be the answer to an earlier call's
+// success, or to somebody else's reissue.
+func (s *session) notReissued(ctx context.Context, id certcentral.ID, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
+	failure := certcentral.FailOnce("reissue order "+id.String(), cause)
+	no := refusalOf(cause)
+	if no == nil || forbidden(no) || failure.Kind == pluginapi.UnknownOutcome {
+		return pluginapi.OrderReply{}, failure
+	}
+	f, err := s.findReissue(ctx, id, order)
+	switch {
+	case err != nil:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
+	case f.found:
+		return s.begun(f.placed(), ""), nil
+	}
+	if err := reissuable(f.order); err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	return pluginapi.OrderReply{}, failure
 }
 
 // previousOrder is the order to reissue: by its number, or by the certificate where that is all there is.
@@ -70,6 +91,9 @@ func (s *session) previousOrder(ctx context.Context, order pluginapi.OrderReques
 
 // reissuable says why an order has no reissue to give now.
 func reissuable(o certcentral.Order) error {
+	if r := strangeRequest(o.Requests); r.ID != 0 {
+		return pluginapi.Errorf(pluginapi.Conflict, "request %s for a reissue of order %s waits for approval; it goes on once that is approved and done, or rejected", r.ID, o.ID)
+	}
 	switch o.Status {
 	case certcentral.OrderReissuePending:
 		return pluginapi.Errorf(pluginapi.Conflict, "another reissue of order %s is under way; it goes on once that is done or canceled in the console", o.ID)
@@ -232,6 +256,11 @@ func ownRequest(list []certcentral.Request, order pluginapi.OrderRequest) (certc
 		}
 	}
 	return certcentral.Request{}, false
+}
+
+// strangeRequest finds a request for a reissue that waits for approval.
+func strangeRequest(list []certcentral.Request) certcentral.Request {
+	return openRequest(list, certcentral.RequestReissue, 0)
 }
 
 // withRemark adds a remark to the comments of order settings.

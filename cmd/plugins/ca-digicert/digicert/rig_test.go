@@ -2,10 +2,12 @@ package digicert
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -114,7 +116,7 @@ func (r *rig) instance() *CA {
 	if r.ca != nil {
 		r.ca.Close()
 	}
-	r.ca = New(Options{Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(r.logs, nil))})
+	r.ca = New(Options{Version: "1.2.3", Now: r.server.Now, Logger: slog.New(slog.NewTextHandler(r.logs, nil))})
 	values := map[string]any{"base_url": r.url, "request_timeout": "1s", "organization_id": int64(standin.DemoOrganization)}
 	for k, v := range r.values {
 		values[k] = v
@@ -321,6 +323,25 @@ func (r *rig) misbehave(m sandbox.Misbehaviour) {
 	r.t.Helper()
 	if err := r.server.Misbehave(m); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// post makes a call of the API that the plugin does not make.
+func (r *rig) post(ctx context.Context, path string, into any) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+path, strings.NewReader("{}"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("X-DC-DEVKEY", adminKey)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode/100 != 2 {
+		r.t.Fatalf("POST %s: HTTP %d, %v", path, resp.StatusCode, err)
 	}
 }
 

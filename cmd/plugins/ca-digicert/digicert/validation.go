@@ -348,8 +348,8 @@ func (s *session) atWork(v *view, status certcentral.Validation, names []nameToS
 	for _, n := range names {
 		out.Authorizations = append(out.Authorizations, pluginapi.Authorization{Identifier: n.name, Valid: true})
 	}
-	if words := organizationWords(status); words != "" {
-		out.Detail = fmt.Sprintf("order %s waits for the validation of the organization %s: %s", v.id, v.order.Organization.Name, words)
+	if words := organizationWords(v, status); words != "" {
+		out.Detail = fmt.Sprintf("order %s waits for the validation of the organization: %s", v.id, strings.TrimSpace(string(v.order.Organization.Name)+" "+words))
 		out.Action = &pluginapi.PersonAction{
 			Who: "the organization's contact, with DigiCert's validation team", What: "complete the validation of the organization (" + words + ")",
 			URL: s.client.Console("orders/" + v.id.String()),
@@ -358,15 +358,23 @@ func (s *session) atWork(v *view, status certcentral.Validation, names []nameToS
 	return out
 }
 
-// organizationWords names the validations of an organization that are not active.
-func organizationWords(status certcentral.Validation) string {
+// organizationWords says what is missing of an organization's validation for an order.
+func organizationWords(v *view, status certcentral.Validation) string {
+	if v.validation != request.OV && v.validation != request.EV {
+		return ""
+	}
 	var open []string
 	for _, o := range status.Organizations {
-		if o.Status != "active" && o.Status != "approved" && o.Status != "valid" {
+		switch o.Status {
+		case "active", "approved", "valid":
+			if string(o.Type) == v.validation {
+				return ""
+			}
+		default:
 			open = append(open, fmt.Sprintf("%s is %s", strings.ToUpper(string(o.Type)), orElse(string(o.Status), "not done")))
 		}
 	}
-	return strings.Join(open, ", ")
+	return orElse(strings.Join(open, ", "), strings.ToUpper(v.validation)+" is not done")
 }
 
 func (s *session) validationWords(v *view, status certcentral.Validation, names []nameToShow) string {
@@ -380,7 +388,7 @@ func (s *session) validationWords(v *view, status certcentral.Validation, names 
 	if v.remark != "" {
 		words += "; DigiCert says: " + v.remark
 	}
-	if o := organizationWords(status); o != "" {
+	if o := organizationWords(v, status); o != "" {
 		words += "; the organization, too: " + o
 	}
 	return words
