@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,6 +21,7 @@ import (
 	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/daemon"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
@@ -30,6 +34,8 @@ type adopted struct {
 	NotAfter time.Time     `json:"not_after"`
 	HasKey   bool          `json:"has_key"`
 	Files    []adoptedFile `json:"files"`
+	// Order is the order at the CA account that it belongs to, where one is named and sells plans.
+	Order *adoptedOrder `json:"order,omitempty"`
 	// TOML is what to put into the configuration.
 	TOML string `json:"toml"`
 }
@@ -42,6 +48,26 @@ type adoptedFile struct {
 	Owner  string `json:"owner"`
 	Group  string `json:"group"`
 	Mode   string `json:"mode"`
+}
+
+// adoptedOrder is an order that was placed by other means.
+type adoptedOrder struct {
+	Reference   string     `json:"reference,omitempty"`
+	CoverageEnd *time.Time `json:"coverage_end,omitempty"`
+	// Problem is why the CA could not be asked.
+	Problem string `json:"problem,omitempty"`
+}
+
+// String says what the order means for what comes next.
+func (o adoptedOrder) String() string {
+	switch {
+	case o.Problem != "":
+		return "the CA could not be asked for its order: " + o.Problem
+	case o.CoverageEnd == nil:
+		return fmt.Sprintf("belongs to order %s, which is taken over", o.Reference)
+	default:
+		return fmt.Sprintf("belongs to order %s, paid until %s, which is taken over: nothing is bought before that is used up", o.Reference, o.CoverageEnd.UTC().Format(time.DateOnly))
+	}
 }
 
 // unused is a file that belongs to no certificate.
@@ -57,9 +83,12 @@ func (a *app) adoptCommand() *cobra.Command {
 		Short: "Read certificate files that are in use and print the configuration that manages them",
 		Long: `Read certificate files that are in use, sort out which belong together, and print the configuration that manages
 them. Nothing is changed: put the output into a file under conf.d and run "certbridged check". A folder stands for the
-files in it and below it.`,
+files in it and below it.
+
+With --ca naming an account of a CA that sells plans, the CA is asked which order each certificate belongs to. certbridged
+takes that order over: a certificate is reissued under it while it is paid, and nothing is bought.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var password pluginapi.Secret
 			if passwordFile != "" {
 				text, err := os.ReadFile(passwordFile)
@@ -82,7 +111,11 @@ files in it and below it.`,
 			for _, f := range apart {
 				rest = append(rest, unused{f.Path, whyApart(f)})
 			}
-			return a.printAdopted(a.adopted(sets, a.accountFor(account), passwordFile), rest)
+			list := a.adopted(sets, a.accountFor(account), passwordFile)
+			if account != "" {
+				a.findOrders(cmd.Context(), account, sets, list)
+			}
+			return a.printAdopted(list, rest)
 		},
 	}
 	cmd.Flags().StringVar(&account, "ca", "", "CA account to renew with; default: the configuration's, when it has only one")
@@ -100,6 +133,34 @@ func (a *app) knowsAccount(asked string) error {
 		return usagef("there is no CA account [ca.%s] in %s", asked, a.configPath)
 	}
 	return nil
+}
+
+// findOrders notes which orders certificates belong to. That it cannot be found out keeps nobody from taking them over.
+func (a *app) findOrders(ctx context.Context, account string, sets []certstore.Set, list []adopted) {
+	cfg, err := config.Load(a.configPath, config.Options{})
+	if err != nil {
+		return // there is no configuration yet, or "certbridged check" says what is wrong with it
+	}
+	var leaves []*x509.Certificate
+	for _, s := range sets {
+		leaves = append(leaves, s.Leaf)
+	}
+	found, err := daemon.FindOrders(ctx, cfg, account, leaves, slog.New(slog.DiscardHandler))
+	if err != nil {
+		fmt.Fprintf(a.err, "the CA account %s could not be asked for orders: %s\n", safe(account), safe(err.Error()))
+		return
+	}
+	for i, f := range found {
+		switch {
+		case f.Err != nil:
+			list[i].Order = &adoptedOrder{Problem: f.Err.Error()}
+		case f.Reference != "":
+			list[i].Order = &adoptedOrder{Reference: f.Reference}
+			if !f.CoverageEnd.IsZero() {
+				list[i].Order.CoverageEnd = &f.CoverageEnd
+			}
+		}
+	}
 }
 
 // accountFor chooses the CA account: the one asked for, or the only one there is.
@@ -290,7 +351,11 @@ func (a *app) printAdopted(list []adopted, rest []unused) error {
 			if i > 0 {
 				a.printf("\n")
 			}
-			a.printf("# serial %s, expires %s\n%s", c.Serial, c.NotAfter.UTC().Format(time.DateOnly), c.TOML)
+			a.printf("# serial %s, expires %s\n", c.Serial, c.NotAfter.UTC().Format(time.DateOnly))
+			if c.Order != nil {
+				a.printf("# %s\n", oneLine(c.Order.String()))
+			}
+			a.printf("%s", c.TOML)
 		}
 		for _, u := range rest {
 			fmt.Fprintf(a.err, "not used: %s: %s\n", safe(u.Path), safe(u.Reason))

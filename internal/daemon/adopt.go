@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/internal/pluginhost"
+)
+
+// FoundOrder is the order at a CA that a certificate belongs to.
+type FoundOrder struct {
+	// Reference is empty where the CA knows none, or is not one that sells plans.
+	Reference string
+	// CoverageEnd is until when the plan is paid; zero where that is not known.
+	CoverageEnd time.Time
+	// Err is why it could not be found out.
+	Err error
+}
+
+// FindOrders asks a CA account which orders certificates belong to, in the order of these. It starts a plugin of its own,
+// beside a daemon that may be running, and changes nothing.
+func FindOrders(ctx context.Context, c *config.Config, account string, leaves []*x509.Certificate, log *slog.Logger) (found []FoundOrder, err error) {
+	ca, ok := c.CA[account]
+	if !ok {
+		return nil, fmt.Errorf("there is no CA account %q", account)
+	}
+	runtimeDir, err := socketFolder()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(runtimeDir) }() // it holds sockets of processes that are gone
+	host, err := pluginhost.New(hostOptions(c, runtimeDir, log))
+	if err != nil {
+		return nil, fmt.Errorf("prepare to start the plugin: %w", err)
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	plugin := host.CA(pluginhost.Instance{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env)})
+	defer plugin.Close()
+	d, err := plugin.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, leaf := range leaves {
+		_, h, err := order.Adopt(ctx, plugin, d, account, order.History{}, order.Current{Leaf: leaf})
+		one := FoundOrder{Err: err}
+		if h.Last != nil {
+			one.Reference, one.CoverageEnd = h.Last.Reference, h.Last.CoverageEnd
+		}
+		found = append(found, one)
+	}
+	return found, nil
+}
