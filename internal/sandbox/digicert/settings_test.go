@@ -117,3 +117,40 @@ func TestReissueForgetsTheFirstCertificatesValidity(t *testing.T) {
 		t.Errorf("the second certificate lasts %v", d)
 	}
 }
+
+// What was seen proves the value that was looked for, not one that has replaced it meanwhile.
+func TestValueThatChangesWhileItIsLookedAt(t *testing.T) {
+	r := newRig(t)
+	placed := r.call(http.StatusCreated, http.MethodPost, dv, dvOrder(t, "example.com"))
+	id := num(placed["id"])
+	var seen pendingProof
+	if err := r.s.read(func(st *state) error {
+		seen = r.s.toLookAt(st.Orders[id], r.s.clock.Now(), nil)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r.call(http.StatusOK, http.MethodPut, orderPath(placed["id"])+"/dcv-method", obj{"dcv_method": methodTXT})
+	if err := r.s.approveValidations(id, seen, map[string]bool{"example.com": true}); err != nil {
+		t.Fatal(err)
+	}
+	if v := r.call(http.StatusOK, http.MethodGet, orderPath(placed["id"])+"/validation", nil); v["dns_name_validations"].([]any)[0].(obj)["status"] != "pending" {
+		t.Errorf("validation: %v", v)
+	}
+}
+
+func TestOnlyAdministratorsRevokeAtOnce(t *testing.T) {
+	r := newRig(t)
+	if err := r.s.AddUser(User{Key: "MANAGER", Name: "Manager", Role: Manager}); err != nil {
+		t.Fatal(err)
+	}
+	placed := r.bought(nil, "example.com")
+	r.key = "MANAGER"
+	at := "/certificate/" + number(num(placed["certificate_id"])) + "/revoke"
+	if v := r.call(http.StatusCreated, http.MethodPut, at, obj{"skip_approval": true}); v["status"] != requestPending {
+		t.Errorf("request: %v", v)
+	}
+	if n := r.count(sandbox.Revoke); n != 0 {
+		t.Errorf("%d revocations", n)
+	}
+}
