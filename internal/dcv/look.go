@@ -135,7 +135,8 @@ func (w *watch) look(ctx context.Context) ([]Answer, error) {
 const resolverName = "resolver"
 
 // lookAtAuthority asks the servers that answer for the record's name. Where those have a CNAME record in the place of a
-// TXT record, it goes on with the servers of the target, as the CA's resolver does.
+// TXT record, it goes on with the servers of the target, as the CA's resolver does. A CNAME record that a wildcard makes
+// is not followed: the record is published in its place, and is not there yet.
 func (w *watch) lookAtAuthority(ctx context.Context) ([]Answer, error) {
 	for visited := map[string]bool{}; ; {
 		at, err := w.solver.authority(ctx, w.name)
@@ -153,6 +154,10 @@ func (w *watch) lookAtAuthority(ctx context.Context) ([]Answer, error) {
 		}
 		if visited[strings.ToLower(w.name)] = true; visited[target] || len(visited) > maxCNAMEs {
 			return answers, nil // each has a CNAME record, and says so
+		}
+		wild, err := w.solver.isWildcard(ctx, w.name, strings.TrimSuffix(target, "."))
+		if err != nil || wild {
+			return answers, nil //nolint:nilerr // the next look asks again
 		}
 		w.name = target
 	}

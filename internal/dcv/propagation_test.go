@@ -87,15 +87,20 @@ func TestAwaitRecord(t *testing.T) {
 		atMost    time.Duration
 		err       []string
 	}{
-		"there at once":                 {challenge: txt, zone: `_dnsauth IN TXT "v"`},
-		"beside other values":           {challenge: apex, zone: "@ IN TXT \"v\"\n@ IN TXT \"other\""},
-		"in several strings":            {challenge: long, zone: `_dnsauth IN TXT "` + strings.Repeat("a", 255) + `" "` + strings.Repeat("b", 45) + `"`},
-		"a CNAME record":                {challenge: cname, zone: "_abc IN CNAME target.ca.example."},
-		"a CNAME record elsewhere":      {challenge: cname, zone: "_abc IN CNAME other.ca.example.", took: 2 * time.Minute, err: []string{`has other values: "other.ca.example"`}},
-		"below a name without records":  {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.a.b.example.com", false), zone: `_dnsauth.a.b IN TXT "v"`},
-		"what a wildcard has":           {challenge: txt, zone: `* IN TXT "w"`, took: 2 * time.Minute, err: []string{`ns1.example.com (192.0.2.1) has other values: "w"`}},
-		"in the place of a wildcard":    {challenge: txt, zone: "* IN TXT \"w\"\n_dnsauth IN TXT \"v\""},
-		"in the place of a wild alias":  {challenge: txt, zone: "* IN CNAME web.example.org.\n_dnsauth IN TXT \"v\""},
+		"there at once":                {challenge: txt, zone: `_dnsauth IN TXT "v"`},
+		"beside other values":          {challenge: apex, zone: "@ IN TXT \"v\"\n@ IN TXT \"other\""},
+		"in several strings":           {challenge: long, zone: `_dnsauth IN TXT "` + strings.Repeat("a", 255) + `" "` + strings.Repeat("b", 45) + `"`},
+		"a CNAME record":               {challenge: cname, zone: "_abc IN CNAME target.ca.example."},
+		"a CNAME record elsewhere":     {challenge: cname, zone: "_abc IN CNAME other.ca.example.", took: 2 * time.Minute, err: []string{`has other values: "other.ca.example"`}},
+		"below a name without records": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.a.b.example.com", false), zone: `_dnsauth.a.b IN TXT "v"`},
+		"what a wildcard has":          {challenge: txt, zone: `* IN TXT "w"`, took: 2 * time.Minute, err: []string{`ns1.example.com (192.0.2.1) has other values: "w"`}},
+		"in the place of a wildcard":   {challenge: txt, zone: "* IN TXT \"w\"\n_dnsauth IN TXT \"v\""},
+		"in the place of a wild alias": {challenge: txt, zone: "* IN CNAME web.example.org.\n_dnsauth IN TXT \"v\""},
+		"soon in the place of one": {challenge: txt, zone: "* IN CNAME web.example.org.", more: func(t *testing.T, w *world) {
+			after(3*time.Second, func() { w.publish(t, `_dnsauth IN TXT "v"`) })
+		}, took: 3 * time.Second, atMost: 5100 * time.Millisecond},
+		"never in the place of one": {challenge: txt, zone: "* IN CNAME web.example.org.", took: 2 * time.Minute, err: []string{
+			"TXT _dnsauth.example.com is not seen everywhere: ns1.example.com (192.0.2.1) has a CNAME record to web.example.org. there"}},
 		"by a CNAME in the same zone":   {challenge: txt, zone: "_dnsauth IN CNAME there\nthere IN TXT \"v\""},
 		"by a CNAME that leads nowhere": {challenge: txt, zone: "_dnsauth IN CNAME there", took: 2 * time.Minute, err: []string{"TXT _dnsauth.example.com (by CNAME at there.example.com) is not seen everywhere: ns1.example.com (192.0.2.1) does not have the name (NXDOMAIN)"}},
 		"CNAMEs in a circle": {challenge: txt, more: func(t *testing.T, w *world) {

@@ -2,6 +2,7 @@ package dcv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -60,9 +61,9 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		return nil, err
 	}
 	defer release()
-	if p.pub != nil && p.pub != pub && (!isPlugin(p.pub) || !isPlugin(pub)) {
+	if before := s.wayBefore(p, earlier); before != nil && before != pub && (!isPlugin(before) || !isPlugin(pub)) {
 		// The profile means something else now. What it published before would be forgotten.
-		if err := p.pub.withdraw(ctx, at, nil); err != nil {
+		if err := before.withdraw(ctx, at, nil); err != nil {
 			return nil, fmt.Errorf("dcv profile %q, as it was: withdraw %s: %w", profile, describeAt(c, at), err)
 		}
 		p.pub = nil
@@ -78,11 +79,24 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		if first {
 			s.endTurn(key)
 		}
+		if errors.Is(err, ErrTurn) {
+			s.unshow(profile, c)
+		}
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describeAt(c, at), err)
 	}
 	p.pub = pub
 	s.own(p, c)
 	return keepOwn(receipt, earlier), nil
+}
+
+// wayBefore is what something was published with before, by memory or by the receipt; nil when neither tells.
+func (s *Solver) wayBefore(p *publication, earlier []byte) publisher {
+	if p.pub != nil {
+		return p.pub
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fromReceipt(earlier)
 }
 
 // own notes for which challenge something is published.

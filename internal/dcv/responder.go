@@ -74,8 +74,7 @@ func (r *responder) publish(ctx context.Context, c pluginapi.Challenge) ([]byte,
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "the shared responder is closed")
 	}
 	if body, ok := r.files[at]; ok && body != c.HTTP.Body {
-		return nil, pluginapi.Errorf(pluginapi.Conflict,
-			"another order has another file published there: this one can be published once that one is withdrawn")
+		return nil, oneFile(at.host, at.path)
 	}
 	if r.listener == nil {
 		if err := r.listen(ctx); err != nil {

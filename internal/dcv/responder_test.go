@@ -3,6 +3,7 @@ package dcv
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -123,7 +124,10 @@ func TestResponderKeepsTwoOrdersForOnePlaceApart(t *testing.T) {
 	second := httpChallenge("A.example.com", token, "second")
 	mustPublish(t, s, BuiltIn, first)
 	_, err := s.Publish(t.Context(), BuiltIn, second, nil)
-	wantError(t, err, pluginapi.Conflict, `dcv profile "http": publish http (http://a.example.com/.well-known/`, "another order")
+	wantError(t, err, pluginapi.Unavailable, `dcv profile "http": publish http (http://a.example.com/.well-known/`, "one file can be at /.well-known/", "that for a.example.com has its turn")
+	if !errors.Is(err, ErrTurn) {
+		t.Errorf("%v is no ErrTurn", err)
+	}
 	mustWithdraw(t, s, BuiltIn, second, nil) // what was refused takes nothing away
 	if got := get(t, address, "a.example.com", token); got != "200 first" {
 		t.Errorf("%q", got)

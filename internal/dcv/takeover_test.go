@@ -109,3 +109,21 @@ func TestAnEmptyReceiptKeepsTheEarlierOne(t *testing.T) {
 		})
 	}
 }
+
+// Whoever corrects a document root may well restart the daemon: the file in the wrong one is not forgotten.
+func TestAWebrootThatHasMovedOverARestartIsCleared(t *testing.T) {
+	before, now := t.TempDir(), t.TempDir()
+	c := httpChallenge("a.example.com", token, "body")
+	receipt := mustPublish(t, newSolver(t, Options{Profiles: []Profile{{Name: "web", Webroot: before}}}), "web", c)
+	s := newSolver(t, Options{Profiles: []Profile{{Name: "web", Webroot: now}}})
+	receipt, err := s.Publish(t.Context(), "web", c, receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantTree(t, before)
+	if len(tree(t, now)) == 0 {
+		t.Error("nothing is published")
+	}
+	mustWithdraw(t, s, "web", c, receipt)
+	wantTree(t, now)
+}

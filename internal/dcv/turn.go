@@ -9,8 +9,8 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// ErrTurn is what Publish fails for when a profile publishes one challenge at a time and another one has its turn. It
-// comes with the kind Unavailable, and words that name the other one.
+// ErrTurn is what Publish fails for when a profile publishes one challenge at a time, or one file at a place, and another
+// one has its turn. It comes with the kind Unavailable, and words that name the other one.
 var ErrTurn = errors.New("another challenge has its turn")
 
 // turn is what is published where only one challenge may be published at a time.

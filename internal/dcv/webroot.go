@@ -31,6 +31,15 @@ type webroot struct {
 	path string
 	log  *slog.Logger
 	mu   sync.Mutex // one change at a time; none of them waits for a network, unless the folder is on one
+	// shown are the files that this process has published, by their names below the folder.
+	shown map[string]*shownFile
+}
+
+// shownFile is a file and whom it is for. One document root may be that of several hosts, and some CAs want the same file
+// of each: it stays until the last of them needs it no more.
+type shownFile struct {
+	body  string
+	hosts map[string]bool
 }
 
 func (w *webroot) can(_ context.Context, c pluginapi.Challenge) error { return checkFile(c) }
@@ -55,7 +64,10 @@ func (w *webroot) publish(_ context.Context, c pluginapi.Challenge) ([]byte, err
 	case err != nil:
 		return nil, w.failed(name, err)
 	case found == same:
+		w.show(name, c)
 		return w.receipt(), nil
+	case found == other && w.shown[name] != nil:
+		return nil, oneFile(w.shown[name].someHost(), name)
 	case found == other:
 		return nil, pluginapi.Errorf(pluginapi.Conflict, "webroot %s: %s is there with other content: it belongs to "+
 			"another order, which must end first, or somebody else put it there; then remove it", w.path, name)
@@ -68,11 +80,45 @@ func (w *webroot) publish(_ context.Context, c pluginapi.Challenge) ([]byte, err
 		removeFolders(root, path.Dir(name))
 		return nil, w.failed(name, err)
 	}
+	w.show(name, c)
 	return w.receipt(), nil
 }
 
-// withdraw removes the file if its content is that of the challenge, and the folders that were made for it and are
-// empty.
+// show notes that a file is there for a challenge's host. The lock is held.
+func (w *webroot) show(name string, c pluginapi.Challenge) {
+	f := w.shown[name]
+	if f == nil || f.body != c.HTTP.Body {
+		f = &shownFile{body: c.HTTP.Body, hosts: map[string]bool{}}
+		w.shown[name] = f
+	}
+	f.hosts[normalHost(c.HTTP.Host)] = true
+}
+
+// unshow notes that a challenge's host needs its file no more, and reports whether another host does. The lock is held.
+func (w *webroot) unshow(name string, c pluginapi.Challenge) (needed bool) {
+	f := w.shown[name]
+	if f == nil || f.body != c.HTTP.Body {
+		return false
+	}
+	delete(f.hosts, normalHost(c.HTTP.Host))
+	return len(f.hosts) > 0
+}
+
+func (f *shownFile) someHost() string {
+	for host := range f.hosts {
+		return host
+	}
+	return "another host" // it is being withdrawn
+}
+
+// oneFile is the error for a file that waits until another one, which is published at its place, is withdrawn.
+func oneFile(host, name string) error {
+	return &pluginapi.Error{Kind: pluginapi.Unavailable, Err: ErrTurn, Message: fmt.Sprintf(
+		"one file can be at /%s at a time, and that for %s has its turn", strings.TrimPrefix(name, "/"), host)}
+}
+
+// withdraw removes the file if its content is that of the challenge and no other host needs it, and the folders that were
+// made for it and are empty.
 func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) error {
 	if checkFile(c) != nil {
 		return nil // such a thing was never published here
@@ -88,6 +134,9 @@ func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) e
 	}
 	defer func() { _ = root.Close() }() // nothing is written through it
 	name := strings.TrimPrefix(c.HTTP.Path, "/")
+	if w.unshow(name, c) {
+		return nil
+	}
 	found, err := look(root, name, c.HTTP.Body)
 	switch {
 	case err != nil:
@@ -98,6 +147,9 @@ func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) e
 		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return w.failed(name, err)
 		}
+	}
+	if f := w.shown[name]; f != nil && f.body == c.HTTP.Body {
+		delete(w.shown, name)
 	}
 	// What a crash during publish may have left.
 	if err := root.Remove(temporary(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

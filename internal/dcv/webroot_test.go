@@ -1,6 +1,7 @@
 package dcv
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -292,4 +293,35 @@ func FuzzWebrootStaysInside(f *testing.F) {
 			t.Errorf("left behind: %q", found)
 		}
 	})
+}
+
+// DigiCert wants one file with one content of all names of an order, and they may share a document root.
+func TestWebrootKeepsAFileForAsLongAsAHostNeedsIt(t *testing.T) {
+	s, dir := webrootSolver(t)
+	const fileauth = "/.well-known/pki-validation/fileauth.txt"
+	at := func(host, body string) pluginapi.Challenge {
+		c := httpChallenge(host, fileauth, body)
+		c.ID = host + body
+		return c
+	}
+	a, b, other := at("a.example.com", "value"), at("b.example.com", "value"), at("c.example.com", "other")
+	ra, rb := mustPublish(t, s, "web", a), mustPublish(t, s, "web", b)
+	mustPublish(t, s, "web", a) // once more is no other host
+	_, err := s.Publish(t.Context(), "web", other, nil)
+	wantError(t, err, pluginapi.Unavailable, "one file can be at "+fileauth, ".example.com has its turn")
+	if !errors.Is(err, ErrTurn) {
+		t.Errorf("%v is no ErrTurn", err)
+	}
+	mustWithdraw(t, s, "web", other, nil) // what had no turn takes nothing down
+	mustWithdraw(t, s, "web", a, ra)
+	if got, err := os.ReadFile(filepath.Join(dir, fileauth)); err != nil || string(got) != "value" {
+		t.Errorf("after the withdrawal of a: %q, %v", got, err)
+	}
+	mustWithdraw(t, s, "web", b, rb)
+	wantTree(t, dir)
+	mustWithdraw(t, s, "web", other, mustPublish(t, s, "web", other))
+	wantTree(t, dir)
+	if w := s.webroots[dir]; len(w.shown) != 0 || len(s.shown) != 0 {
+		t.Errorf("remembered: %v, %v", w.shown, s.shown)
+	}
 }

@@ -72,12 +72,16 @@ type Publication struct {
 	Published bool `json:"published,omitempty"`
 	// Waiting is why it waits for its turn with the profile: another challenge has it. Empty when it does not.
 	Waiting string `json:"waiting,omitempty"`
-	// MayBeUp: it is not known to be published, and yet it may be up: from before a restart, or it only could not be seen.
+	// MayBeUp: it is not known to be published, and yet it may be up: from before a restart, or the answer of Publish was
+	// lost, or it only could not be seen.
 	MayBeUp bool `json:"may_be_up,omitempty"`
 	// Responded: the CA was told.
 	Responded bool `json:"responded,omitempty"`
 	// Obsolete: the CA no longer asks for it; it is to be withdrawn.
 	Obsolete bool `json:"obsolete,omitempty"`
+
+	// inherited: it was, or may have been, up when the journal was read, and this process has not called Publish for it.
+	inherited bool
 }
 
 // publicationID tells the publications of an order apart: a challenge may move from one profile to another.
@@ -223,6 +227,9 @@ func DecodeRecord(text []byte) (Record, error) {
 	}
 	if err := r.check(); err != nil {
 		return Record{}, err
+	}
+	for i, p := range r.Publications {
+		r.Publications[i].inherited = p.Published || p.MayBeUp
 	}
 	return r, nil
 }

@@ -3,6 +3,7 @@ package order
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -62,21 +63,19 @@ func (w *work) toRepublish() bool {
 	return !w.entry.isLive() && w.record.waits(func(p Publication) bool { return p.Published })
 }
 
-// taken reports that another order has published through a profile and has not had its step since a restart: the profile
-// is still its own, though nobody in this process knows.
+// taken reports that something was published through a profile before a restart, and has neither been published again nor
+// withdrawn since: the profile is still its own, though nobody in this process knows. That may be another order's, also one
+// that is over, or what this order itself no longer needs.
 func (w *work) taken(profile string) bool {
 	w.mu.Lock()
-	entries := make([]*entry, 0, len(w.orders))
-	for _, en := range w.orders {
-		if en != w.entry {
-			entries = append(entries, en)
-		}
-	}
+	entries := slices.Collect(maps.Values(w.orders))
 	w.mu.Unlock()
 	return slices.ContainsFunc(entries, func(en *entry) bool {
 		en.mu.Lock()
 		defer en.mu.Unlock()
-		return !en.live && !en.record.Phase.Final() && en.record.waits(func(p Publication) bool { return p.Published && p.Profile == profile })
+		return slices.ContainsFunc(en.record.Publications, func(p Publication) bool {
+			return p.inherited && p.Profile == profile && (en != w.entry || p.Obsolete)
+		})
 	})
 }
 

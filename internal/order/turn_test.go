@@ -315,3 +315,81 @@ func TestAnOrderLeavesAProfileThatIsNotConfiguredAnyMore(t *testing.T) {
 		want(t, w.run(r.ID, day), order.Deployed)
 	})
 }
+
+// What was tried and got no answer may be up. It is withdrawn also when another challenge has its turn by then.
+func TestALostAnswerIsWithdrawnThoughAnotherHasItsTurn(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault       error
+		withdrawals int
+	}{
+		"no answer": {fault: pluginapi.Errorf(pluginapi.Unavailable, "no answer in time"), withdrawals: 2},
+		"no kind":   {fault: errors.New("the plugin is gone"), withdrawals: 2},
+		"a refusal": {fault: pluginapi.Errorf(pluginapi.Unauthorized, "not with this key")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				sequential(w)
+				w.add("other", "c.example.com")
+				withdrawals := 0
+				w.zone.fail = func(call string) error {
+					if call == "withdraw" {
+						withdrawals++
+						return nil
+					}
+					return c.fault
+				}
+				id := w.begin("web").ID
+				w.runUntil(id, time.Minute, func(r order.Record) bool { return r.LastError != nil && r.LastError.Kind == "publish" })
+				c.fault = nil
+				time.Sleep(time.Second)
+				w.runUntil(w.begin("other").ID, time.Minute, func(r order.Record) bool { return r.WaitsFor() == "" && w.zone.left() != nil })
+				w.runUntil(id, time.Hour, func(r order.Record) bool { return r.WaitsFor() != "" })
+				if _, err := w.engine.Cancel(t.Context(), id, ""); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.engine.Withdraw(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				if withdrawals != c.withdrawals {
+					t.Errorf("%d withdrawals, want %d", withdrawals, c.withdrawals)
+				}
+			})
+		})
+	}
+}
+
+// What an order that is over has left has its turn until it is withdrawn, also after a restart: withdrawing it might take
+// down what came after it.
+func TestWhatIsLeftKeepsItsTurnOverARestart(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		sequential(w)
+		w.add("other", "c.example.com")
+		first := w.begin("web")
+		time.Sleep(time.Second)
+		second := w.begin("other")
+		for _, id := range []string{first.ID, second.ID} {
+			w.runUntil(id, time.Minute, func(r order.Record) bool { return r.WaitsFor() != "" })
+		}
+		if _, err := w.engine.Cancel(t.Context(), first.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		up := w.zone.left()
+		w.zone.forget()
+		w.restart()
+		for range 3 {
+			if err := w.engine.Step(t.Context(), second.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if now := w.zone.left(); len(up) != 1 || !slices.Equal(now, up) {
+			t.Errorf("published is %v, and was %v", now, up)
+		}
+		if err := w.engine.Withdraw(t.Context(), first.ID); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.runAll(day, second.ID)[0], order.Deployed)
+		if w.zone.most != 1 || len(w.zone.left()) != 0 {
+			t.Errorf("%d side by side, left %v", w.zone.most, w.zone.left())
+		}
+	})
+}

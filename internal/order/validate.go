@@ -312,12 +312,12 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			switch {
 			case a == nil || p.Obsolete:
 			case a.err == nil:
-				p.Published, p.Waiting, p.MayBeUp, p.Receipt = true, "", false, a.receipt
+				p.Published, p.Waiting, p.MayBeUp, p.Receipt, p.inherited = true, "", false, a.receipt, false
 			case errors.Is(a.err, ErrTurn): // and when it was up before a restart, the CA is told again
 				p.MayBeUp = p.MayBeUp || p.Published || !live
-				p.Published, p.Waiting, p.Responded = false, whyWait(a.err), false
+				p.Published, p.Waiting, p.Responded, p.inherited = false, whyWait(a.err), false, false
 			default:
-				p.Waiting = ""
+				p.Waiting, p.MayBeUp = "", p.MayBeUp || !surelyRefused(a.err)
 				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
 		}
@@ -329,6 +329,17 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		w.entry.mu.Unlock()
 	}
 	return err
+}
+
+// surelyRefused reports that an error of Publish means that nothing was published. Whatever else went wrong may have gone
+// wrong afterwards.
+func surelyRefused(err error) bool {
+	switch pluginapi.KindOf(err) {
+	case pluginapi.InvalidRequest, pluginapi.Unauthorized, pluginapi.Conflict:
+		return true
+	default:
+		return false
+	}
 }
 
 // published sets when to go on after publishing.
