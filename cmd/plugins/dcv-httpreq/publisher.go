@@ -130,7 +130,28 @@ func (p *publisher) send(ctx context.Context, path string, c pluginapi.Challenge
 		return p.unanswered(to.String(), err)
 	}
 	defer reply.Body.Close()
-	return p.judge(to.String(), reply, words(reply.Body))
+	err = p.judge(to.String(), reply, words(reply.Body))
+	if said := new(pluginapi.Error); errors.As(err, &said) {
+		said.Message = withoutQuery(said.Message, p.settings.endpoint)
+	}
+	return err
+}
+
+// leastSecret is the length, in bytes, below which a value is no secret, and would hit ordinary words.
+const leastSecret = 4
+
+// withoutQuery hides what the endpoint's query holds, which may be a key: a redirect repeats it, and a page may do so.
+func withoutQuery(text string, endpoint *url.URL) string {
+	const hidden = "[hidden]"
+	var pairs []string
+	for _, values := range endpoint.Query() {
+		for _, v := range values {
+			if len(v) >= leastSecret {
+				pairs = append(pairs, v, hidden, url.QueryEscape(v), hidden)
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // unanswered is for a request that has no answer. To send it again is harmless, whether or not it arrived.

@@ -99,6 +99,8 @@ func TestStatuses(t *testing.T) {
 		"200":                  {200, [2]string{}, "fine", 0, 0, ""},
 		"204":                  {204, [2]string{}, "", 0, 0, ""},
 		"redirect":             {308, [2]string{"Location", "https://elsewhere.example/publish"}, "", pluginapi.InvalidRequest, 0, "write where it leads: https://elsewhere.example/publish"},
+		"redirect to https":    {301, [2]string{"Location", "https://dcv.example/publish?code=hush-hush"}, "", pluginapi.InvalidRequest, 0, "it leads: https://dcv.example/publish?code=[hidden]"},
+		"a page with the key":  {422, [2]string{}, "no such code: hush-hush", pluginapi.InvalidRequest, 0, "no such code: [hidden]"},
 		"400":                  {400, [2]string{}, "{\"error\":\n\t\"no such zone\"}\x1b", pluginapi.InvalidRequest, 0, `400 Bad Request: {"error": "no such zone"}`},
 		"401":                  {401, [2]string{}, "", pluginapi.Unauthorized, 0, "look at the credentials"},
 		"403":                  {403, [2]string{}, "not your name", pluginapi.Unauthorized, 0, "not your name"},

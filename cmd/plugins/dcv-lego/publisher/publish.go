@@ -82,7 +82,7 @@ func (c *profile) words(err error) string {
 func (c *profile) publish(ctx context.Context, t task) ([]byte, error) {
 	if t.path == "" {
 		// Once more would make a second record, or fail because there is one.
-		if receipt, ok := c.seen.published(t.key); ok {
+		if receipt, ok := c.seen.published(t.key); ok && !c.vanished(ctx, t) {
 			return receipt, nil
 		}
 		if err := c.mayPublish(ctx, &t); err != nil {
@@ -180,6 +180,16 @@ func (c *profile) stands(ctx context.Context, t task) bool {
 	}
 	answer, err := c.dns.txt(ctx, t.name)
 	return err == nil && answer.everywhere(t.value)
+}
+
+// vanished reports that what this process has published is not there any more: somebody has taken it down. Name servers that
+// lag behind have had their time.
+func (c *profile) vanished(ctx context.Context, t task) bool {
+	if c.seen.age(t.key) < c.settle {
+		return false
+	}
+	answer, err := c.dns.txt(ctx, t.name)
+	return err == nil && !answer.anywhere(t.value)
 }
 
 // quoteAll shows a few records; they are public.

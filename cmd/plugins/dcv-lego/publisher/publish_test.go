@@ -81,6 +81,27 @@ func TestPublishAndWithdrawTwiceInOneProcess(t *testing.T) {
 	}
 }
 
+// Somebody has taken the record down. It is put up again once it is certain that the name servers do not only lag behind.
+func TestWhatHasVanishedIsPublishedAgain(t *testing.T) {
+	for kind, tr := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			h := newHost()
+			p := start(t, h, h.serve(t), tr)
+			mustPublish(t, p, txt(name, "ours"))
+			h.set(func() { clear(h.records) })
+			mustPublish(t, p, txt(name, "ours"))
+			wantValues(t, h, "while name servers may lag behind")
+			p.profile.settle = 0
+			receipt := mustPublish(t, p, txt(name, "ours"))
+			wantValues(t, h, "published again", "ours")
+			mustPublish(t, p, txt(name, "ours"))
+			wantValues(t, h, "it stands", "ours")
+			mustWithdraw(t, p, txt(name, "ours"), receipt)
+			wantValues(t, h, "withdrawn")
+		})
+	}
+}
+
 func TestWithdrawInANewProcess(t *testing.T) {
 	for kind, tr := range kinds() {
 		t.Run(kind, func(t *testing.T) {

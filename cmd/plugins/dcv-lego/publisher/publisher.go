@@ -200,7 +200,7 @@ func await(ctx context.Context, build func() (challenge.Provider, error)) (chall
 func guarded(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			slog.Error("a provider of lego panicked", "panic", fmt.Sprint(r))
+			slog.Error("a provider of lego panicked") // with what goes into the error, out of which credentials are masked
 			err = fmt.Errorf("the provider panicked: %v", r)
 		}
 	}()

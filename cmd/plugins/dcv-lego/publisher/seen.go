@@ -1,6 +1,9 @@
 package publisher
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxSeen bounds what a process remembers of its own doings. It is a help, not a journal: a new process does without.
 const maxSeen = 10_000
@@ -17,6 +20,7 @@ type deed struct {
 	name, value string
 	published   bool
 	receipt     []byte // of what is published
+	at          time.Time
 }
 
 func newSeen() *seen { return &seen{done: map[string]deed{}} }
@@ -30,7 +34,15 @@ func (s *seen) note(key string, d deed) {
 			break
 		}
 	}
+	d.at = time.Now()
 	s.done[key] = d
+}
+
+// age is how long ago this process did the last thing about a record.
+func (s *seen) age(key string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.done[key].at)
 }
 
 // published returns the receipt of a record that this process has published and not withdrawn.
