@@ -30,8 +30,9 @@ type trial struct {
 	// Attempts counts the withdrawals that failed.
 	Attempts int
 
-	// refused: nothing was published, for certain.
-	refused bool
+	// refused: nothing was published, for certain. waited: another challenge has the profile's turn, and withdrawing might
+	// take down that one, for some providers know one value alone.
+	refused, waited bool
 }
 
 // withdrawTimeout bounds the withdrawal of a trial whose caller may be gone.
@@ -64,6 +65,9 @@ func (d *Daemon) try(ctx context.Context, t trial, send func(control.ProfileTest
 		return err
 	}
 	tried := d.publishAndLook(ctx, &t, send)
+	if t.waited {
+		return errors.Join(tried, d.forgetTrial(t))
+	}
 	begun := time.Now()
 	if err := d.withdrawTrial(context.WithoutCancel(ctx), t); err != nil {
 		if t.refused { // who may not publish may not withdraw either, and trying it for ever helps nobody

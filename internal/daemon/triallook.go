@@ -41,7 +41,7 @@ func (d *Daemon) publishAndLook(ctx context.Context, t *trial, send func(control
 	begun := time.Now()
 	receipt, err := d.solver.Publish(ctx, t.Profile, t.Challenge, nil)
 	if err != nil {
-		t.refused = surelyRefused(err)
+		t.refused, t.waited = surelyRefused(err), errors.Is(err, dcv.ErrTurn)
 		step := control.ProfileTestStep{Step: "published", Message: err.Error(), Took: time.Since(begun)}
 		return errors.Join(send(step), control.Errorf(control.FailedAct, "the profile could not publish"))
 	}
@@ -178,7 +178,10 @@ func picture(answers []dcv.Answer) string {
 func answersOf(answers []dcv.Answer) []control.ServerAnswer {
 	list := make([]control.ServerAnswer, 0, len(answers))
 	for _, a := range answers {
-		answer := control.ServerAnswer{Server: a.Server, Address: a.Address.String(), Values: a.Values, Seen: a.Seen, Took: a.Took}
+		answer := control.ServerAnswer{Server: a.Server, Address: "no address", Values: a.Values, Seen: a.Seen, Took: a.Took}
+		if a.Address.IsValid() {
+			answer.Address = a.Address.String()
+		}
 		if a.Err != nil {
 			answer.Problem = a.Err.Error()
 		}
