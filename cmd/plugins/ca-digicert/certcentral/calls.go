@@ -20,7 +20,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 // put makes a call that is safe to repeat. An empty answer leaves into as it is; any other must be of the API's form, or
 // a gateway's page would count as done.
 func (c *Client) put(ctx context.Context, path string, body, into any) (status int, err error) {
-	k := call{method: http.MethodPut, path: path, body: []byte("{}")}
+	k := call{method: http.MethodPut, path: path}
 	if body != nil {
 		if k.body, err = json.Marshal(body); err != nil {
 			return 0, fmt.Errorf("encode the request: %w", err)
@@ -152,7 +152,7 @@ func decodeCertificates(body []byte) ([]Certificate, error) {
 		return nil, err
 	}
 	var list List[Certificate]
-	_ = list.UnmarshalJSON(in.Certificates) // takes everything
+	_ = list.UnmarshalJSON(in.Certificates)                // takes everything
 	if len(in.Certificates) == 0 && !isEmptyObject(body) { // null is a list that is empty
 		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(body)}
 	}

@@ -78,22 +78,24 @@ func TestPlaceGoesOutOnce(t *testing.T) {
 		do   http.HandlerFunc
 		kind pluginapi.ErrorKind // zero: success
 	}{
-		"taken":                       {reply(201, `{"id":900,"certificate_id":"800","dcv_random_value":"abcdefgh"}`), 0},
-		"taken, status 200":           {reply(200, `{"id":"900"}`), 0},
-		"no answer":                   {drop, pluginapi.UnknownOutcome},
-		"an answer cut off":           {cutOff, pluginapi.UnknownOutcome},
-		"a slow answer":               {slow, pluginapi.UnknownOutcome},
-		"an empty answer":             {reply(201, ``), pluginapi.UnknownOutcome},
-		"half a JSON value":           {reply(201, `{"id":900,`), pluginapi.UnknownOutcome},
-		"no id":                       {reply(201, `{"certificate_id":800}`), pluginapi.UnknownOutcome},
-		"an HTML page as success":     {reply(200, `<html>maintenance</html>`), pluginapi.UnknownOutcome},
-		"an HTML page as failure":     {reply(502, `<html>bad gateway</html>`), pluginapi.UnknownOutcome},
-		"a gateway's 400":             {reply(400, `<html>bad request</html>`), pluginapi.UnknownOutcome},
-		"a gateway's 404":             {reply(404, `not here`), pluginapi.UnknownOutcome},
-		"408":                         {reply(408, ``), pluginapi.UnknownOutcome},
-		"500 in the API's form":       {reply(500, `{"errors":[{"code":"server_error","message":"x"}]}`), pluginapi.UnknownOutcome},
-		"503":                         {reply(503, ``), pluginapi.UnknownOutcome},
-		"a redirect":                  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, pluginapi.UnknownOutcome},
+		"taken":                   {reply(201, `{"id":900,"certificate_id":"800","dcv_random_value":"abcdefgh"}`), 0},
+		"taken, status 200":       {reply(200, `{"id":"900"}`), 0},
+		"no answer":               {drop, pluginapi.UnknownOutcome},
+		"an answer cut off":       {cutOff, pluginapi.UnknownOutcome},
+		"a slow answer":           {slow, pluginapi.UnknownOutcome},
+		"an empty answer":         {reply(201, ``), pluginapi.UnknownOutcome},
+		"half a JSON value":       {reply(201, `{"id":900,`), pluginapi.UnknownOutcome},
+		"no id":                   {reply(201, `{"certificate_id":800}`), pluginapi.UnknownOutcome},
+		"an HTML page as success": {reply(200, `<html>maintenance</html>`), pluginapi.UnknownOutcome},
+		"an HTML page as failure": {reply(502, `<html>bad gateway</html>`), pluginapi.UnknownOutcome},
+		"a gateway's 400":         {reply(400, `<html>bad request</html>`), pluginapi.UnknownOutcome},
+		"a gateway's 404":         {reply(404, `not here`), pluginapi.UnknownOutcome},
+		"408":                     {reply(408, ``), pluginapi.UnknownOutcome},
+		"500 in the API's form":   {reply(500, `{"errors":[{"code":"server_error","message":"x"}]}`), pluginapi.UnknownOutcome},
+		"503":                     {reply(503, ``), pluginapi.UnknownOutcome},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, pluginapi.UnknownOutcome},
 		"429":                         {reply(429, `{"errors":[{"code":"request_limit_exceeded","message":"x"}]}`), pluginapi.RateLimited},
 		"429 from a gateway":          {reply(429, `slow down`), pluginapi.RateLimited},
 		"a wrong key":                 {reply(403, `{"errors":[{"code":"access_denied|access_denied_invalid_key"}]}`), pluginapi.Unauthorized},
@@ -107,7 +109,10 @@ func TestPlaceGoesOutOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, requests := serve(t, c.do)
 			client := newTestClient(t, base)
-			client.timeout = 300 * time.Millisecond
+			client.timeout = 20 * time.Second
+			if name == "a slow answer" {
+				client.timeout = time.Second
+			}
 			placed, err := client.Place(t.Context(), "/order/certificate/ssl_basic", []byte(`{"a":1}`))
 			if c.kind == 0 {
 				if err != nil || placed.ID != 900 {

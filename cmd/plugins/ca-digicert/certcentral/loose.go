@@ -79,28 +79,21 @@ type List[T any] []T
 // UnmarshalJSON takes a list or one value. Elements that are null, or of a wrong type throughout, are left out.
 func (l *List[T]) UnmarshalJSON(text []byte) error {
 	*l = nil
-	var parts []json.RawMessage
-	switch text = bytes.TrimSpace(text); {
-	case len(text) == 0:
-		return nil
-	case text[0] == '[':
-		if json.Unmarshal(text, &parts) != nil {
-			return nil
-		}
-	default:
-		parts = []json.RawMessage{text}
+	text = bytes.TrimSpace(text)
+	parts := []json.RawMessage{text}
+	if len(text) > 0 && text[0] == '[' && json.Unmarshal(text, &parts) != nil {
+		parts = nil
 	}
 	for _, p := range parts {
-		var one T
 		if isNothing(p) {
 			continue
 		}
+		var one T
 		err := json.Unmarshal(p, &one)
 		var loose *json.UnmarshalTypeError
-		if err != nil && !(errors.As(err, &loose) && p[0] == '{') { // an object keeps those of its fields that fit
-			continue
+		if err == nil || errors.As(err, &loose) && p[0] == '{' { // an object keeps those of its fields that fit
+			*l = append(*l, one)
 		}
-		*l = append(*l, one)
 	}
 	return nil
 }

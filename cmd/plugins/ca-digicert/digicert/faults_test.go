@@ -34,6 +34,24 @@ func faults() map[string]sandbox.Misbehaviour {
 	}
 }
 
+// misbehaveAt makes the call with a number from now on go wrong.
+func (r *rig) misbehaveAt(at int, fault sandbox.Misbehaviour) {
+	r.t.Helper()
+	fault.Skip, r.settle = at, time.Duration(fault.Delay)
+	r.misbehave(fault)
+}
+
+// misbehaved holds that the call that was to go wrong did so.
+func (r *rig) misbehaved() {
+	r.t.Helper()
+	for _, c := range r.server.Calls() {
+		if c.Misbehaved != "" {
+			return
+		}
+	}
+	r.t.Error("nothing went wrong")
+}
+
 // Every fault at every call of an order: it is issued all the same, and bought once.
 func TestEveryFaultAtEveryCallOfAnOrder(t *testing.T) {
 	clean := newRig(t)
@@ -50,10 +68,10 @@ func TestEveryFaultAtEveryCallOfAnOrder(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
 				other := r.mustIssue(r.order("ssl_dv_geotrust_flex", "other.example.com")) // for the wrong certificate
-				fault.Skip, r.settle = at, time.Duration(fault.Delay)
-				r.misbehave(fault)
+				r.misbehaveAt(at, fault)
 				got := r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
 				r.bought(2, 0)
+				r.misbehaved()
 				if got.Reference == other.Reference {
 					t.Error("the order of another certificate was taken for ours")
 				}
@@ -84,10 +102,10 @@ func TestEveryFaultAtEveryCallOfAReissue(t *testing.T) {
 				r := newRig(t)
 				first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
 				issued := r.mustIssue(first)
-				fault.Skip, r.settle = at, time.Duration(fault.Delay)
-				r.misbehave(fault)
+				r.misbehaveAt(at, fault)
 				r.mustIssue(r.follow(pluginapi.Reissue, first, issued))
 				r.bought(1, 1)
+				r.misbehaved()
 			})
 		}
 	}
@@ -135,8 +153,7 @@ func TestNothingIsBoughtWithoutALookUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			fault.Path, fault.Times = "/order/alternate/*", -1
-			r.misbehave(fault)
+			r.misbehave(sandbox.Misbehaviour{Path: "/order/alternate/*", Times: -1, Kind: fault.Kind, Status: fault.Status})
 			o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
 			if _, err := r.instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.Unavailable {
 				t.Errorf("PlaceOrder: %v", err)

@@ -23,10 +23,54 @@ func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, _ time
 		return s.findLostReissue(ctx, order)
 	}
 	reply, found, err := s.arrived(ctx, order)
-	if err == nil && !found {
-		err = pluginapi.Errorf(pluginapi.NotFound, "DigiCert has no order with the mark %s", alternativeID(order))
+	if err != nil || found {
+		return reply, err
 	}
-	return reply, err
+	return s.amongNewest(ctx, order)
+}
+
+// newest is how many of the newest orders with the right name are opened in search of a mark.
+const newest = 10
+
+// amongNewest looks for an order's mark in the list of orders. An order is bought again on the word that there is none,
+// and nobody knows how soon DigiCert finds a new order by its mark: this is a second witness. A key that may not list
+// orders leaves it at one.
+func (s *session) amongNewest(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
+	none := pluginapi.Errorf(pluginapi.NotFound, "DigiCert has no order with the mark %s", alternativeID(order))
+	computed, err := s.compute(s.orderSettings(order.Settings), order)
+	if err != nil { // it was never sent like this, but what was sent is not known
+		return pluginapi.OrderReply{}, none
+	}
+	list, _, err := s.client.Orders(ctx, 0)
+	if err != nil {
+		return pluginapi.OrderReply{}, witness(none, "look through the newest orders", err)
+	}
+	opened := 0
+	for _, listed := range list {
+		if !strings.EqualFold(string(listed.Certificate.CommonName), computed.CommonName) || opened == newest {
+			continue
+		}
+		opened++
+		o, err := s.client.Order(ctx, listed.ID)
+		if err != nil {
+			return pluginapi.OrderReply{}, witness(none, "read order "+listed.ID.String(), err)
+		}
+		if string(o.AlternativeOrderID) == alternativeID(order) {
+			return s.begun(certcentral.Placed{ID: o.ID, CertificateID: o.Certificate.ID}, ""), nil
+		}
+	}
+	return pluginapi.OrderReply{}, none
+}
+
+// witness leaves an answer as it is when the second witness may not speak, and asks again when it cannot just now.
+func witness(answer error, what string, err error) error {
+	failure := certcentral.Fail(what, err)
+	switch failure.Kind {
+	case pluginapi.Unavailable, pluginapi.RateLimited:
+		return failure
+	default:
+		return answer
+	}
 }
 
 func (s *session) findLostReissue(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
@@ -190,9 +234,9 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			break
 		}
 	}
-	none := "the account shows no order with the certificate " + serialText(leaf)
+	hint := ""
 	if len(similar) > 0 {
-		none += fmt.Sprintf("; for %s it has the orders %s", leaf.Subject.CommonName, strings.Join(similar, ", "))
+		hint = fmt.Sprintf(", as far as it shows; for %s it has the orders %s", leaf.Subject.CommonName, strings.Join(similar, ", "))
 	}
-	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "%s", none)
+	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to%s", serialText(leaf), hint)
 }

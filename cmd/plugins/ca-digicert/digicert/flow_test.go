@@ -34,10 +34,11 @@ func TestDVOrder(t *testing.T) {
 				for _, kind := range c.refused {
 					r.zone.refused[kind] = true
 				}
-				if c.product == "" {
-					c.product = "ssl_dv_geotrust_flex"
+				product := c.product
+				if product == "" {
+					product = "ssl_dv_geotrust_flex"
 				}
-				o := r.order(c.product, c.names...)
+				o := r.order(product, c.names...)
 				if c.set != "" {
 					o.Settings.Values["dcv_method"] = c.set
 				}

@@ -54,6 +54,10 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 		return certcentral.Fail("read order "+v.id.String(), err)
 	}
 	v.order = o
+	switch validation := strings.ToLower(string(o.Product.ValidationType)); validation {
+	case request.DV, request.OV, request.EV, request.Private: // the order's own word counts for more than the settings'
+		v.validation = validation
+	}
 	return nil
 }
 
@@ -147,10 +151,11 @@ func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, b
 		return pluginapi.Order{}, false, certcentral.Fail("list the reissues of order "+v.id.String(), err)
 	}
 	i := slices.IndexFunc(list, func(c certcentral.Certificate) bool { return v.st.CertificateID != 0 && c.ID == v.st.CertificateID })
-	own, found := certcentral.Certificate{}, i >= 0
-	if found {
-		own = list[i]
-	} else if own, found = ownCertificate(list, v.placed.OrderRequest); found {
+	own, found := ownCertificate(list, v.placed.OrderRequest)
+	switch {
+	case i >= 0:
+		own, found = list[i], true
+	case found:
 		v.st.CertificateID = own.ID
 	}
 	waits := v.order.Status == certcentral.OrderReissuePending || v.order.Status == certcentral.OrderNeedsApproval ||

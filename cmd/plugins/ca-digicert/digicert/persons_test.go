@@ -129,6 +129,16 @@ func TestMarksThatAreUniqueAndSlow(t *testing.T) {
 	r.bought(1, 0)
 }
 
+// Where the look-up by mark lags behind, the list of orders is the second witness.
+func TestAnOrderThatItsMarkDoesNotFind(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(s *standin.Settings) { s.AlternateDelay = sandbox.Delay(time.Hour) })
+	r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
+	r.misbehave(sandbox.Misbehaviour{Method: "POST", Path: "/order/certificate/*", Kind: sandbox.Drop, After: true})
+	r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
+	r.bought(2, 0)
+}
+
 func TestUnknownMarksAs404(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(s *standin.Settings) { s.UnknownAlternateIs404, s.CheckDCVFails = true, true })

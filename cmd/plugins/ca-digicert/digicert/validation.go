@@ -37,17 +37,14 @@ func (c *CA) RespondToChallenges(ctx context.Context, placed pluginapi.PlacedOrd
 	if !s.validating(v) {
 		return s.step(ctx, v)
 	}
-	method, current := methodOf(challengeIDs), string(v.order.DCVMethod)
-	if current == "" {
-		current = v.st.Method
-	}
-	if current != "" && method != "" && method != current {
+	method, current := methodOf(challengeIDs), v.method("")
+	if method != "" && method != current {
 		if err := s.change(ctx, v, method); err != nil {
 			return pluginapi.OrderReply{}, err
 		}
 		return s.step(ctx, v)
 	}
-	if current == request.MethodEmail || current == "" {
+	if current == request.MethodEmail {
 		return s.step(ctx, v)
 	}
 	if err := s.value(ctx, v, current); err != nil {
@@ -126,12 +123,7 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 	if err != nil {
 		return pluginapi.Order{}, certcentral.Fail("read the validation of order "+v.id.String(), err)
 	}
-	method := string(v.order.DCVMethod)
-	for _, other := range []string{string(status.DCVMethod), v.st.Method, request.MethodEmail} { // email is DigiCert's default
-		if method == "" {
-			method = other
-		}
-	}
+	method := v.method(string(status.DCVMethod))
 	names := namesToShow(v, status, method)
 	pending := slices.ContainsFunc(names, func(n nameToShow) bool { return !n.valid })
 	if !pending {
@@ -152,6 +144,20 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 		out.Authorizations = append(out.Authorizations, a)
 	}
 	return out, nil
+}
+
+// method is the way control is shown in: as DigiCert says, or else as the order was placed.
+func (v *view) method(validation string) string {
+	for _, told := range []string{string(v.order.DCVMethod), validation, v.st.Method} {
+		if told != "" {
+			return told
+		}
+	}
+	method, err := chooseMethod(v.settings, v.validation, v.placed.Identifiers)
+	if err != nil {
+		return request.MethodTXT
+	}
+	return method
 }
 
 // nameToShow is a name that control is shown over.
