@@ -95,6 +95,9 @@ func (s *session) stand(ctx context.Context, v *view) (pluginapi.Order, error) {
 	case certcentral.OrderNeedsApproval:
 		return s.approval(v, openRequest(v.order.Requests, "", v.st.RequestID)), nil
 	case certcentral.OrderIssued, certcentral.OrderReissuePending, certcentral.OrderApproved:
+		if c := v.order.Certificate; c.Status == certcentral.OrderRevoked && c.ID == v.st.CertificateID {
+			return revoked(v, c), nil
+		}
 		return s.issued(ctx, v)
 	case certcentral.OrderPending:
 		if r := openRequest(v.order.Requests, "", v.st.RequestID); r.ID != 0 {
@@ -133,6 +136,11 @@ func (s *session) reissueStands(ctx context.Context, v *view) (pluginapi.Order, 
 	}
 }
 
+// revoked is the reply for a certificate that was revoked before it could be installed.
+func revoked(v *view, c certcentral.Certificate) pluginapi.Order {
+	return pluginapi.Order{Status: pluginapi.OrderRejected, Detail: fmt.Sprintf("certificate %s of order %s is revoked", c.ID, v.id)}
+}
+
 // vanished is how long a reissue may be missing at DigiCert before it counts as canceled.
 const vanished = 10 * time.Minute
 
@@ -161,6 +169,8 @@ func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, b
 	waits := v.order.Status == certcentral.OrderReissuePending || v.order.Status == certcentral.OrderNeedsApproval ||
 		s.ownOpenRequest(v).ID != 0 || v.order.Certificate.ID == v.st.CertificateID && v.st.CertificateID != 0
 	switch {
+	case found && own.Status == certcentral.OrderRevoked:
+		return revoked(v, own), true, nil
 	case found && dropped(own):
 		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue of order %s is %s at DigiCert", v.id, own.Status)}, true, nil
 	case !found && !waits && !v.st.Placed.IsZero() && s.now().Sub(v.st.Placed) > vanished:

@@ -359,6 +359,9 @@ func TestRevoke(t *testing.T) {
 			t.Fatalf("without the right to: %+v, %v", reply, err)
 		}
 	}
+	if got, err := r.again(first, issued); err != nil || got.Status != pluginapi.Issued {
+		t.Errorf("while nobody has approved: %s, %v", got.Status, err)
+	}
 	if n := len(r.server.Requests()); n != 1 {
 		t.Errorf("%d requests to revoke", n)
 	}
@@ -372,15 +375,21 @@ func TestRevoke(t *testing.T) {
 	if _, err := revoke(issued.Chain[0], 4); pluginapi.KindOf(err) != pluginapi.Conflict {
 		t.Errorf("while a reissue is under way: %v", err)
 	}
-	if _, err := r.finish(next, at); err != nil {
+	if at, err = r.finish(next, at); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := revoke(at.Chain[0], 4); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.again(next, at); err != nil || got.Status != pluginapi.OrderRejected {
+		t.Errorf("a certificate that was revoked meanwhile: %s, %v", got.Status, err)
 	}
 	for range 2 {
 		if reply, err := revoke(issued.Chain[0], 1); err != nil || reply.Action != nil {
 			t.Errorf("got %+v, %v", reply, err)
 		}
 	}
-	if l := r.server.Ledger(); l.Count(sandbox.Revoke) != 1 {
+	if l := r.server.Ledger(); l.Count(sandbox.Revoke) != 2 {
 		t.Errorf("%d revocations", l.Count(sandbox.Revoke))
 	}
 	if r.server.Orders()[0].Status != "issued" {
