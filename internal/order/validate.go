@@ -289,6 +289,10 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		err     error
 	}
 	live := w.entry.isLive()
+	doubted, err := w.doubt(which)
+	if err != nil {
+		return err
+	}
 	answers := map[string]*answer{} // by challenge: withdrawing changes the list meanwhile
 	for i, a := range each(w.record.Publications, func(p Publication) *answer {
 		switch {
@@ -305,7 +309,7 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		}
 	}
 	var faults []error
-	err := w.update("published", func(r *Record) {
+	err = w.update("published", func(r *Record) {
 		for i := range r.Publications {
 			p := &r.Publications[i]
 			a := answers[p.Challenge.ID]
@@ -314,10 +318,10 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			case a.err == nil:
 				p.Published, p.Waiting, p.MayBeUp, p.Receipt, p.inherited = true, "", false, a.receipt, false
 			case errors.Is(a.err, ErrTurn): // and when it was up before a restart, the CA is told again
-				p.MayBeUp = p.MayBeUp || p.Published || !live
+				p.MayBeUp = p.MayBeUp && !doubted[p.id()] || p.Published || !live
 				p.Published, p.Waiting, p.Responded, p.inherited = false, whyWait(a.err), false, false
 			default:
-				p.Waiting, p.MayBeUp = "", p.MayBeUp || !surelyRefused(a.err)
+				p.Waiting, p.MayBeUp = "", p.MayBeUp && !doubted[p.id()] || !surelyRefused(a.err)
 				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
 		}
@@ -329,6 +333,25 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 		w.entry.mu.Unlock()
 	}
 	return err
+}
+
+// doubt journals of what waits for its turn, before it is tried, that it may be up: what never had its turn is not
+// withdrawn, and a crash right after the try must not make it one of these. It returns which these are.
+func (w *work) doubt(which func(Publication) bool) (map[publicationID]bool, error) {
+	doubted := map[publicationID]bool{}
+	for _, p := range w.record.Publications {
+		if !p.Obsolete && which(p) && waiting(p) && !p.MayBeUp && !w.taken(p.Profile) {
+			doubted[p.id()] = true
+		}
+	}
+	if len(doubted) == 0 {
+		return nil, nil
+	}
+	return doubted, w.update("turn-tried", func(r *Record) {
+		for i, p := range r.Publications {
+			r.Publications[i].MayBeUp = p.MayBeUp || doubted[p.id()]
+		}
+	})
 }
 
 // surelyRefused reports that an error of Publish means that nothing was published. Whatever else went wrong may have gone
