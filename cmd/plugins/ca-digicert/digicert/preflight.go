@@ -23,7 +23,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 	for _, o := range orders {
 		o = s.orderSettings(o)
 		p.orders = append(p.orders, o)
-		p.found = append(p.found, request.Check(o)...)
+		p.check(o)
 	}
 	good, err := p.key(ctx)
 	if err != nil {
@@ -37,6 +37,15 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 		}
 	}
 	return pluginapi.PreflightReply{Findings: p.found}, nil
+}
+
+// check finds what is wrong with order settings, each thing once: certificates share defaults.
+func (p *preflight) check(o pluginapi.Settings) {
+	for _, f := range request.Check(o) {
+		if f.Field = strings.TrimSuffix("order."+f.Field, "."); !slices.Contains(p.found, f) {
+			p.found = append(p.found, f)
+		}
+	}
 }
 
 type preflight struct {
@@ -127,11 +136,11 @@ func (p *preflight) products(ctx context.Context) error {
 		asked = append(asked, name)
 		i := slices.IndexFunc(list, func(l certcentral.Product) bool { return string(l.NameID) == name })
 		if i < 0 {
-			p.found.fault("product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
+			p.found.fault("order.product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
 			continue
 		}
 		if next := list[i].Replacement; next != "" && string(next) != name {
-			p.found.add(pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
+			p.found.add(pluginapi.Warning, "order.product", "DigiCert is replacing %s by %s", name, next)
 		}
 	}
 	return nil
@@ -208,7 +217,7 @@ func (p *preflight) customFields(ctx context.Context) error {
 		}
 		for _, o := range p.orders {
 			if !hasCustomField(o, f.ID) {
-				p.found.fault("custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
+				p.found.fault("order.custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
 				break
 			}
 		}
