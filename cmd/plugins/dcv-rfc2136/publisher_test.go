@@ -372,6 +372,17 @@ func TestResolvers(t *testing.T) {
 	if got := b.TXT(t, "_dnsauth.example.com"); !slices.Equal(got, []string{"x"}) {
 		t.Errorf("the record is %q", got)
 	}
+
+	s.Values["nameserver"] = "ns9.example.com"
+	if _, err := p.Configure(t.Context(), pluginapi.DCVProfile{Settings: s, DNSResolvers: []string{b.Addr()}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Publish(t.Context(), txt("_dnsauth.example.com", "y"))
+	for _, want := range []string{"correct nameserver, or look at dns_resolvers", "ns9.example.com on " + b.Addr(), "no such host"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a name that does not exist: error %v says nothing of %q", err, want)
+		}
+	}
 }
 
 // listen starts a TCP server that hands each connection to serve.

@@ -23,17 +23,18 @@ const mostConnections = 8
 
 // server is the name server, spoken to by TCP: an update may be long, and must not be answered by somebody else.
 type server struct {
-	addr    string
-	key     tsigKey
-	timeout time.Duration
-	dialer  net.Dialer
-	slots   chan struct{} // one for each connection
-	now     func() time.Time
+	addr      string
+	resolvers []string // of the configuration
+	key       tsigKey
+	timeout   time.Duration
+	dialer    net.Dialer
+	slots     chan struct{} // one for each connection
+	now       func() time.Time
 }
 
 func newServer(s settings, resolvers []string, now func() time.Time) *server {
 	return &server{
-		addr: s.nameserver, key: s.key, timeout: s.timeout, now: now,
+		addr: s.nameserver, resolvers: resolvers, key: s.key, timeout: s.timeout, now: now,
 		dialer: net.Dialer{Resolver: resolver(resolvers)}, slots: make(chan struct{}, mostConnections),
 	}
 }
@@ -83,7 +84,7 @@ func (s *server) exchange(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 func (s *server) send(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 	raw, err := s.dialer.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
-		return nil, err
+		return nil, s.explainDial(err)
 	}
 	defer raw.Close()
 	// Whatever ends the context ends the reading.
@@ -104,6 +105,20 @@ func (s *server) send(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 		return nil, errors.New("the reply belongs to another question")
 	}
 	return reply, s.judge(reply, err)
+}
+
+// explainDial says which resolvers were asked for the name server's address: net names that of /etc/resolv.conf, whoever
+// was asked.
+func (s *server) explainDial(err error) error {
+	var lookup *net.DNSError
+	if !errors.As(err, &lookup) {
+		return err
+	}
+	told := *lookup // it may be shared with other look-ups
+	if len(s.resolvers) > 0 {
+		told.Server = strings.Join(s.resolvers, " or ")
+	}
+	return fmt.Errorf("correct nameserver, or look at dns_resolvers: %w", &told)
 }
 
 // judge says whether a reply can be believed. err is what came of checking its signature.
