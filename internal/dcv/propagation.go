@@ -178,6 +178,8 @@ func advice(answers []Answer) string {
 		return "look whether the profile changes the zone that these servers have, and allow it a longer propagation time where they are slow"
 	case count[lame] > 0:
 		return "look at the zone's NS records: they name servers that do not serve it"
+	case byResolver:
+		return "look at the resolvers that do not answer, or take them out of dns_resolvers"
 	default:
 		return "look at the servers that do not answer, or take them out of the zone's NS records"
 	}

@@ -200,7 +200,7 @@ func TestAwaitRecord(t *testing.T) {
 		"no such domain":              {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.nosuch.invalid", false), took: 2 * time.Minute, err: []string{"find the zone of _dnsauth.nosuch.invalid: the resolvers know none: look whether the domain is registered"}},
 		"resolvers: there":            {challenge: txt, zone: "_dnsauth IN CNAME there\nthere IN TXT \"v\"", dns: DNS{Propagation: Resolvers}, more: func(_ *testing.T, w *world) { w.servers["192.0.2.1"].silent = true }},
 		"resolvers: not there":        {challenge: txt, dns: DNS{Propagation: Resolvers}, took: 2 * time.Minute, err: []string{"resolver (192.0.2.53) does not have the name (NXDOMAIN), and may remember that for 60 seconds", "it may need more time than the profile allows"}},
-		"resolvers: all must have it": {challenge: txt, zone: `_dnsauth IN TXT "v"`, dns: DNS{Propagation: Resolvers, Resolvers: []string{resolverIP + ":53", "192.0.2.99:53"}}, took: 2 * time.Minute, err: []string{"resolver (192.0.2.53) has it, resolver (192.0.2.99) no answer"}},
+		"resolvers: all must have it": {challenge: txt, zone: `_dnsauth IN TXT "v"`, dns: DNS{Propagation: Resolvers, Resolvers: []string{resolverIP + ":53", "192.0.2.99:53"}}, took: 2 * time.Minute, err: []string{"resolver (192.0.2.53) has it, resolver (192.0.2.99) no answer", "take them out of dns_resolvers"}},
 		"none":                        {challenge: txt, dns: DNS{Propagation: None}},
 	}
 	for name, c := range cases {
