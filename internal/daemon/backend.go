@@ -146,7 +146,11 @@ func (b backend) facts(c config.Certificate, l look) []string {
 		add("The paid plan of order %s lasts until %s.", h.Last.Reference, stamp(h.Last.CoverageEnd))
 	}
 	if h.Failures > 0 {
-		add("The last %d orders failed: %s. A new one is not begun before %s.", h.Failures, h.LastFailure, stamp(h.RetryAt))
+		last := "The last order"
+		if h.Failures > 1 {
+			last = fmt.Sprintf("Each of the last %d orders", h.Failures)
+		}
+		add("%s failed; the latest reason: %s. A new one is not begun before %s.", last, h.LastFailure, stamp(h.RetryAt))
 	}
 	if r, open := b.d.engine.OpenOrder(c.Name); open {
 		facts = append(facts, orderFacts(r)...)
