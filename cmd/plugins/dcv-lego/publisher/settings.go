@@ -219,7 +219,7 @@ func nearest(name string) string {
 	for _, n := range near[:min(len(near), most)] {
 		words = append(words, n.name)
 	}
-	return "near it are " + strings.Join(words, ", ")
+	return "near it: " + strings.Join(words, ", ")
 }
 
 // distance is the number of characters to insert, delete or replace to make b of a (Levenshtein).

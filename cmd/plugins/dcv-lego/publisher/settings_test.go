@@ -46,7 +46,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		parts  []string
 	}{
 		"no provider":             {nil, "provider", []string{"missing"}},
-		"a provider misspelt":     {map[string]any{"provider": "cloudfare"}, "provider", []string{"near it are", "cloudflare"}},
+		"a provider misspelt":     {map[string]any{"provider": "cloudfare"}, "provider", []string{"near it: ", "cloudflare"}},
 		"a part of a name":        {map[string]any{"provider": "azur"}, "provider", []string{"azuredns"}},
 		"in capitals":             {map[string]any{"provider": "Route53"}, "provider", []string{"route53"}},
 		"an http one misspelt":    {map[string]any{"provider": "webrot"}, "provider", []string{"webroot"}},
