@@ -104,7 +104,7 @@ func providersOToR() map[string]Provider {
 		"pdns": {
 			State: FindsByValue,
 			Note: setsTTL + "; fails to publish a value that is there already; asks the server for its API version as soon as it is made " +
-				"unless PDNS_API_VERSION is set; with PowerDNS 3 only the first of several other values survives",
+				"unless PDNS_API_VERSION is set, and where it gets none, for a wrong key, its errors say 404 Not Found; with PowerDNS 3 only the first of several other values survives",
 		},
 		"plesk":   {NoApex: apexRefused, State: FromReceipt, Concurrent: true},
 		"porkbun": {NoApex: apexRefused, State: FromReceipt, Concurrent: true, Note: "the TTL must be 300 seconds at least"},
