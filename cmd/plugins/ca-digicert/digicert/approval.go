@@ -95,7 +95,7 @@ func (c *CA) CancelOrder(ctx context.Context, placed pluginapi.PlacedOrder, reas
 	if err != nil {
 		return pluginapi.OrderReply{}, certcentral.Fail("cancel order "+v.id.String(), err)
 	}
-	s.log.Info("order canceled", "order", v.id, "kind", placed.Kind)
+	s.log.Info("order canceled", "order", v.id, "kind", placed.Kind.String())
 	return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("order %s was canceled at DigiCert", v.id)}), nil
 }
 

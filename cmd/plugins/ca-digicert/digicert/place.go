@@ -55,7 +55,7 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 	if err != nil {
 		return s.notPlaced(ctx, order, err)
 	}
-	s.log.Info("order placed", "order", placed.ID, "kind", order.Kind, "product", path)
+	s.log.Info("order placed", "order", placed.ID, "kind", order.Kind.String(), "product", path)
 	return s.begun(placed, computed.DCVMethod), nil
 }
 
