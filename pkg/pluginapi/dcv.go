@@ -46,4 +46,8 @@ type DCVConfigured struct {
 	Sequential bool
 	// SequentialPerName: of two records of the same name, one must be withdrawn before the other is published.
 	SequentialPerName bool
+	// FilesIgnoreHost: a file is published by its path alone, and is one and the same for all hosts. Withdraw for one
+	// host takes it from the others, so the daemon calls it for the last of them, and lets no two bodies stand at one
+	// path.
+	FilesIgnoreHost bool
 }

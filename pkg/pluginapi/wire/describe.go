@@ -336,6 +336,7 @@ func formatDCVConfigured(c pluginapi.DCVConfigured) *pb.DCVServiceConfigureRespo
 		PropagationInterval: formatDuration(c.PropagationInterval),
 		Sequential:          c.Sequential,
 		SequentialPerName:   c.SequentialPerName,
+		FilesIgnoreHost:     c.FilesIgnoreHost,
 	}
 }
 
@@ -355,5 +356,6 @@ func parseDCVConfigured(m *pb.DCVServiceConfigureResponse) (pluginapi.DCVConfigu
 		return none, err
 	}
 	c.Sequential, c.SequentialPerName = m.GetSequential(), m.GetSequentialPerName()
+	c.FilesIgnoreHost = m.GetFilesIgnoreHost()
 	return c, nil
 }

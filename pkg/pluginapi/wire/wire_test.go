@@ -384,7 +384,7 @@ func TestDCVTravels(t *testing.T) {
 			t.Errorf("resolver %q: %v", wrong, err)
 		}
 	}
-	want := pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true, SequentialPerName: true}
+	want := pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true, SequentialPerName: true, FilesIgnoreHost: true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -411,7 +411,7 @@ func (*fakeDCV) Describe(context.Context) (pluginapi.DCVDescription, error) {
 }
 
 func (*fakeDCV) Configure(context.Context, pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
-	return pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true, SequentialPerName: true}, nil
+	return pluginapi.DCVConfigured{Abilities: []pluginapi.PublishAbility{pluginapi.PublishTXT}, PropagationTimeout: time.Minute, Sequential: true, SequentialPerName: true, FilesIgnoreHost: true}, nil
 }
 
 func (*fakeDCV) Publish(context.Context, pluginapi.Challenge) ([]byte, error) {

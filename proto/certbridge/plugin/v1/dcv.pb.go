@@ -278,8 +278,11 @@ type DCVServiceConfigureResponse struct {
 	Sequential bool `protobuf:"varint,5,opt,name=sequential,proto3" json:"sequential,omitempty"`
 	// Optional. Whether, of two records of the same name, one must be withdrawn before the other is published.
 	SequentialPerName bool `protobuf:"varint,6,opt,name=sequential_per_name,json=sequentialPerName,proto3" json:"sequential_per_name,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Optional. Whether a file is published by its path alone, so that one for two hosts is one and the same: withdrawing it
+	// for one takes it from the other.
+	FilesIgnoreHost bool `protobuf:"varint,7,opt,name=files_ignore_host,json=filesIgnoreHost,proto3" json:"files_ignore_host,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *DCVServiceConfigureResponse) Reset() {
@@ -350,6 +353,13 @@ func (x *DCVServiceConfigureResponse) GetSequential() bool {
 func (x *DCVServiceConfigureResponse) GetSequentialPerName() bool {
 	if x != nil {
 		return x.SequentialPerName
+	}
+	return false
+}
+
+func (x *DCVServiceConfigureResponse) GetFilesIgnoreHost() bool {
+	if x != nil {
+		return x.FilesIgnoreHost
 	}
 	return false
 }
@@ -555,7 +565,7 @@ const file_certbridge_plugin_v1_dcv_proto_rawDesc = "" +
 	"\rdns_resolvers\x18\x03 \x03(\tR\fdnsResolvers\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x03\n" +
 	"\x1bDCVServiceConfigureResponse\x129\n" +
 	"\bfindings\x18\x01 \x03(\v2\x1d.certbridge.plugin.v1.FindingR\bfindings\x12B\n" +
 	"\tabilities\x18\x02 \x03(\x0e2$.certbridge.plugin.v1.PublishAbilityR\tabilities\x12J\n" +
@@ -564,7 +574,8 @@ const file_certbridge_plugin_v1_dcv_proto_rawDesc = "" +
 	"\n" +
 	"sequential\x18\x05 \x01(\bR\n" +
 	"sequential\x12.\n" +
-	"\x13sequential_per_name\x18\x06 \x01(\bR\x11sequentialPerName\"Y\n" +
+	"\x13sequential_per_name\x18\x06 \x01(\bR\x11sequentialPerName\x12*\n" +
+	"\x11files_ignore_host\x18\a \x01(\bR\x0ffilesIgnoreHost\"Y\n" +
 	"\x18DCVServicePublishRequest\x12=\n" +
 	"\tchallenge\x18\x01 \x01(\v2\x1f.certbridge.plugin.v1.ChallengeR\tchallenge\"5\n" +
 	"\x19DCVServicePublishResponse\x12\x18\n" +
