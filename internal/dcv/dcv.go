@@ -80,7 +80,7 @@ type Solver struct {
 	webroots  map[string]*webroot // by path, so that profiles with one document root share a lock
 	published map[string]*publication
 	shown     map[string]*showing
-	turns     map[string]turn // by profile, or by profile and record name
+	turns     map[string]turn // by profile, or by profile and record name or path of a file
 }
 
 // publisher is one way to publish.

@@ -207,9 +207,8 @@ func TestSequentialProfiles(t *testing.T) {
 		wantTurn(t, s, two, "dns (TXT _a.example.com) for example.com has its turn")
 		mustPublish(t, s, "other", two) // profiles do not share a turn
 		mustPublish(t, s, "dns", one)   // again
-		mustWithdraw(t, s, "dns", two, nil)
-		wantTurn(t, s, two, "dns (TXT _a.example.com)")
 		mustWithdraw(t, s, "dns", one, receipt)
+		mustWithdraw(t, s, "dns", one, receipt) // takes the turn and gives it back
 		mustPublish(t, s, "dns", two)
 		wantTurn(t, s, one, "dns (TXT _b.example.com)")
 	})
@@ -234,6 +233,38 @@ func TestSequentialProfiles(t *testing.T) {
 			t.Error("no error")
 		}
 		wantTurn(t, s, one, "dns (TXT _b.example.com)")
+	})
+	t.Run("what has no turn is not withdrawn", func(t *testing.T) {
+		p := newFake(pluginapi.PublishTXT)
+		calls := 0
+		p.fail = func(call string) error {
+			if call == "withdraw" {
+				calls++
+			}
+			return nil
+		}
+		s := newSolver(t, Options{Profiles: []Profile{{Name: "dns", Plugin: slowPlugin{p, pluginapi.DCVConfigured{Sequential: true}}}}})
+		receipt := mustPublish(t, s, "dns", one)
+		err := s.Withdraw(t.Context(), "dns", two, nil)
+		wantError(t, err, pluginapi.Unavailable, "withdraw dns (TXT _b.example.com)", "dns (TXT _a.example.com) for example.com has its turn")
+		if !errors.Is(err, ErrTurn) || calls != 0 {
+			t.Errorf("%v, %d calls", err, calls)
+		}
+		mustWithdraw(t, s, "dns", one, receipt)
+		mustWithdraw(t, s, "dns", two, nil)
+		if calls != 2 {
+			t.Errorf("%d calls", calls)
+		}
+	})
+	t.Run("a withdrawal that fails gives its turn back", func(t *testing.T) {
+		s := newSolver(t, Options{Profiles: []Profile{sequential(func(call string) error {
+			if call == "withdraw" {
+				return pluginapi.Errorf(pluginapi.Unavailable, "no")
+			}
+			return nil
+		})}})
+		wantError(t, s.Withdraw(t.Context(), "dns", one, nil), pluginapi.Unavailable, "no")
+		mustPublish(t, s, "dns", two)
 	})
 	t.Run("what two challenges need", func(t *testing.T) {
 		s := newSolver(t, Options{Profiles: []Profile{sequential(nil)}})

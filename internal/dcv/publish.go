@@ -15,7 +15,7 @@ type publication struct {
 	busy chan struct{}
 	// pub is what it was published with, or nil when this process has not published it. It belongs to who holds busy.
 	pub publisher
-	// owners are the ids of the challenges it is published for; users counts who works with this publication. Both are
+	// owners are the challenges it is published for, by showingKey; users counts who works with this publication. Both are
 	// guarded by the Solver.
 	owners map[string]bool
 	users  int
@@ -25,6 +25,8 @@ type publication struct {
 type showing struct {
 	// name is where its record stands, after CNAME records.
 	name string
+	// key is that of its publication.
+	key string
 	// wrong counts the waits that did not see it.
 	wrong int
 }
@@ -38,7 +40,10 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 	if err != nil {
 		return nil, err
 	}
-	if s.outlived(profile, pub, c, earlier) {
+	switch outlived, err := s.outlived(ctx, profile, pub, c, earlier); {
+	case err != nil:
+		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
+	case outlived:
 		if err := s.takeOver(ctx, profile, pub, c, earlier); err != nil {
 			return nil, err
 		}
@@ -56,7 +61,17 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 			}
 		}
 	}
-	p, release, err := s.acquire(ctx, profile, at)
+	key, err := s.publicationKey(ctx, profile, pub, at)
+	if err != nil {
+		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
+	}
+	if before := s.shownKey(profile, c); c.HTTP != nil && before != "" && before != key {
+		// The profile now ignores hosts, or does so no more: what it means is another publication.
+		if err := s.Withdraw(ctx, profile, c, earlier); err != nil {
+			return nil, err
+		}
+	}
+	p, release, err := s.acquire(ctx, profile, key, at)
 	if err != nil {
 		return nil, err
 	}
@@ -68,12 +83,11 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		}
 		p.pub = nil
 	}
-	key := publicationKey(profile, at)
 	first, err := s.takeTurn(ctx, profile, pub, key, at)
 	if err != nil {
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describe(c), err)
 	}
-	s.show(profile, c, at)
+	s.show(profile, c, at, key)
 	receipt, err = pub.publish(ctx, at)
 	if err != nil {
 		if first {
@@ -85,7 +99,7 @@ func (s *Solver) Publish(ctx context.Context, profile string, c pluginapi.Challe
 		return nil, fmt.Errorf("dcv profile %q: publish %s: %w", profile, describeAt(c, at), err)
 	}
 	p.pub = pub
-	s.own(p, c)
+	s.own(p, profile, c)
 	return keepOwn(receipt, earlier), nil
 }
 
@@ -100,25 +114,34 @@ func (s *Solver) wayBefore(p *publication, earlier []byte) publisher {
 }
 
 // own notes for which challenge something is published.
-func (s *Solver) own(p *publication, c pluginapi.Challenge) {
+func (s *Solver) own(p *publication, profile string, c pluginapi.Challenge) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.owners[c.ID] = true
+	p.owners[showingKey(profile, c)] = true
 }
 
 // Withdraw takes down what Publish put up. It is safe to repeat and needs no memory of Publish, nor a receipt. What is
-// published for another challenge as well stays until that one is withdrawn.
+// published for another challenge as well stays until that one is withdrawn. While another challenge has the turn of the
+// profile or place, it fails with ErrTurn: some DNS hosts know one value alone, and would lose that of the other.
+//
+// Of what an earlier process has published the Solver knows the challenges for which it was published again since. A file
+// for several hosts, of a profile that ignores hosts, may therefore go with the first of them, when that is withdrawn right
+// after a restart; publishing it for the next one puts it up again.
 func (s *Solver) Withdraw(ctx context.Context, profile string, c pluginapi.Challenge, receipt []byte) error {
 	at, err := s.asPublished(ctx, profile, c, receipt)
 	if err != nil {
 		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describe(c), err)
 	}
-	p, release, err := s.acquire(ctx, profile, at)
+	key, err := s.keyAsPublished(ctx, profile, c, at)
+	if err != nil {
+		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describe(c), err)
+	}
+	p, release, err := s.acquire(ctx, profile, key, at)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if s.othersOwn(p, c.ID) {
+	if s.othersOwn(p, showingKey(profile, c)) {
 		s.unshow(profile, c)
 		return nil
 	}
@@ -126,14 +149,13 @@ func (s *Solver) Withdraw(ctx context.Context, profile string, c pluginapi.Chall
 	if err != nil {
 		return fmt.Errorf("withdraw %s: take it down by hand, or bring the profile back: %w", describeAt(c, at), err)
 	}
-	if err := pub.withdraw(ctx, at, receipt); err != nil {
+	if err := s.withdrawInTurn(ctx, profile, pub, key, at, receipt); err != nil {
 		return fmt.Errorf("dcv profile %q: withdraw %s: %w", profile, describeAt(c, at), err)
 	}
-	s.endTurn(publicationKey(profile, at))
 	s.unshow(profile, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(p.owners, c.ID)
+	delete(p.owners, showingKey(profile, c))
 	return nil
 }
 
@@ -179,16 +201,27 @@ func (s *Solver) asPublished(ctx context.Context, profile string, c pluginapi.Ch
 }
 
 // show remembers where a challenge is published.
-func (s *Solver) show(profile string, c, at pluginapi.Challenge) {
+func (s *Solver) show(profile string, c, at pluginapi.Challenge, publication string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := showingKey(profile, c)
 	if s.shown[key] == nil {
 		s.shown[key] = &showing{}
 	}
+	s.shown[key].key = publication
 	if at.DNS != nil {
 		s.shown[key].name = at.DNS.Name
 	}
+}
+
+// shownKey returns the key of the publication with which this process has published a challenge, or nothing.
+func (s *Solver) shownKey(profile string, c pluginapi.Challenge) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shown := s.shown[showingKey(profile, c)]; shown != nil {
+		return shown.key
+	}
+	return ""
 }
 
 // shownAt returns where this process has published a challenge's record, or nothing.
@@ -251,12 +284,12 @@ func isPlugin(p publisher) bool {
 }
 
 // othersOwn reports whether a publication is needed for another challenge, and if so takes this one from its owners.
-func (s *Solver) othersOwn(p *publication, id string) bool {
+func (s *Solver) othersOwn(p *publication, own string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for owner := range p.owners {
-		if owner != id {
-			delete(p.owners, id)
+		if owner != own {
+			delete(p.owners, own)
 			return true
 		}
 	}
@@ -264,8 +297,7 @@ func (s *Solver) othersOwn(p *publication, id string) bool {
 }
 
 // acquire waits for its turn with the publication of a challenge.
-func (s *Solver) acquire(ctx context.Context, profile string, c pluginapi.Challenge) (*publication, func(), error) {
-	key := publicationKey(profile, c)
+func (s *Solver) acquire(ctx context.Context, profile, key string, c pluginapi.Challenge) (*publication, func(), error) {
 	s.mu.Lock()
 	p := s.published[key]
 	if p == nil {
@@ -288,28 +320,6 @@ func (s *Solver) acquire(ctx context.Context, profile string, c pluginapi.Challe
 		leave()
 		return nil, nil, fmt.Errorf("dcv profile %q: %s: waiting for another call: %w", profile, describe(c), context.Cause(ctx))
 	}
-}
-
-func showingKey(profile string, c pluginapi.Challenge) string {
-	return publicationKey(profile, c) + "\x00" + c.ID
-}
-
-func publicationKey(profile string, c pluginapi.Challenge) string {
-	return profile + "\x00" + fingerprint(c)
-}
-
-// fingerprint is the same for challenges that ask for the same thing in the same place.
-func fingerprint(c pluginapi.Challenge) string {
-	parts := []string{c.Type().String()}
-	switch {
-	case c.DNS != nil:
-		parts = append(parts, strings.ToLower(c.DNS.Name), string(c.DNS.Type), c.DNS.Value)
-	case c.HTTP != nil:
-		parts = append(parts, normalHost(c.HTTP.Host), c.HTTP.Path, c.HTTP.Body)
-	default:
-		parts = append(parts, c.Identifier, c.ID)
-	}
-	return strings.Join(parts, "\x00")
 }
 
 // describeAt is describe for a challenge that is published somewhere else than where the CA looks first.

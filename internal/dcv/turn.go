@@ -9,7 +9,7 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// ErrTurn is what Publish fails for when a profile publishes one challenge at a time, or one file at a place, and another
+// ErrTurn is what Publish and Withdraw fail for when a profile publishes one challenge at a time, or one file at a place, and another
 // one has its turn. It comes with the kind Unavailable, and words that name the other one.
 var ErrTurn = errors.New("another challenge has its turn")
 
@@ -36,6 +36,8 @@ func (s *Solver) takeTurn(ctx context.Context, profile string, pub publisher, ke
 		place, rule = profile, "it publishes one challenge at a time"
 	case configured.SequentialPerName && c.DNS != nil:
 		place, rule = profile+"\x00"+strings.ToLower(c.DNS.Name), "it publishes one record of a name at a time"
+	case configured.FilesIgnoreHost && c.HTTP != nil:
+		place, rule = profile+"\x00"+c.HTTP.Path, fmt.Sprintf("one file can be at %s at a time, whatever the host", c.HTTP.Path)
 	default:
 		return false, nil
 	}
@@ -51,6 +53,19 @@ func (s *Solver) takeTurn(ctx context.Context, profile string, pub publisher, ke
 		s.turns[place] = turn{key: key, what: fmt.Sprintf("%s for %s", describe(c), c.Identifier)}
 		return true, nil
 	}
+}
+
+// withdrawInTurn withdraws while nothing else is published where there are turns. What has no turn takes it meanwhile.
+func (s *Solver) withdrawInTurn(ctx context.Context, profile string, pub publisher, key string, c pluginapi.Challenge, receipt []byte) error {
+	first, err := s.takeTurn(ctx, profile, pub, key, c)
+	if err != nil {
+		return err
+	}
+	err = pub.withdraw(ctx, c, receipt)
+	if err == nil || first {
+		s.endTurn(key)
+	}
+	return err
 }
 
 // endTurn lets the next one come, if a publication has its turn.
