@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // What people and other work do to an order while a step of it is under way, or could not be journaled.
@@ -197,4 +198,34 @@ func TestWhatCannotBeSeenIsPublishedAgain(t *testing.T) {
 			t.Errorf("left: %v", w.zone.left())
 		}
 	})
+}
+
+// Who may not publish may not withdraw either: what was surely never up holds up no end.
+func TestWhatWasRefusedIsNotWithdrawn(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind pluginapi.ErrorKind
+		left bool
+	}{"refused": {pluginapi.Unauthorized, false}, "perhaps up": {pluginapi.Unavailable, true}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.zone.fail = func(call string) error {
+					if call == "visible" {
+						return nil
+					}
+					return pluginapi.Errorf(c.kind, "not with this key")
+				}
+				r := w.run(w.begin("web").ID, time.Hour)
+				want(t, r, order.Validating)
+				if _, err := w.engine.Cancel(t.Context(), r.ID, "not wanted"); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.engine.Withdraw(t.Context(), r.ID); err != nil {
+					t.Fatal(err)
+				}
+				if r, _ = w.engine.Order(r.ID); r.ToWithdraw() != c.left {
+					t.Errorf("left to withdraw: %+v", r.Publications)
+				}
+			})
+		})
+	}
 }

@@ -75,6 +75,8 @@ type Publication struct {
 	// MayBeUp: it is not known to be published, and yet it may be up: from before a restart, or the answer of Publish was
 	// lost, or it only could not be seen.
 	MayBeUp bool `json:"may_be_up,omitempty"`
+	// Refused: the last call of Publish surely did not publish it.
+	Refused bool `json:"refused,omitempty"`
 	// Responded: the CA was told.
 	Responded bool `json:"responded,omitempty"`
 	// Obsolete: the CA no longer asks for it; it is to be withdrawn.

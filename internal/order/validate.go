@@ -317,11 +317,13 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			case a == nil || p.Obsolete:
 			case a.err == nil:
 				p.Published, p.Waiting, p.MayBeUp, p.Receipt, p.inherited = true, "", false, a.receipt, false
+				p.Refused = false
 			case errors.Is(a.err, ErrTurn): // and when it was up before a restart, the CA is told again
 				p.MayBeUp = p.MayBeUp && !doubted[p.id()] || p.Published || !live
 				p.Published, p.Waiting, p.Responded, p.inherited = false, whyWait(a.err), false, false
 			default:
-				p.Waiting, p.MayBeUp = "", p.MayBeUp && !doubted[p.id()] || !surelyRefused(a.err)
+				p.Waiting, p.Refused = "", surelyRefused(a.err)
+				p.MayBeUp = p.MayBeUp && !doubted[p.id()] || !p.Refused
 				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
 		}
@@ -335,12 +337,12 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 	return err
 }
 
-// doubt journals of what waits for its turn, before it is tried, that it may be up: what never had its turn is not
+// doubt journals of what waits for its turn or was refused, before it is tried, that it may be up: what was never up is not
 // withdrawn, and a crash right after the try must not make it one of these. It returns which these are.
 func (w *work) doubt(which func(Publication) bool) (map[publicationID]bool, error) {
 	doubted := map[publicationID]bool{}
 	for _, p := range w.record.Publications {
-		if !p.Obsolete && which(p) && waiting(p) && !p.MayBeUp && !w.taken(p.Profile) {
+		if !p.Obsolete && which(p) && (waiting(p) || p.Refused) && !p.MayBeUp && !w.taken(p.Profile) {
 			doubted[p.id()] = true
 		}
 	}

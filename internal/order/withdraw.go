@@ -34,6 +34,11 @@ func (r *Record) Shows() bool {
 	return !r.Phase.Final() && r.waits(func(p Publication) bool { return !r.withdrawable(p) })
 }
 
+// neverUp: it never had its turn, or was refused each time.
+func (p Publication) neverUp() bool {
+	return !p.Published && !p.MayBeUp && (p.Waiting != "" || p.Refused)
+}
+
 // Rest lets everything be withdrawn that an order has published, because nobody works on it for now: its certificate is
 // not configured any more. An order that goes on later chooses and publishes anew.
 func (e *Engine) Rest(id string) error {
@@ -71,8 +76,8 @@ func (e *Engine) Withdraw(ctx context.Context, id string) error {
 		switch {
 		case !r.withdrawable(p):
 			return errStillNeeded
-		case waiting(p) && !p.MayBeUp:
-			// It never had its turn. Some providers know one value alone, and would take down that of whose turn it is.
+		case p.neverUp():
+			// Some providers know one value alone, and would take down another's. And who may not publish may not withdraw.
 			return nil
 		}
 		if err := e.Publisher.Withdraw(ctx, p.Profile, p.Challenge, p.Receipt); err != nil {

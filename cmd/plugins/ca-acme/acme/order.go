@@ -124,7 +124,7 @@ func prepare(request pluginapi.OrderRequest, now time.Time) ([]string, api.Order
 	return names, api.OrderOptions{
 		NotAfter:       end,
 		Profile:        settings.profile,
-		ReplacesCertID: replaces(request.Previous),
+		ReplacesCertID: replaces(request.Previous, names),
 	}, nil
 }
 
@@ -192,13 +192,14 @@ func checkCSR(der []byte, names []string) error {
 	return nil
 }
 
-// replaces identifies the certificate that an order takes the place of (RFC 9773 sections 4.1 and 5), or is empty.
-func replaces(previous *pluginapi.PreviousOrder) string {
+// replaces identifies the certificate that an order takes the place of (RFC 9773 sections 4.1 and 5), or is empty. A
+// server refuses an order that has no name with that certificate in common (section 5).
+func replaces(previous *pluginapi.PreviousOrder, names []string) string {
 	if previous == nil || len(previous.Chain) == 0 {
 		return ""
 	}
 	leaf, err := x509.ParseCertificate(previous.Chain[0])
-	if err != nil || len(leaf.AuthorityKeyId) == 0 {
+	if err != nil || len(leaf.AuthorityKeyId) == 0 || !shareName(leaf, names) {
 		return ""
 	}
 	id, err := certificate.MakeARICertID(leaf)
@@ -206,6 +207,16 @@ func replaces(previous *pluginapi.PreviousOrder) string {
 		return ""
 	}
 	return id
+}
+
+func shareName(leaf *x509.Certificate, names []string) bool {
+	have := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		have = append(have, ip.String())
+	}
+	return slices.ContainsFunc(have, func(h string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, h) })
+	})
 }
 
 // newOrder places an order. When the CA refuses the link to the certificate that is replaced (it was issued
