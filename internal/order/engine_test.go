@@ -346,6 +346,24 @@ func TestKinds(t *testing.T) {
 	})
 }
 
+// Some CAs add a name for free: that one is missing in every order, and nobody has dropped it.
+func TestAFreeNameIsNotDropped(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.shop.coverage, w.shop.description.ReissueNames = 365*day, pluginapi.ReissueRemovalRevokes
+		w.add("web", "shop.example.com")
+		w.shop.freeName = "www.shop.example.com"
+		want(t, w.run(w.begin("web").ID, time.Hour), order.Deployed)
+		if names := w.disk.sets["web"].leaf.DNSNames; len(names) != 2 {
+			t.Fatalf("the certificate is for %v", names)
+		}
+		r := w.run(w.begin("web").ID, time.Hour)
+		want(t, r, order.Deployed)
+		if r.Kind != pluginapi.Reissue {
+			t.Errorf("kind %s", r.Kind)
+		}
+	})
+}
+
 func TestReissueNames(t *testing.T) {
 	for name, c := range map[string]struct {
 		rule  pluginapi.ReissueNames

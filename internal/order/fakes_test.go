@@ -84,6 +84,8 @@ type shop struct {
 
 	// place, when set, decides what becomes of a PlaceOrder call: whether it is carried out and what is answered.
 	place func(n int) (carryOut bool, err error)
+	// freeName, when set, is added to each certificate.
+	freeName string
 	// byCertificate, when set, answers FindOrderByCertificate.
 	byCertificate func(leaf []byte) (pluginapi.Order, error)
 	// find, when set, answers FindOrder.
@@ -307,7 +309,11 @@ func (s *shop) issue(so *shopOrder) [][]byte {
 	if err != nil {
 		panic(err)
 	}
-	return [][]byte{s.sign(csr.PublicKey, csr.DNSNames, s.lifetime)}
+	names := csr.DNSNames
+	if s.freeName != "" {
+		names = append(names, s.freeName)
+	}
+	return [][]byte{s.sign(csr.PublicKey, names, s.lifetime)}
 }
 
 func (s *shop) sign(pub crypto.PublicKey, names []string, lifetime time.Duration) []byte {

@@ -171,7 +171,11 @@ func (in PlanInput) purchase(p Plan) Plan {
 	return p
 }
 
+// namesOf are the names that the previous order was for.
 func namesOf(p *Previous) []string {
+	if len(p.Names) > 0 {
+		return p.Names
+	}
 	chain, err := cert.ParseChain(p.Chain)
 	if err != nil || len(chain) == 0 {
 		return nil

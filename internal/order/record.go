@@ -106,6 +106,8 @@ type Previous struct {
 	PluginState []byte    `json:"plugin_state,omitempty"`
 	Chain       [][]byte  `json:"chain,omitempty"`
 	CoverageEnd time.Time `json:"coverage_end,omitzero"`
+	// Names are those it was ordered for, where we did that. The certificate may have more: some CAs add a name for free.
+	Names []string `json:"names,omitempty"`
 }
 
 // Record is one order in the journal: everything that is needed to go on after a crash at any instant.

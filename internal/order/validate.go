@@ -87,7 +87,7 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 func (w *work) remember(o pluginapi.Order) sidecar {
 	return w.historySidecar(w.record.Certificate, func(h *History) {
 		h.Account = w.record.Account
-		h.Last = &Previous{Reference: o.Reference, PluginState: o.State, Chain: o.Chain, CoverageEnd: o.CoverageEnd}
+		h.Last = &Previous{Reference: o.Reference, PluginState: o.State, Chain: o.Chain, CoverageEnd: o.CoverageEnd, Names: w.record.Names}
 		if o.CoverageEnd.IsZero() {
 			h.Last.CoverageEnd = w.record.CoverageEnd
 		}
