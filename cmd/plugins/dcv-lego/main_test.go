@@ -99,11 +99,40 @@ func TestBINDKeepsRecordsOfOthers(t *testing.T) {
 	}
 }
 
-func TestACMEFollowsCNAMERecords(t *testing.T) {
+// The daemon has followed CNAME records, and knows where the record stands whatever they say by now.
+func TestACMERecordStandsWhereTheDaemonHasFollowedTo(t *testing.T) {
+	for name, c := range map[string]struct{ record, name string }{
+		"a CNAME record":                   {"_acme-challenge.shop CNAME shop.challenges", "shop.challenges.example.com"},
+		"a CNAME record that has moved":    {"_acme-challenge.shop CNAME shop.challenges", "before.challenges.example.com"},
+		"a wildcard, which nobody follows": {"*.shop CNAME shop.challenges\nshop A 192.0.2.1", "_acme-challenge.shop.example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, key := newBIND(t, strings.Split(c.record, "\n")...)
+			p := launch(t, peer.DCVLego(t), bindEnv(b, key), values("rfc2136"), b.Addr())
+			ch := acmeTXT("shop.example.com", "token-1")
+			ch.DNS.Name = c.name
+			receipt := p.publish(t, ch)
+			wantTXT(t, b.NameServer, c.name, "published", ch.DNS.Value)
+			p.kill(t)
+			p = launch(t, peer.DCVLego(t), bindEnv(b, key), values("rfc2136"), b.Addr())
+			p.withdraw(t, ch, receipt)
+			wantTXT(t, b.NameServer, c.name, "withdrawn")
+		})
+	}
+}
+
+// Without the copy of lego, lego follows by itself.
+func TestPlainBuildLeavesCNAMERecordsToLego(t *testing.T) {
 	b, key := newBIND(t, "_acme-challenge.shop CNAME shop.challenges")
-	p := launch(t, peer.DCVLego(t), bindEnv(b, key), values("rfc2136"), b.Addr())
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := bindEnv(b, key)
+	env[asPlugin] = "1"
+	p := launch(t, self, env, values("rfc2136"), b.Addr())
 	c := acmeTXT("shop.example.com", "token-1")
-	c.DNS.Name = "shop.challenges.example.com" // as the daemon has followed it
+	c.DNS.Name = "shop.challenges.example.com"
 	receipt := p.publish(t, c)
 	wantTXT(t, b.NameServer, c.DNS.Name, "published", c.DNS.Value)
 	p.withdraw(t, c, receipt)

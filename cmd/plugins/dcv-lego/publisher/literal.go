@@ -47,7 +47,10 @@ func recognisesLiterals() bool {
 type task struct {
 	key                    string // the same for the same record or file, in any process
 	domain, token, keyAuth string
-	literal                bool
+	// literal: it is not ACME's, so what others have at its place must stay.
+	literal bool
+	// delegated: it is ACME's record, at a name that a CNAME record has led the daemon to.
+	delegated bool
 	// name and value are those of the record; empty for a file.
 	name, value string
 	// path is that of the file; empty for a record.
@@ -75,6 +78,12 @@ func (c *profile) plan(ch pluginapi.Challenge) (task, error) {
 	t.key = keyOf(t)
 	if isACME(ch) {
 		t.token, t.keyAuth = ch.ACME.Token, ch.ACME.KeyAuthorization
+		if t.path == "" && c.literals && c.traits.notLiteral == "" {
+			// lego would follow CNAME records by itself, those of wildcards among them, and once more at CleanUp: to
+			// another place than the daemon's, or than that of before.
+			t.keyAuth = recordLiteral(t.name, t.value)
+			t.delegated = t.name != acmeLabel+strings.ToLower(t.domain)
+		}
 		return t, nil
 	}
 	t.literal, t.token = true, t.key
@@ -85,6 +94,9 @@ func (c *profile) plan(ch pluginapi.Challenge) (task, error) {
 	}
 	return t, c.checkLiteral(t)
 }
+
+// acmeLabel begins the name of ACME's record (RFC 8555 section 8.4).
+const acmeLabel = "_acme-challenge."
 
 // keyOf names a record or file. Providers use it as the key of what they remember, so it must be the same after a restart.
 func keyOf(t task) string {

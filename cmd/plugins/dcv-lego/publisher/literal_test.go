@@ -45,12 +45,21 @@ func TestWhatLegoIsCalledWith(t *testing.T) {
 	otherValue, otherFile := acmeTXT(), acmeFile()
 	otherValue.DNS.Value = "computed in another way"
 	otherFile.HTTP.Body = "another body"
+	plain, acmeAlone := dnsProfile(), dnsProfile()
+	plain.literals = false
+	acmeAlone.traits.notLiteral = "it knows one name alone"
+	value := acmeTXT().DNS.Value
+	delegated := acmeTXT()
+	delegated.DNS.Name = "Shop.challenges.example.net"
 	for name, c := range map[string]struct {
 		profile        *profile
 		challenge      pluginapi.Challenge
 		token, keyAuth string // token "" stands for the key
 	}{
-		"ACME's record":                 {dnsProfile(), acmeTXT(), token, keyAuth},
+		"ACME's record":                 {dnsProfile(), acmeTXT(), token, "\x00certbridge-txt\x00_acme-challenge.example.com\x00" + value},
+		"ACME's record by CNAME":        {dnsProfile(), delegated, token, "\x00certbridge-txt\x00shop.challenges.example.net\x00" + value},
+		"ACME's record, no hook":        {plain, acmeTXT(), token, keyAuth},
+		"ACME's record, by its own way": {acmeAlone, acmeTXT(), token, keyAuth},
 		"ACME's file":                   {webProfile(), acmeFile(), token, keyAuth},
 		"a record":                      {dnsProfile(), txt("_DNSauth."+zoneName+".", "v w"), "", "\x00certbridge-txt\x00_dnsauth.example.com\x00v w"},
 		"a file":                        {webProfile(), file("/.well-known/pki-validation/fileauth.txt", "b\n"), "\x00certbridge-file\x00/.well-known/pki-validation/fileauth.txt", "b\n"},

@@ -131,10 +131,10 @@ func (c *profile) present(t task) (receipt, error) {
 	return r, nil
 }
 
-// mayPublish refuses a literal record that would take the place of other ones, or that the provider has no place for.
+// mayPublish refuses a record that the provider has no place for, and a literal one that would take the place of others.
 // ACME's name is nobody else's: there a left-over value may well be replaced.
 func (c *profile) mayPublish(ctx context.Context, t *task) error {
-	if !t.literal {
+	if !t.literal && !t.delegated {
 		return nil
 	}
 	if err := c.findZone(ctx, t); err != nil {
@@ -144,7 +144,7 @@ func (c *profile) mayPublish(ctx context.Context, t *task) error {
 		return pluginapi.Errorf(pluginapi.InvalidRequest, "the provider %s cannot publish at %s, which is the zone's own name: %s; "+
 			"use another dcv profile, or show control in another way", c.name, t.name, c.traits.noApex)
 	}
-	if c.traits.overwrites == "" {
+	if !t.literal || c.traits.overwrites == "" {
 		return nil
 	}
 	answer, err := c.dns.txt(ctx, t.name)
@@ -160,7 +160,7 @@ func (c *profile) mayPublish(ctx context.Context, t *task) error {
 	return nil
 }
 
-// findZone makes the zone of a literal record the domain that the provider is told. Most look at the record's name alone,
+// findZone makes the zone of a record that is not at ACME's own name the domain that the provider is told. Most look at the record's name alone,
 // but some look for the zone by the domain, or take the domain for the zone, and the certificate's name may be in another
 // zone than a record that a CNAME has led to.
 func (c *profile) findZone(ctx context.Context, t *task) error {

@@ -131,6 +131,8 @@ func (c *profile) configured(s settings, provider challenge.Provider) pluginapi.
 	out.Sequential = out.Sequential || c.traits.wholeZone
 	// Where one value takes the place of another, or goes with it, two of one name can only be shown one after the other.
 	out.SequentialPerName = c.traits.overwrites != ""
+	// Each of lego's HTTP providers knows the path alone.
+	out.FilesIgnoreHost = c.traits.acme == pluginapi.PublishACMEHTTP
 	out.Abilities = []pluginapi.PublishAbility{c.traits.acme}
 	if os.Getenv(debugVariable) != "" {
 		out.Findings = append(out.Findings, pluginapi.Finding{Severity: pluginapi.Warning, Field: "env." + debugVariable,

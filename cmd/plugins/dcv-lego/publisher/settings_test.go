@@ -134,6 +134,7 @@ func TestWhatAProfileCan(t *testing.T) {
 		interval   time.Duration
 		sequential bool
 		perName    bool
+		hostless   bool
 		says       string
 	}{
 		"any record":  {provider: timed{}, values: map[string]any{"provider": "ovh"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, timeout: 3 * time.Minute, interval: 7 * time.Second},
@@ -144,10 +145,10 @@ func TestWhatAProfileCan(t *testing.T) {
 		"ACME alone":  {provider: &byValue{}, values: map[string]any{"provider": "acme-dns"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "ACME alone"},
 		"raw exec":    {provider: &byValue{}, values: map[string]any{"provider": "exec"}, env: map[string]string{"EXEC_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "RAW"},
 		"raw httpreq": {provider: &byValue{}, values: map[string]any{"provider": "httpreq"}, env: map[string]string{"HTTPREQ_MODE": "RAW"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, perName: true, says: "RAW"},
-		"files":       {values: map[string]any{"provider": "memcached", "hosts": []any{"127.0.0.1:1"}}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}},
+		"files":       {hostless: true, values: map[string]any{"provider": "memcached", "hosts": []any{"127.0.0.1:1"}}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}},
 		"whole zone":  {provider: &byValue{}, values: map[string]any{"provider": "gandi"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS}, sequential: true, perName: true},
 		"debugging":   {provider: &byValue{}, values: map[string]any{"provider": "ovh"}, env: map[string]string{debugVariable: "true"}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEDNS, pluginapi.PublishTXT}, says: "credentials"},
-		"s3":          {values: map[string]any{"provider": "s3", "bucket": "b"}, env: map[string]string{"AWS_REGION": ""}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}, says: "AWS_REGION"},
+		"s3":          {hostless: true, values: map[string]any{"provider": "s3", "bucket": "b"}, env: map[string]string{"AWS_REGION": ""}, abilities: []pluginapi.PublishAbility{pluginapi.PublishACMEHTTP, pluginapi.PublishFile}, says: "AWS_REGION"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range c.env {
@@ -162,7 +163,7 @@ func TestWhatAProfileCan(t *testing.T) {
 			if !slices.Equal(got.Abilities, c.abilities) {
 				t.Errorf("abilities %v", got.Abilities)
 			}
-			if got.PropagationTimeout != c.timeout || got.PropagationInterval != c.interval || got.Sequential != c.sequential || got.SequentialPerName != c.perName {
+			if got.PropagationTimeout != c.timeout || got.PropagationInterval != c.interval || got.Sequential != c.sequential || got.SequentialPerName != c.perName || got.FilesIgnoreHost != c.hostless {
 				t.Errorf("%v", got)
 			}
 			if c.says != "" && !slices.ContainsFunc(got.Findings, func(f pluginapi.Finding) bool { return strings.Contains(f.Message, c.says) }) {

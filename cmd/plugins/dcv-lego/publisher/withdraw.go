@@ -63,7 +63,7 @@ func (c *profile) withdraw(ctx context.Context, t task, r *receipt) error {
 	if t.path != "" {
 		return provider.CleanUp(t.domain, t.token, t.keyAuth) // each of the HTTP providers succeeds when the file is gone
 	}
-	if t.literal {
+	if t.literal || t.delegated {
 		if err := c.findZone(ctx, &t); err != nil {
 			return err
 		}
