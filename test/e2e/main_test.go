@@ -62,6 +62,7 @@ var (
 	daemon     = &build{pkg: "cmd/certbridged", file: "daemon/certbridged", args: []string{"-trimpath", "-ldflags", "-s -w"}}
 	caFake     = &build{pkg: "test/plugins/ca-fake", file: "plugins/ca-fake", args: strip}
 	caACME     = &build{pkg: "cmd/plugins/ca-acme", file: "plugins/ca-acme", args: strip}
+	caDigiCert = &build{pkg: "cmd/plugins/ca-digicert", file: "plugins/ca-digicert", args: strip}
 	caLocal    = &build{pkg: "cmd/plugins/ca-local", file: "plugins/ca-local", args: strip}
 	dcvRFC2136 = &build{pkg: "cmd/plugins/dcv-rfc2136", file: "plugins/dcv-rfc2136", args: strip}
 	buildOnce  sync.Mutex // one at a time: they share the compiler's work
