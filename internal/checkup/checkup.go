@@ -130,16 +130,25 @@ func account(ctx context.Context, c *config.Config, name string, plugins Plugins
 // preflight lets an account log in.
 func preflight(ctx context.Context, c *config.Config, name string, a Account) []Remark {
 	var orders []pluginapi.Settings
+	var of []string // the certificate of each
 	for _, cert := range c.Certificates {
 		if cert.CA == name && cert.Enabled {
-			orders = append(orders, cert.Order)
+			orders, of = append(orders, cert.Order), append(of, cert.Name)
 		}
 	}
 	reply, err := a.Preflight(ctx, orders)
 	if err != nil {
 		return []Remark{fault(c, err, "ca", name, "settings")}
 	}
-	return place(c, reply.Findings, "ca", name, "settings")
+	var remarks []Remark
+	for _, f := range reply.Findings {
+		at := []string{"ca", name, "settings"}
+		if f.Order > 0 && f.Order <= len(of) {
+			at = []string{"certificate", of[f.Order-1], "order"}
+		}
+		remarks = append(remarks, place(c, []pluginapi.Finding{f}, at...)...)
+	}
+	return remarks
 }
 
 // caa looks at the CAA records of an account's certificates. They may be changed by the time an order is due.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"google.golang.org/protobuf/types/known/structpb"
+	"math"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	pb "github.com/certbridge/certbridged/proto/certbridge/plugin/v1"
@@ -281,7 +282,10 @@ func fieldValue(m *structpb.Value, kind pluginapi.FieldType) (any, error) {
 func formatFindings(list []pluginapi.Finding) []*pb.Finding {
 	var out []*pb.Finding
 	for _, f := range list {
-		out = append(out, &pb.Finding{Severity: pb.Severity(f.Severity), Field: people(f.Field), Message: people(f.Message)})
+		out = append(out, &pb.Finding{
+			Severity: pb.Severity(f.Severity), Field: people(f.Field), Message: people(f.Message),
+			Order: uint32(min(max(f.Order, 0), math.MaxUint32)), //nolint:gosec // bounded beside it
+		})
 	}
 	return out
 }
@@ -302,7 +306,7 @@ func parseFindings(list []*pb.Finding) ([]pluginapi.Finding, error) {
 		if err := optionalWord("field", m.GetField(), 1024); err != nil {
 			return nil, under(item("findings", i), err)
 		}
-		out = append(out, pluginapi.Finding{Severity: s, Field: m.GetField(), Message: people(m.GetMessage())})
+		out = append(out, pluginapi.Finding{Severity: s, Field: m.GetField(), Message: people(m.GetMessage()), Order: int(m.GetOrder())})
 	}
 	return out, nil
 }

@@ -450,11 +450,11 @@ func TestPreflight(t *testing.T) {
 	}{
 		"all is well":                  {adminKey, nil, order(nil), "api_key", pluginapi.Info},
 		"a wrong key":                  {"NO-SUCH-KEY", nil, order(nil), "api_key", pluginapi.Fault},
-		"an unknown product":           {adminKey, nil, order(map[string]any{"product": "ssl_no_such_flex"}), "order.product", pluginapi.Fault},
+		"an unknown product":           {adminKey, nil, order(map[string]any{"product": "ssl_no_such_flex"}), "product", pluginapi.Fault},
 		"an unknown organization":      {adminKey, map[string]any{"organization_id": int64(1)}, order(nil), "organization_id", pluginapi.Fault},
 		"an organization not valid":    {adminKey, map[string]any{"organization_id": int64(standin.PendingOrganization)}, order(nil), "organization_id", pluginapi.Warning},
 		"a key that may not skip":      {limitedKey, map[string]any{"skip_approval": true}, order(nil), "skip_approval", pluginapi.Warning},
-		"a mistake in order settings":  {adminKey, nil, order(map[string]any{"no_such_setting": true}), "order.no_such_setting", pluginapi.Fault},
+		"a mistake in order settings":  {adminKey, nil, order(map[string]any{"no_such_setting": true}), "no_such_setting", pluginapi.Fault},
 		"a path that is not the API's": {adminKey, map[string]any{"base_url": "http://127.0.0.1:1/"}, order(nil), "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -476,7 +476,8 @@ func TestPreflight(t *testing.T) {
 			}
 			found := false
 			for _, f := range reply.Findings {
-				found = found || f.Field == c.field && f.Severity == c.severity
+				ofOrder := c.field == "product" || c.field == "no_such_setting"
+				found = found || f.Field == c.field && f.Severity == c.severity && (f.Order == 1) == ofOrder
 				if f.Severity == pluginapi.Fault && c.severity != pluginapi.Fault {
 					t.Errorf("a fault: %s: %s", f.Field, f.Message)
 				}

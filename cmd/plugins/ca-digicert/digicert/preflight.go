@@ -20,10 +20,16 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 		return pluginapi.PreflightReply{}, err
 	}
 	p := &preflight{session: s}
-	for _, o := range orders {
+	for i, o := range orders {
 		o = s.orderSettings(o)
 		p.orders = append(p.orders, o)
-		p.check(o)
+		for _, f := range request.Check(o) {
+			f.Order = i + 1
+			p.found = append(p.found, f)
+		}
+	}
+	if slices.ContainsFunc(p.found, func(f pluginapi.Finding) bool { return f.Severity == pluginapi.Fault }) {
+		return pluginapi.PreflightReply{Findings: p.found}, nil // to be put right first, whatever DigiCert says
 	}
 	good, err := p.key(ctx)
 	if err != nil {
@@ -37,15 +43,6 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 		}
 	}
 	return pluginapi.PreflightReply{Findings: p.found}, nil
-}
-
-// check finds what is wrong with order settings, each thing once: certificates share defaults.
-func (p *preflight) check(o pluginapi.Settings) {
-	for _, f := range request.Check(o) {
-		if f.Field = strings.TrimSuffix("order."+f.Field, "."); !slices.Contains(p.found, f) {
-			p.found = append(p.found, f)
-		}
-	}
 }
 
 type preflight struct {
@@ -128,7 +125,7 @@ func (p *preflight) products(ctx context.Context) error {
 		}
 	}
 	var asked []string
-	for _, o := range p.orders {
+	for at, o := range p.orders {
 		name, _ := request.Product(o)
 		if name == "" || name == "ssl" || slices.Contains(asked, name) { // "ssl": DigiCert finds the product for each order
 			continue
@@ -136,11 +133,11 @@ func (p *preflight) products(ctx context.Context) error {
 		asked = append(asked, name)
 		i := slices.IndexFunc(list, func(l certcentral.Product) bool { return string(l.NameID) == name })
 		if i < 0 {
-			p.found.fault("order.product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
+			p.found.faultOf(at, "product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
 			continue
 		}
 		if next := list[i].Replacement; next != "" && string(next) != name {
-			p.found.add(pluginapi.Warning, "order.product", "DigiCert is replacing %s by %s", name, next)
+			p.found.of(at, pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
 		}
 	}
 	return nil
@@ -215,10 +212,9 @@ func (p *preflight) customFields(ctx context.Context) error {
 		if !f.Required || !f.Active {
 			continue
 		}
-		for _, o := range p.orders {
+		for at, o := range p.orders {
 			if !hasCustomField(o, f.ID) {
-				p.found.fault("order.custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
-				break
+				p.found.faultOf(at, "custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
 			}
 		}
 	}

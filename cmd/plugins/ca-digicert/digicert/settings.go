@@ -89,6 +89,16 @@ func (f *findings) add(severity pluginapi.Severity, field, format string, args .
 	*f = append(*f, pluginapi.Finding{Severity: severity, Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
+// of notes something about the order settings with an index.
+func (f *findings) of(order int, severity pluginapi.Severity, field, format string, args ...any) {
+	f.add(severity, field, format, args...)
+	(*f)[len(*f)-1].Order = order + 1
+}
+
+func (f *findings) faultOf(order int, field, format string, args ...any) {
+	f.of(order, pluginapi.Fault, field, format, args...)
+}
+
 func (f *findings) fault(field, format string, args ...any) {
 	f.add(pluginapi.Fault, field, format, args...)
 }

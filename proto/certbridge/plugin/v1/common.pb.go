@@ -479,7 +479,9 @@ type Finding struct {
 	// Optional. Dotted path of the setting it is about.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
 	// Required. What is the matter and what to do, for people.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Optional. Of Preflight: which of the order settings it was given the field belongs to, counted from 1; 0: the account's.
+	Order         uint32 `protobuf:"varint,4,opt,name=order,proto3" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +535,13 @@ func (x *Finding) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Finding) GetOrder() uint32 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 // ErrorDetail stands among the details of the gRPC status of every call that fails.
@@ -1117,11 +1126,12 @@ const file_certbridge_plugin_v1_common_proto_rawDesc = "" +
 	"\x0eallowed_values\x18\x06 \x03(\v2\x16.google.protobuf.ValueR\rallowedValues\x12\x12\n" +
 	"\x04help\x18\a \x01(\tR\x04help\x123\n" +
 	"\x06fields\x18\b \x03(\v2\x1b.certbridge.plugin.v1.FieldR\x06fields\x125\n" +
-	"\aelement\x18\t \x01(\v2\x1b.certbridge.plugin.v1.FieldR\aelement\"u\n" +
+	"\aelement\x18\t \x01(\v2\x1b.certbridge.plugin.v1.FieldR\aelement\"\x8b\x01\n" +
 	"\aFinding\x12:\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1e.certbridge.plugin.v1.SeverityR\bseverity\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xae\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
+	"\x05order\x18\x04 \x01(\rR\x05order\"\xae\x01\n" +
 	"\vErrorDetail\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.certbridge.plugin.v1.ErrorKindR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
