@@ -14,7 +14,7 @@ VULN     := $(GO) tool -modfile=tools/vuln/go.mod govulncheck
 FUZZTIME ?= 20s
 # dcv-lego is built with a copy of lego that takes literal records: docs/adr/0006-literal-records.md.
 LEGO     := cmd/plugins/dcv-lego
-PROGRAMS := ./cmd/certbridged
+PROGRAMS := ./cmd/certbridged ./cmd/certbridge-sandbox
 PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcard cmd/plugins/*/main.go))))
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 20m
