@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -200,10 +201,33 @@ func (d *Daemon) clearTrial(ctx context.Context, id string) {
 		d.log.InfoContext(ctx, "withdrew what a test of a dcv profile had left", "profile", t.Profile)
 		return
 	}
+	if _, configured := d.setup.Load().config.DCV[t.Profile]; !configured && ctx.Err() == nil {
+		d.giveUpTrial(ctx, t, err)
+		return
+	}
 	d.log.WarnContext(ctx, "what a test of a dcv profile published is not withdrawn yet", "profile", t.Profile, "error", err)
 	t.Attempts++
 	if err := d.saveTrial(t); err != nil {
 		d.log.ErrorContext(ctx, "a test of a dcv profile cannot be journaled", "profile", t.Profile, "error", err)
 	}
 	d.timer.Set(trialKey+id, time.Now().Add(schedule.Backoff(t.Attempts, 0, id)))
+}
+
+// giveUpTrial forgets what cannot be withdrawn because its profile is gone, after it has told what a person must remove.
+func (d *Daemon) giveUpTrial(ctx context.Context, t trial, why error) {
+	d.tell(Event{Kind: "test-left", Level: slog.LevelWarn, Message: fmt.Sprintf(
+		"a test of the dcv profile %q may have left %s, and the profile is not configured any more: remove it by hand if it is there (%v)",
+		t.Profile, placeOf(t.Challenge), why)})
+	if err := d.forgetTrial(t); err != nil {
+		d.log.ErrorContext(ctx, "the journal of a test of a dcv profile cannot be cleared", "profile", t.Profile, "error", err)
+		d.timer.Set(trialKey+t.Challenge.ID, time.Now().Add(schedule.Backoff(t.Attempts+1, 0, t.Challenge.ID)))
+	}
+}
+
+// placeOf names what is published, with its value, which is public.
+func placeOf(c pluginapi.Challenge) string {
+	if c.DNS != nil {
+		return fmt.Sprintf("the %s record %s %q", c.DNS.Type, c.DNS.Name, c.DNS.Value)
+	}
+	return fmt.Sprintf("the file http://%s%s", c.HTTP.Host, c.HTTP.Path)
 }

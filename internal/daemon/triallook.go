@@ -52,7 +52,7 @@ func (d *Daemon) publishAndLook(ctx context.Context, t *trial, send func(control
 	if t.Challenge.HTTP != nil {
 		return d.lookAtFile(ctx, *t, send)
 	}
-	return d.lookAtRecord(ctx, *t, send)
+	return d.lookAtRecord(ctx, *t, d.trialLimit(ctx, t.Profile), send)
 }
 
 func (d *Daemon) lookAtFile(ctx context.Context, t trial, send func(control.ProfileTestStep) error) error {
@@ -64,23 +64,27 @@ func (d *Daemon) lookAtFile(ctx context.Context, t trial, send func(control.Prof
 	return send(control.ProfileTestStep{Step: "seen", OK: true, Message: "seen from here", Took: time.Since(begun)})
 }
 
-// lookAtRecord sends what the servers answer whenever that changes.
-func (d *Daemon) lookAtRecord(ctx context.Context, t trial, send func(control.ProfileTestStep) error) error {
-	limit := d.trialLimit(ctx, t.Profile)
+// lookAtRecord sends what the servers answer whenever that changes, for as long as limit.
+func (d *Daemon) lookAtRecord(ctx context.Context, t trial, limit time.Duration, send func(control.ProfileTestStep) error) error {
 	looking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	begun := time.Now()
 	var last string
+	var answers []dcv.Answer // of the last look that was not cut off: one that was says nothing of the servers
 	for {
-		answers, err := d.solver.Look(looking, t.Challenge)
+		now, err := d.solver.Look(looking, t.Challenge)
+		inTime := looking.Err() == nil
+		if err == nil && (inTime || answers == nil || dcv.AllSeen(now)) {
+			answers = now
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && looking.Err() == nil:
+		case err != nil && inTime:
 			// Not even the servers are found: that is all there is to say.
 			step := control.ProfileTestStep{Step: "seen", Message: err.Error(), Took: time.Since(begun)}
 			return errors.Join(send(step), control.Errorf(control.FailedAct, "the name servers were not found"))
-		case err == nil && len(answers) == 0:
+		case err == nil && len(now) == 0:
 			return send(control.ProfileTestStep{Step: "seen", OK: true, Message: "not looked at: dns_propagation is \"none\""})
 		case err == nil:
 			step := control.ProfileTestStep{Step: "look", OK: dcv.AllSeen(answers), Message: counted(answers), Answers: answersOf(answers), Took: time.Since(begun)}
@@ -113,10 +117,14 @@ func (d *Daemon) lookGone(ctx context.Context, t trial, send func(control.Profil
 	looking, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
 	begun := time.Now()
+	var answers []dcv.Answer // of the last look that was not cut off
 	for {
-		answers, err := d.solver.Look(looking, t.Challenge)
-		if err == nil && len(answers) == 0 {
+		now, err := d.solver.Look(looking, t.Challenge)
+		if err == nil && len(now) == 0 {
 			return nil // dns_propagation is "none"
+		}
+		if err == nil && looking.Err() == nil {
+			answers = now
 		}
 		left := 0
 		for _, a := range answers {
@@ -124,12 +132,15 @@ func (d *Daemon) lookGone(ctx context.Context, t trial, send func(control.Profil
 				left++
 			}
 		}
-		if err == nil && left == 0 {
+		if len(answers) > 0 && left == 0 {
 			return send(control.ProfileTestStep{Step: "gone", OK: true, Message: "gone from every server", Took: time.Since(begun)})
 		}
 		if !pause(looking, trialInterval) {
-			return send(control.ProfileTestStep{Step: "gone", Answers: answersOf(answers), Took: time.Since(begun),
-				Message: fmt.Sprintf("%d of %d servers still have it after %s; they may need longer to follow", left, len(answers), goneTimeout)})
+			message := fmt.Sprintf("%d of %d servers still have it after %s; they may need longer to follow", left, len(answers), goneTimeout)
+			if len(answers) == 0 {
+				message = fmt.Sprintf("whether the servers still have it cannot be seen within %s", goneTimeout)
+			}
+			return send(control.ProfileTestStep{Step: "gone", Answers: answersOf(answers), Took: time.Since(begun), Message: message})
 		}
 	}
 }
