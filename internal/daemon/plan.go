@@ -88,7 +88,7 @@ func coverageEnd(h order.History) time.Time {
 
 func foreseenKind(d pluginapi.Description, ordered bool, coverage time.Time, c *schedule.Certificate) pluginapi.OrderKind {
 	switch {
-	case ordered && d.Has(pluginapi.AbilityReissue) && c != nil && coverage.After(c.NotAfter.Add(order.CoverageMargin)):
+	case ordered && d.Has(pluginapi.AbilityReissue) && c != nil && coverage.After(c.NotAfter.Add(order.MarginOf(c.NotAfter.Sub(c.NotBefore)))):
 		return pluginapi.Reissue
 	case ordered && d.Has(pluginapi.AbilityRenew):
 		return pluginapi.Renew

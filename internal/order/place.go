@@ -110,6 +110,15 @@ type Plan struct {
 // anything: coverage is often known as a date only.
 const CoverageMargin = 24 * time.Hour
 
+// MarginOf is CoverageMargin for a certificate that lives this long: where certificates live for days or, while somebody
+// rehearses, for minutes, a day would be more than all that is left of a plan. Zero is a lifetime that nobody knows.
+func MarginOf(lifetime time.Duration) time.Duration {
+	if lifetime <= 0 {
+		return CoverageMargin
+	}
+	return min(CoverageMargin, lifetime/10)
+}
+
 // PlanOrder decides the kind: reissue while coverage outlasts the certificate and the CA can; else a renewal linked to
 // the previous order; else a new one. Buying before a paid plan is used up would be a defect.
 func PlanOrder(in PlanInput) Plan {
@@ -129,16 +138,20 @@ func PlanOrder(in PlanInput) Plan {
 }
 
 func (in PlanInput) coverageOutlasts() bool {
-	end := in.History.Last.CoverageEnd
+	end, leaf := in.History.Last.CoverageEnd, in.Current.Leaf
+	margin := CoverageMargin
+	if leaf != nil {
+		margin = MarginOf(leaf.NotAfter.Sub(leaf.NotBefore))
+	}
 	switch schedule.Reason(in.Reason) {
 	case schedule.NamesChanged, schedule.KeyChanged, schedule.BrokenSet:
 		// What is on disk is of no use however long it lasts: any paid time that is left is a gain.
-		return end.After(in.Now.Add(CoverageMargin))
+		return end.After(in.Now.Add(margin))
 	}
 	if !end.After(in.Now) {
 		return false
 	}
-	return in.Current.Leaf == nil || end.After(in.Current.Leaf.NotAfter.Add(CoverageMargin))
+	return leaf == nil || end.After(leaf.NotAfter.Add(margin))
 }
 
 // reissue plans another certificate inside paid time, where the CA's rule about names lets it.
