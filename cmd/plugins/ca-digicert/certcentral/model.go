@@ -18,6 +18,9 @@ type Request struct {
 	Status   Text `json:"status"`
 	Date     Time `json:"date"`
 	Comments Text `json:"comments"`
+	// Processor is what the person wrote who approved or rejected it. Only the request itself has it.
+	// (Not confirmed by DigiCert's pages: that it can be read where it is written.)
+	Processor Text `json:"processor_comment"`
 }
 
 // The types and statuses of requests.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,9 +209,11 @@ func sameCertificate(c certcentral.Certificate, der []byte) bool {
 }
 
 // scan looks through the list of orders, the newest first. The list of an order's reissues need not hold its first
-// certificate; orders that it may be of are named then, for a person to decide.
+// certificate: where there is just one order that it can be of, that is it, and otherwise they are named, for a person to
+// decide.
 func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral.Order, error) {
 	var similar []string
+	var first []certcentral.Order
 	for page, offset := 0, 0; page < scannedPages; page++ {
 		orders, more, err := s.client.Orders(ctx, offset)
 		if err != nil {
@@ -228,15 +231,57 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			if err == nil && s.belongs(ctx, o, leaf.Raw) {
 				return o, nil
 			}
+			if err == nil && s.canBeFirst(ctx, o, leaf) {
+				first = append(first, o)
+			}
 			similar = append(similar, listed.ID.String())
 		}
 		if !more {
 			break
 		}
 	}
+	if len(first) == 1 {
+		return first[0], nil
+	}
 	hint := ""
 	if len(similar) > 0 {
 		hint = fmt.Sprintf(", as far as it shows; for %s it has the orders %s", leaf.Subject.CommonName, strings.Join(similar, ", "))
 	}
 	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to%s", serialText(leaf), hint)
+}
+
+// canBeFirst reports whether a certificate can be the first one of an order that was reissued since: for the same names,
+// issued after the order was placed and before its first reissue, with no end beyond the plan's. With the same names a
+// reissue costs nothing and revokes nothing, so that a mistake here does no harm, while a second purchase would.
+func (s *session) canBeFirst(ctx context.Context, o certcentral.Order, leaf *x509.Certificate) bool {
+	end := coverageEnd(o)
+	if ended(string(o.Status)) || end.IsZero() || leaf.NotAfter.After(end) || o.DateCreated.IsZero() {
+		return false
+	}
+	names := []string{strings.ToLower(string(o.Certificate.CommonName))}
+	for _, n := range o.Certificate.DNSNames {
+		names = append(names, strings.ToLower(string(n)))
+	}
+	if !sameSet(names, leaf.DNSNames) {
+		return false
+	}
+	list, err := s.client.Reissues(ctx, o.ID)
+	if err != nil || len(list) == 0 {
+		return false // the certificate that the order shows is its first, and it is another one
+	}
+	const day = 24 * time.Hour // certificates begin with their day
+	if leaf.NotBefore.Before(o.DateCreated.Add(-day)) {
+		return false
+	}
+	for _, c := range list {
+		if !c.ValidFrom.IsZero() && leaf.NotBefore.After(c.ValidFrom.Time) || !c.DateCreated.IsZero() && leaf.NotBefore.After(c.DateCreated.Time) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameSet(a, b []string) bool {
+	sorted := func(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
+	return slices.Equal(sorted(a), sorted(b))
 }

@@ -89,7 +89,7 @@ func (s *session) stand(ctx context.Context, v *view) (pluginapi.Order, error) {
 		return s.reissueStands(ctx, v)
 	}
 	if status, final := finalStatus(string(v.order.Status)); final {
-		return pluginapi.Order{Status: status, Detail: fmt.Sprintf("order %s is %s at DigiCert%s", v.id, v.order.Status, comments(v.order.Requests))}, nil
+		return pluginapi.Order{Status: status, Detail: fmt.Sprintf("order %s is %s at DigiCert%s", v.id, v.order.Status, s.comments(ctx, v.order.Requests))}, nil
 	}
 	switch v.order.Status {
 	case certcentral.OrderNeedsApproval:
@@ -150,7 +150,7 @@ func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, b
 	for _, r := range v.order.Requests {
 		if r.Status == certcentral.RequestRejected && (r.ID == v.st.RequestID || strings.Contains(string(r.Comments), remark(v.placed.OrderRequest))) {
 			return pluginapi.Order{
-				Status: pluginapi.OrderRejected, Detail: fmt.Sprintf("request %s for a reissue of order %s was rejected%s", r.ID, v.id, comments([]certcentral.Request{r})),
+				Status: pluginapi.OrderRejected, Detail: fmt.Sprintf("request %s for a reissue of order %s was rejected%s", r.ID, v.id, s.comments(ctx, []certcentral.Request{r})),
 			}, true, nil
 		}
 	}
@@ -225,11 +225,17 @@ func ended(status string) bool {
 	return final
 }
 
-// comments are what people wrote on rejected requests.
-func comments(list []certcentral.Request) string {
+// comments are what people wrote who rejected requests; where that cannot be read, what stands on the requests.
+func (s *session) comments(ctx context.Context, list []certcentral.Request) string {
 	var words []string
 	for _, r := range list {
-		if r.Status == certcentral.RequestRejected && r.Comments != "" {
+		if r.Status != certcentral.RequestRejected {
+			continue
+		}
+		if full, err := s.client.Request(ctx, r.ID); err == nil && full.Processor != "" {
+			r.Comments = full.Processor
+		}
+		if r.Comments != "" {
 			words = append(words, string(r.Comments))
 		}
 	}
