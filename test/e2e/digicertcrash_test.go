@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -138,10 +139,11 @@ func mishapsIn(x exchange) []mishap {
 		"a gateway's page afterwards": {Kind: sandbox.HTML, After: true}, "too many requests": {Kind: sandbox.RateLimited, RetryAfter: "1"},
 		"types flipped": {Kind: sandbox.FlipTypes},
 	}
-	if x.time > 1 { // it is the first time that matters, and where it is not, somebody's death
-		return list
-	}
 	for _, name := range slices.Sorted(maps.Keys(spoilt)) {
+		// The plugin's own tests spoil every answer in every way. Here it is what the daemon makes of it.
+		if x.time > 1 || x.method != http.MethodPost && !slices.Contains([]string{"answer lost", "internal error instead", "a gateway's page afterwards", "types flipped"}, name) {
+			continue
+		}
 		m := spoilt[name]
 		m.Method, m.Path = x.method, x.path
 		list = append(list, mishap{name: fmt.Sprintf("%s in %s", name, x), prepare: func(d *digicert) {

@@ -135,13 +135,18 @@ func (d *digicert) asked() string {
 	return b.String()
 }
 
-// varying is a part of a path that differs from run to run: an id, or an order's mark.
-var varying = regexp.MustCompile(`/(\d+|[0-9A-Fa-f]{32,})(/|$)`)
+// varying is a part of a path that differs from run to run: an id, a serial number, or an order's mark.
+var varying = regexp.MustCompile(`/(\d+|[0-9A-Fa-f]{16,})(/|$)`)
 
 func pattern(path string) string { return varying.ReplaceAllString(path, "/*$2") }
 
 // ServeHTTP is the stand-in, with somebody who dies in the middle.
 func (d *digicert) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the caller was killed while it sent
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body)) // only with the body read does the server notice that the caller has gone
 	k := d.next(r)
 	if k == nil {
 		d.ca.ServeHTTP(w, r)
