@@ -17,8 +17,9 @@ import (
 	"github.com/certbridge/certbridged/test/peer"
 )
 
-// digicertAtOnce is how many worlds live side by side. Lost orders are waited for half a minute at a time.
-const digicertAtOnce = 12
+// digicertAtOnce is how many worlds live side by side, where -parallel lets them: mostly they wait, a lost order for a
+// minute.
+const digicertAtOnce = 24
 
 // digicertPast is the time before a reissue: the account with its order, and the journal.
 type digicertPast struct{ account, journal string }
