@@ -33,7 +33,9 @@ func (t ChallengeType) String() string {
 // Challenge is one way to show control over one name. Exactly one of DNS, HTTP, Email, TLSALPN and Manual is set;
 // Type says which.
 type Challenge struct {
-	// ID is the plugin's own name for it, unique in its order.
+	// ID is the plugin's own name for it, unique in its order. It stands for one content for good: a CA that gives a name
+	// another token or value gives it another challenge, and that needs an ID of its own. What was published for the old
+	// one is withdrawn when its ID is gone from the order.
 	ID string
 	// Identifier is the name control is shown over, without "*.".
 	Identifier string

@@ -221,6 +221,11 @@ func (c *smallCA) reply(o *smallOrder) pluginapi.OrderReply {
 	if c.broken("unknown-status") {
 		out.Status = 42
 	}
+	if c.broken("changes-challenge") {
+		name := o.Names[0].Value
+		out.Authorizations = []pluginapi.Authorization{{Identifier: name, Valid: true, Challenges: []pluginapi.Challenge{{ID: "1", Identifier: name,
+			HTTP: &pluginapi.HTTPFile{Host: name, Path: "/.well-known/file", Body: fmt.Sprint(c.calls.Add(1))}}}}}
+	}
 	return pluginapi.OrderReply{Order: out}
 }
 

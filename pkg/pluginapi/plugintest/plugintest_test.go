@@ -171,6 +171,7 @@ func TestFaultsOfACA(t *testing.T) {
 		"unknown-status":           "order",
 		"hangs":                    "deadline",
 		"changes-reference":        "order",
+		"changes-challenge":        "order",
 		"never-issues":             "order",
 		"wrong-key":                "order",
 		"forgets-a-name":           "order",

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"time"
 
@@ -144,9 +145,13 @@ func (n *session) finish(ctx context.Context, r pluginapi.OrderRequest, o plugin
 		}
 	}()
 	reference := o.Reference
+	contents := make(map[string]pluginapi.Challenge)
 	for {
 		if o.Reference != reference {
 			return o, fmt.Errorf("the reference changed from %q to %q", reference, o.Reference)
+		}
+		if err := sameContents(contents, o); err != nil {
+			return o, err
 		}
 		var err error
 		switch o.Status {
@@ -169,6 +174,19 @@ func (n *session) finish(ctx context.Context, r pluginapi.OrderRequest, o plugin
 			return o, fmt.Errorf("order %s: %w", reference, err)
 		}
 	}
+}
+
+// sameContents holds that the id of a challenge stands for one content, and adds those of an order to the known ones.
+func sameContents(known map[string]pluginapi.Challenge, o pluginapi.Order) error {
+	for _, a := range o.Authorizations {
+		for _, c := range a.Challenges {
+			if before, ok := known[c.ID]; ok && !reflect.DeepEqual(before, c) {
+				return fmt.Errorf("the challenge %q for %s has another content than before: new content needs a new id", c.ID, a.Identifier)
+			}
+			known[c.ID] = c
+		}
+	}
+	return nil
 }
 
 // publish puts up one challenge for every name that still needs one, once.

@@ -950,7 +950,7 @@ func (x *ACMEKeyAuthorization) GetKeyAuthorization() string {
 // Challenge is one way to show control over one name.
 type Challenge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The plugin's own name for it, unique in its order.
+	// Required. The plugin's own name for it, unique in its order. It stands for one content: new content needs a new id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Required. The name control is shown over, without "*.".
 	Identifier string `protobuf:"bytes,2,opt,name=identifier,proto3" json:"identifier,omitempty"`
