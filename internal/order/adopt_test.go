@@ -29,6 +29,7 @@ func TestACertificateOnDiskBringsItsOrderAlong(t *testing.T) { // invariant 1
 			answer: func(o pluginapi.Order) (pluginapi.Order, error) { o.Chain = nil; return o, nil }},
 		"not known to the CA":      {answer: no(pluginapi.NotFound), coverage: 365 * day, phase: order.Deployed, kind: "new"},
 		"revoked":                  {coverage: 365 * day, phase: order.Deployed, kind: "new", answer: func(o pluginapi.Order) (pluginapi.Order, error) { o.Status = pluginapi.Canceled; return o, nil }},
+		"the CA cannot tell which": {answer: no(pluginapi.NeedsPerson), coverage: 365 * day, phase: order.Held, kind: "new"},
 		"the CA does not answer":   {answer: no(pluginapi.Unavailable), coverage: 365 * day, phase: order.Intended},
 		"the key may not look":     {answer: no(pluginapi.Unauthorized), coverage: 365 * day, phase: order.Intended},
 		"the plugin cannot look":   {unable: true, coverage: 365 * day, phase: order.Deployed, kind: "new"},
@@ -66,6 +67,16 @@ func TestACertificateOnDiskBringsItsOrderAlong(t *testing.T) { // invariant 1
 						t.Errorf("%d purchases, %d attempts", w.shop.purchases-spent, r.Attempts)
 					}
 					return
+				}
+				if c.phase == order.Held {
+					if r.Hold.Kind != order.HoldUnclearOrder || w.shop.purchases != spent {
+						t.Fatalf("%+v, %d purchases", r.Hold, w.shop.purchases-spent)
+					}
+					if _, err := w.engine.Approve(r.ID); err != nil {
+						t.Fatal(err)
+					}
+					r = w.run(r.ID, day)
+					want(t, r, order.Deployed)
 				}
 				if r.Kind.String() != c.kind {
 					t.Errorf("kind %s, want %s", r.Kind, c.kind)

@@ -26,7 +26,7 @@ func (e *Engine) Approve(id string) (Record, error) {
 		return nil
 	}, func(r *Record) {
 		switch r.Hold.Kind {
-		case HoldBudget, HoldDropsNames, HoldRepeats: // a yes to this order; the others ask for another look
+		case HoldBudget, HoldDropsNames, HoldRepeats, HoldUnclearOrder: // a yes to this order; the others ask for another look
 			r.Approved = append(r.Approved, r.Hold.Kind)
 		}
 		r.Phase, r.Hold = r.Hold.Resume, nil

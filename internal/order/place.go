@@ -42,7 +42,13 @@ func (w *work) prepare(ctx context.Context) error {
 		return w.retry("prepare", "read-files", err)
 	}
 	history, adopted, err := w.adopt(ctx, d, current)
-	if err != nil {
+	switch unclear := pluginapi.KindOf(err) == pluginapi.NeedsPerson; {
+	case unclear && w.record.approved(HoldUnclearOrder): // then a new one is bought
+	case unclear:
+		return w.update("held", func(r *Record) {
+			w.hold(r, HoldUnclearOrder, err.Error()+"; approve it to buy anew, or reissue there by hand")
+		})
+	case err != nil:
 		return w.retry("adopt", problemKind(err), err)
 	}
 	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, Reason: w.record.Reason, History: history, Current: current, Now: w.Now()})

@@ -240,8 +240,16 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			break
 		}
 	}
-	if len(first) == 1 {
+	switch {
+	case len(first) == 1:
 		return first[0], nil
+	case len(first) > 1:
+		var ids []string
+		for _, o := range first {
+			ids = append(ids, o.ID.String())
+		}
+		return certcentral.Order{}, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s may be of any of the orders %s, and DigiCert does not show of which; look in the console",
+			serialText(leaf), strings.Join(ids, ", "))
 	}
 	hint := ""
 	if len(similar) > 0 {
