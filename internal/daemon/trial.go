@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,13 @@ func trialChallenges(test control.ProfileTest) ([]pluginapi.Challenge, error) {
 	if err != nil {
 		return nil, control.Errorf(control.Invalid, "domain %q: %w", test.Domain, err)
 	}
+	wildcard := strings.HasPrefix(test.Domain, "*.")
+	if wildcard && test.Type == "http" {
+		return nil, control.Errorf(control.Invalid, "a file never shows control over a wildcard: try a record, or the domain itself")
+	}
+	if test.Place != "" && test.Type != "http" && !labels.MatchString(test.Place) {
+		return nil, control.Errorf(control.Invalid, "place %q: want labels such as _dnsauth, or \"@\" for the domain itself", test.Place)
+	}
 	token, thumbprint := randomText(), randomText()
 	keyAuthorization := token + "." + thumbprint
 	digest := sha256.Sum256([]byte(keyAuthorization))
@@ -104,6 +112,9 @@ func trialChallenges(test control.ProfileTest) ([]pluginapi.Challenge, error) {
 	case "":
 		if test.Place != "" {
 			return nil, control.Errorf(control.Invalid, "a place needs a type: txt, cname or http")
+		}
+		if wildcard {
+			return []pluginapi.Challenge{record}, nil
 		}
 		return []pluginapi.Challenge{record, file}, nil
 	case "http":
@@ -125,6 +136,9 @@ func trialChallenges(test control.ProfileTest) ([]pluginapi.Challenge, error) {
 		return nil, control.Errorf(control.Invalid, "type %q is none of txt, cname and http", test.Type)
 	}
 }
+
+// labels are the labels of a record's name, or "@" for none.
+var labels = regexp.MustCompile(`^(?i:@|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?)$`)
 
 // recordName is the name of a record below a domain, or the domain itself for "@".
 func recordName(labels, domain string) string {

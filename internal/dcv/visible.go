@@ -51,7 +51,11 @@ func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.C
 	if c.HTTP == nil {
 		return nil
 	}
-	err = s.awaitFile(ctx, pub, *c.HTTP)
+	unasked, err := s.awaitFile(ctx, pub, *c.HTTP)
+	if unasked != nil && !errors.Is(unasked, ErrNotAsked) {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "challenge file not looked at through its public address",
+			slog.String("host", c.HTTP.Host), slog.String("path", c.HTTP.Path), slog.Any("error", unasked))
+	}
 	var wrong *wrongAnswerError
 	if err != nil && errors.As(err, &wrong) && wrong.public && s.lostPatience(profile, c) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "challenge file not seen at its public address, going on",
@@ -64,33 +68,55 @@ func (s *Solver) AwaitVisible(ctx context.Context, profile string, c pluginapi.C
 	return nil
 }
 
-func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) error {
+// ErrNotAsked is what LookAtFile fails with when self-checks are switched off.
+var ErrNotAsked = errors.New("http_challenge_self_check is off")
+
+// LookAtFile looks at a published file as AwaitVisible does, but is content with nothing less than the file: that nobody
+// answers at its public address is an error too.
+func (s *Solver) LookAtFile(ctx context.Context, profile string, c pluginapi.Challenge) error {
+	pub, err := s.profile(profile)
+	if err != nil {
+		return err
+	}
+	unasked, err := s.awaitFile(ctx, pub, *c.HTTP)
+	switch {
+	case err != nil:
+		return fmt.Errorf("dcv profile %q: %w", profile, err)
+	case errors.Is(unasked, ErrNotAsked):
+		return unasked
+	case unasked != nil:
+		return fmt.Errorf("nobody answers there from this machine: %w; where the address leads here only from outside, a CA may still see it", unasked)
+	default:
+		return nil
+	}
+}
+
+// awaitFile waits for a file. unasked is why nobody could be asked at its public address.
+func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) (unasked, err error) {
 	if r, ok := pub.(*responder); ok {
 		network, address, err := r.dialAddress()
 		if err != nil {
-			return pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
+			return nil, pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
 		}
 		direct := func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		}
 		if err := fetch(ctx, direct, f); err != nil {
-			return s.invisible(ctx, fmt.Errorf("the shared responder at %s: %w", address, err))
+			return nil, s.invisible(ctx, fmt.Errorf("the shared responder at %s: %w", address, err))
 		}
 	}
 	if s.checker.limit < 0 {
-		return nil
+		return ErrNotAsked, nil
 	}
-	err := s.checker.look(ctx, f)
+	err = s.checker.look(ctx, f)
 	var wrong *wrongAnswerError
 	switch {
 	case err == nil:
-		return nil
+		return nil, nil
 	case ctx.Err() != nil || errors.As(err, &wrong):
-		return s.invisible(ctx, err)
+		return nil, s.invisible(ctx, err)
 	default:
-		s.log.LogAttrs(ctx, slog.LevelInfo, "challenge file not looked at through its public address",
-			slog.String("host", f.Host), slog.String("path", f.Path), slog.Any("error", err))
-		return nil
+		return err, nil
 	}
 }
 

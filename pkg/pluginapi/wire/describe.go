@@ -284,7 +284,7 @@ func formatFindings(list []pluginapi.Finding) []*pb.Finding {
 	for _, f := range list {
 		out = append(out, &pb.Finding{
 			Severity: pb.Severity(f.Severity), Field: people(f.Field), Message: people(f.Message),
-			Order: uint32(min(max(f.Order, 0), math.MaxUint32)), //nolint:gosec // bounded beside it
+			Order: uint32(min(max(f.Order, 0), math.MaxUint32)),
 		})
 	}
 	return out

@@ -217,7 +217,7 @@ func (s *session) value(ctx context.Context, v *view, method string) error {
 		if v.st.TokenTime.IsZero() || now.Sub(v.st.TokenTime) > tokenLife || v.st.TokenTime.After(now) {
 			v.st.TokenTime, v.st.Responded = now.Add(-tokenSkew).UTC().Truncate(time.Second), false
 		}
-		v.st.Method, v.st.Value = method, request.RequestToken(key, request.CSRText(v.placed.CSR), v.st.TokenTime)
+		v.st.Method, v.st.Value = method, request.Token(key, request.CSRText(v.placed.CSR), v.st.TokenTime)
 		return nil
 	}
 	if v.st.Value != "" && v.st.Method == method && now.Before(v.st.Expires) && now.Sub(v.st.Fetched) < valueAge && !now.Before(v.st.Fetched) {

@@ -16,13 +16,13 @@ const (
 	requestTokenDigits = 50
 )
 
-// RequestToken is the text that shows control over a name with an AuthKey: a time, and an HMAC-SHA-256 over that time
+// Token is the text that shows control over a name with an AuthKey: a time, and an HMAC-SHA-256 over that time
 // and the request, in base 36. DigiCert refuses a time that lies in the future or more than 30 days back, so hand in a
 // time a minute or so ago.
 //
 // csr must be, byte for byte, what goes out as certificate.csr: CSRText of the same DER. (Not confirmed by DigiCert's
 // pages: that the header lines and line ends of the PEM text are part of what is summed.)
-func RequestToken(authKey pluginapi.Secret, csr string, at time.Time) string {
+func Token(authKey pluginapi.Secret, csr string, at time.Time) string {
 	stamp := at.UTC().Format(requestTokenTime)
 	mac := hmac.New(sha256.New, []byte(authKey.Reveal()))
 	mac.Write([]byte(stamp + csr))

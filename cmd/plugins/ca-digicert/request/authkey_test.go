@@ -7,7 +7,7 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-func TestRequestToken(t *testing.T) {
+func TestToken(t *testing.T) {
 	at := time.Date(2026, 11, 21, 13, 0, 0, 0, time.FixedZone("one hour ahead", 3600))
 	for name, c := range map[string]struct{ csr, want string }{
 		"full length":               {"some-token-value", "20261121120000121w9cfr2447nbojpltsc99x6s92nbrqhdm5qjhlzxre5wyqpz"},
@@ -15,7 +15,7 @@ func TestRequestToken(t *testing.T) {
 		"a request with line ends ": {"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "20261121120000601msgqa4eepfhmj7gujj8kkjjw35enr4a9pg15qgyd0mjyq4m"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := RequestToken(pluginapi.NewSecret("someToken"), c.csr, at)
+			got := Token(pluginapi.NewSecret("someToken"), c.csr, at)
 			if got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}

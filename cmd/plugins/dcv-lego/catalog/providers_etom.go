@@ -183,7 +183,7 @@ func providersI() map[string]Provider {
 		},
 		"infoblox":   {State: FromReceipt, Concurrent: true, Note: "publishes in the DNS view External unless INFOBLOX_DNS_VIEW names another"},
 		"infomaniak": {NoApex: apexRefused, State: FromReceipt, Concurrent: true},
-		"internetbs": {State: FindsByValue, Concurrent: true, Note: "withdrawing names the TTL too, so the setting must not change in between"},
+		"internetbs": {State: FindsByValue, Concurrent: true, Note: "withdrawing names the TTL too, so the setting must not change in between"}, //nolint:misspell // its name
 		"inwx": {
 			State: FindsByValue,
 			Note:  "logs in for each call; with INWX_SHARED_SECRET, a second call within 30 seconds uses the same one-time code and is refused",

@@ -154,7 +154,7 @@ func (f function) walk(skip []string, each func(ast.Node)) {
 		switch n := n.(type) {
 		case *ast.CallExpr:
 			sel, ok := n.Fun.(*ast.SelectorExpr)
-			return !forMessage(n) && !(ok && slices.Contains(skip, sel.Sel.Name))
+			return !forMessage(n) && (!ok || !slices.Contains(skip, sel.Sel.Name))
 		case *ast.KeyValueExpr:
 			ast.Inspect(n.Value, visit)
 			return false
