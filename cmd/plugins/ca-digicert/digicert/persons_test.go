@@ -425,12 +425,12 @@ func TestFindByCertificate(t *testing.T) {
 		}
 	}
 	// The first certificate is neither the primary one any more nor a reissue: as long as there is just one order that it
-	// can be of, that is taken over and nothing is bought; then they are named.
+	// can be of, that is taken over and nothing is bought; then they are named, and a person decides.
 	if reply, err := r.instance().FindOrderByCertificate(t.Context(), one.Chain[0]); err != nil || reply.Order.Reference != one.Reference {
 		t.Errorf("the first one: order %s, %v", reply.Order.Reference, err)
 	}
 	r.mustIssue(r.follow(pluginapi.Reissue, other, another))
-	if _, err := r.instance().FindOrderByCertificate(t.Context(), one.Chain[0]); pluginapi.KindOf(err) != pluginapi.NotFound || !strings.Contains(err.Error(), one.Reference) {
+	if _, err := r.instance().FindOrderByCertificate(t.Context(), one.Chain[0]); pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), one.Reference) {
 		t.Errorf("the first one of two orders: %v", err)
 	}
 	stranger := newCert(t, "shop.example.com", 77, newKey(t).Public(), nil, newKey(t), false)

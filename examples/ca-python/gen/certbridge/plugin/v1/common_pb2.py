@@ -15,7 +15,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!certbridge/plugin/v1/common.proto\x12\x14\x63\x65rtbridge.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xae\x02\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.certbridge.plugin.v1.FieldType\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x0e\n\x06secret\x18\x04 \x01(\x08\x12-\n\rdefault_value\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12.\n\x0e\x61llowed_values\x18\x06 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x0c\n\x04help\x18\x07 \x01(\t\x12+\n\x06\x66ields\x18\x08 \x03(\x0b\x32\x1b.certbridge.plugin.v1.Field\x12,\n\x07\x65lement\x18\t \x01(\x0b\x32\x1b.certbridge.plugin.v1.Field\"[\n\x07\x46inding\x12\x30\n\x08severity\x18\x01 \x01(\x0e\x32\x1e.certbridge.plugin.v1.Severity\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8c\x01\n\x0b\x45rrorDetail\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.certbridge.plugin.v1.ErrorKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x0c\x44NSChallenge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32#.certbridge.plugin.v1.DNSRecordType\x12\r\n\x05value\x18\x03 \x01(\t\"9\n\rHTTPChallenge\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"$\n\x0e\x45mailChallenge\x12\x12\n\nrecipients\x18\x01 \x03(\t\"B\n\x10TLSALPNChallenge\x12\x0c\n\x04host\x18\x01 \x01(\t\x12 \n\x18key_authorization_digest\x18\x02 \x01(\x0c\"\'\n\x0fManualChallenge\x12\x14\n\x0cinstructions\x18\x01 \x01(\t\"@\n\x14\x41\x43MEKeyAuthorization\x12\r\n\x05token\x18\x01 \x01(\t\x12\x19\n\x11key_authorization\x18\x02 \x01(\t\"\x88\x03\n\tChallenge\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nidentifier\x18\x02 \x01(\t\x12\x31\n\x03\x64ns\x18\x03 \x01(\x0b\x32\".certbridge.plugin.v1.DNSChallengeH\x00\x12\x33\n\x04http\x18\x04 \x01(\x0b\x32#.certbridge.plugin.v1.HTTPChallengeH\x00\x12\x35\n\x05\x65mail\x18\x05 \x01(\x0b\x32$.certbridge.plugin.v1.EmailChallengeH\x00\x12:\n\x08tls_alpn\x18\x06 \x01(\x0b\x32&.certbridge.plugin.v1.TLSALPNChallengeH\x00\x12\x37\n\x06manual\x18\x07 \x01(\x0b\x32%.certbridge.plugin.v1.ManualChallengeH\x00\x12\x38\n\x04\x61\x63me\x18\x08 \x01(\x0b\x32*.certbridge.plugin.v1.ACMEKeyAuthorizationB\r\n\x0bpublication*\xdd\x01\n\tFieldType\x12\x1a\n\x16\x46IELD_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46IELD_TYPE_STRING\x10\x01\x12\x16\n\x12\x46IELD_TYPE_INTEGER\x10\x02\x12\x15\n\x11\x46IELD_TYPE_NUMBER\x10\x03\x12\x16\n\x12\x46IELD_TYPE_BOOLEAN\x10\x04\x12\x17\n\x13\x46IELD_TYPE_DURATION\x10\x05\x12\x14\n\x10\x46IELD_TYPE_TABLE\x10\x06\x12\x13\n\x0f\x46IELD_TYPE_LIST\x10\x07\x12\x12\n\x0e\x46IELD_TYPE_MAP\x10\x08*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03*\xa6\x02\n\tErrorKind\x12\x1a\n\x16\x45RROR_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_KIND_INVALID_REQUEST\x10\x01\x12\x1b\n\x17\x45RROR_KIND_UNAUTHORIZED\x10\x02\x12\x1b\n\x17\x45RROR_KIND_RATE_LIMITED\x10\x03\x12\x1a\n\x16\x45RROR_KIND_UNAVAILABLE\x10\x04\x12\x17\n\x13\x45RROR_KIND_CONFLICT\x10\x05\x12\x18\n\x14\x45RROR_KIND_NOT_FOUND\x10\x06\x12\x17\n\x13\x45RROR_KIND_REJECTED\x10\x07\x12\x1b\n\x17\x45RROR_KIND_NEEDS_PERSON\x10\x08\x12\x1e\n\x1a\x45RROR_KIND_UNKNOWN_OUTCOME\x10\t*\xb2\x01\n\rChallengeType\x12\x1e\n\x1a\x43HALLENGE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HALLENGE_TYPE_DNS\x10\x01\x12\x17\n\x13\x43HALLENGE_TYPE_HTTP\x10\x02\x12\x18\n\x14\x43HALLENGE_TYPE_EMAIL\x10\x03\x12\x1b\n\x17\x43HALLENGE_TYPE_TLS_ALPN\x10\x04\x12\x19\n\x15\x43HALLENGE_TYPE_MANUAL\x10\x05*d\n\rDNSRecordType\x12\x1f\n\x1b\x44NS_RECORD_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44NS_RECORD_TYPE_TXT\x10\x01\x12\x19\n\x15\x44NS_RECORD_TYPE_CNAME\x10\x02\x42GZEgithub.com/certbridge/certbridged/proto/certbridge/plugin/v1;pluginv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!certbridge/plugin/v1/common.proto\x12\x14\x63\x65rtbridge.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xae\x02\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.certbridge.plugin.v1.FieldType\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x0e\n\x06secret\x18\x04 \x01(\x08\x12-\n\rdefault_value\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12.\n\x0e\x61llowed_values\x18\x06 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x0c\n\x04help\x18\x07 \x01(\t\x12+\n\x06\x66ields\x18\x08 \x03(\x0b\x32\x1b.certbridge.plugin.v1.Field\x12,\n\x07\x65lement\x18\t \x01(\x0b\x32\x1b.certbridge.plugin.v1.Field\"j\n\x07\x46inding\x12\x30\n\x08severity\x18\x01 \x01(\x0e\x32\x1e.certbridge.plugin.v1.Severity\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05order\x18\x04 \x01(\r\"\x8c\x01\n\x0b\x45rrorDetail\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.certbridge.plugin.v1.ErrorKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x0c\x44NSChallenge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x04type\x18\x02 \x01(\x0e\x32#.certbridge.plugin.v1.DNSRecordType\x12\r\n\x05value\x18\x03 \x01(\t\"9\n\rHTTPChallenge\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"$\n\x0e\x45mailChallenge\x12\x12\n\nrecipients\x18\x01 \x03(\t\"B\n\x10TLSALPNChallenge\x12\x0c\n\x04host\x18\x01 \x01(\t\x12 \n\x18key_authorization_digest\x18\x02 \x01(\x0c\"\'\n\x0fManualChallenge\x12\x14\n\x0cinstructions\x18\x01 \x01(\t\"@\n\x14\x41\x43MEKeyAuthorization\x12\r\n\x05token\x18\x01 \x01(\t\x12\x19\n\x11key_authorization\x18\x02 \x01(\t\"\x88\x03\n\tChallenge\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nidentifier\x18\x02 \x01(\t\x12\x31\n\x03\x64ns\x18\x03 \x01(\x0b\x32\".certbridge.plugin.v1.DNSChallengeH\x00\x12\x33\n\x04http\x18\x04 \x01(\x0b\x32#.certbridge.plugin.v1.HTTPChallengeH\x00\x12\x35\n\x05\x65mail\x18\x05 \x01(\x0b\x32$.certbridge.plugin.v1.EmailChallengeH\x00\x12:\n\x08tls_alpn\x18\x06 \x01(\x0b\x32&.certbridge.plugin.v1.TLSALPNChallengeH\x00\x12\x37\n\x06manual\x18\x07 \x01(\x0b\x32%.certbridge.plugin.v1.ManualChallengeH\x00\x12\x38\n\x04\x61\x63me\x18\x08 \x01(\x0b\x32*.certbridge.plugin.v1.ACMEKeyAuthorizationB\r\n\x0bpublication*\xdd\x01\n\tFieldType\x12\x1a\n\x16\x46IELD_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46IELD_TYPE_STRING\x10\x01\x12\x16\n\x12\x46IELD_TYPE_INTEGER\x10\x02\x12\x15\n\x11\x46IELD_TYPE_NUMBER\x10\x03\x12\x16\n\x12\x46IELD_TYPE_BOOLEAN\x10\x04\x12\x17\n\x13\x46IELD_TYPE_DURATION\x10\x05\x12\x14\n\x10\x46IELD_TYPE_TABLE\x10\x06\x12\x13\n\x0f\x46IELD_TYPE_LIST\x10\x07\x12\x12\n\x0e\x46IELD_TYPE_MAP\x10\x08*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03*\xa6\x02\n\tErrorKind\x12\x1a\n\x16\x45RROR_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_KIND_INVALID_REQUEST\x10\x01\x12\x1b\n\x17\x45RROR_KIND_UNAUTHORIZED\x10\x02\x12\x1b\n\x17\x45RROR_KIND_RATE_LIMITED\x10\x03\x12\x1a\n\x16\x45RROR_KIND_UNAVAILABLE\x10\x04\x12\x17\n\x13\x45RROR_KIND_CONFLICT\x10\x05\x12\x18\n\x14\x45RROR_KIND_NOT_FOUND\x10\x06\x12\x17\n\x13\x45RROR_KIND_REJECTED\x10\x07\x12\x1b\n\x17\x45RROR_KIND_NEEDS_PERSON\x10\x08\x12\x1e\n\x1a\x45RROR_KIND_UNKNOWN_OUTCOME\x10\t*\xb2\x01\n\rChallengeType\x12\x1e\n\x1a\x43HALLENGE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HALLENGE_TYPE_DNS\x10\x01\x12\x17\n\x13\x43HALLENGE_TYPE_HTTP\x10\x02\x12\x18\n\x14\x43HALLENGE_TYPE_EMAIL\x10\x03\x12\x1b\n\x17\x43HALLENGE_TYPE_TLS_ALPN\x10\x04\x12\x19\n\x15\x43HALLENGE_TYPE_MANUAL\x10\x05*d\n\rDNSRecordType\x12\x1f\n\x1b\x44NS_RECORD_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44NS_RECORD_TYPE_TXT\x10\x01\x12\x19\n\x15\x44NS_RECORD_TYPE_CNAME\x10\x02\x42GZEgithub.com/certbridge/certbridged/proto/certbridge/plugin/v1;pluginv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'certbridge.plugin.v1.common_pb2', globals())
@@ -23,34 +23,34 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZEgithub.com/certbridge/certbridged/proto/certbridge/plugin/v1;pluginv1'
-  _FIELDTYPE._serialized_start=1426
-  _FIELDTYPE._serialized_end=1647
-  _SEVERITY._serialized_start=1649
-  _SEVERITY._serialized_end=1746
-  _ERRORKIND._serialized_start=1749
-  _ERRORKIND._serialized_end=2043
-  _CHALLENGETYPE._serialized_start=2046
-  _CHALLENGETYPE._serialized_end=2224
-  _DNSRECORDTYPE._serialized_start=2226
-  _DNSRECORDTYPE._serialized_end=2326
+  _FIELDTYPE._serialized_start=1441
+  _FIELDTYPE._serialized_end=1662
+  _SEVERITY._serialized_start=1664
+  _SEVERITY._serialized_end=1761
+  _ERRORKIND._serialized_start=1764
+  _ERRORKIND._serialized_end=2058
+  _CHALLENGETYPE._serialized_start=2061
+  _CHALLENGETYPE._serialized_end=2239
+  _DNSRECORDTYPE._serialized_start=2241
+  _DNSRECORDTYPE._serialized_end=2341
   _FIELD._serialized_start=122
   _FIELD._serialized_end=424
   _FINDING._serialized_start=426
-  _FINDING._serialized_end=517
-  _ERRORDETAIL._serialized_start=520
-  _ERRORDETAIL._serialized_end=660
-  _DNSCHALLENGE._serialized_start=662
-  _DNSCHALLENGE._serialized_end=756
-  _HTTPCHALLENGE._serialized_start=758
-  _HTTPCHALLENGE._serialized_end=815
-  _EMAILCHALLENGE._serialized_start=817
-  _EMAILCHALLENGE._serialized_end=853
-  _TLSALPNCHALLENGE._serialized_start=855
-  _TLSALPNCHALLENGE._serialized_end=921
-  _MANUALCHALLENGE._serialized_start=923
-  _MANUALCHALLENGE._serialized_end=962
-  _ACMEKEYAUTHORIZATION._serialized_start=964
-  _ACMEKEYAUTHORIZATION._serialized_end=1028
-  _CHALLENGE._serialized_start=1031
-  _CHALLENGE._serialized_end=1423
+  _FINDING._serialized_end=532
+  _ERRORDETAIL._serialized_start=535
+  _ERRORDETAIL._serialized_end=675
+  _DNSCHALLENGE._serialized_start=677
+  _DNSCHALLENGE._serialized_end=771
+  _HTTPCHALLENGE._serialized_start=773
+  _HTTPCHALLENGE._serialized_end=830
+  _EMAILCHALLENGE._serialized_start=832
+  _EMAILCHALLENGE._serialized_end=868
+  _TLSALPNCHALLENGE._serialized_start=870
+  _TLSALPNCHALLENGE._serialized_end=936
+  _MANUALCHALLENGE._serialized_start=938
+  _MANUALCHALLENGE._serialized_end=977
+  _ACMEKEYAUTHORIZATION._serialized_start=979
+  _ACMEKEYAUTHORIZATION._serialized_end=1043
+  _CHALLENGE._serialized_start=1046
+  _CHALLENGE._serialized_end=1438
 # @@protoc_insertion_point(module_scope)
