@@ -17,7 +17,7 @@ LEGO     := cmd/plugins/dcv-lego
 PROGRAMS := ./cmd/certbridged ./cmd/certbridge-sandbox
 PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcard cmd/plugins/*/main.go))))
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
-TESTFLAGS ?= -count=1 -timeout 20m
+TESTFLAGS ?= -count=1 -timeout 40m
 
 .PHONY: help deps build light lego run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 

@@ -18,7 +18,7 @@ var base string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 // waiting is how many tests run at once unless -parallel says otherwise. They spend their time waiting, not computing.
-const waiting = "12"
+const waiting = "24"
 
 func run(m *testing.M) int {
 	flag.Parse()
