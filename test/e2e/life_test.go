@@ -204,7 +204,7 @@ func TestOrderOfEachKindIsBoughtOnceAndInstalled(t *testing.T) {
 // newPasts makes a past for each kind of order.
 func newPasts(t testing.TB) map[string]*past {
 	t.Helper()
-	return map[string]*past{"renew": newPast(t, time.Hour), "reissue": newPast(t, oneYear)}
+	return map[string]*past{"renew": newPast(t, time.Second), "reissue": newPast(t, oneYear)}
 }
 
 func TestManualApprovalIsWaitedFor(t *testing.T) {
