@@ -107,6 +107,15 @@ func FieldErrorf(field, format string, args ...any) *Error {
 	return e
 }
 
+// FieldOf returns the field that the first Error in err's chain names, or nothing.
+func FieldOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Field
+	}
+	return ""
+}
+
 // KindOf returns the kind of the first Error in err's chain, or zero when there is none.
 func KindOf(err error) ErrorKind {
 	var e *Error

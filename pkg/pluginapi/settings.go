@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 )
 
 // Secret is text that does not print itself: fmt, slog and encoding/json show a placeholder. Reveal gives the text.
@@ -156,4 +157,14 @@ type Finding struct {
 	// Order, of Preflight, says which of the order settings it was given Field belongs to, counted from 1; zero: the
 	// account's.
 	Order int
+}
+
+// Faultf makes a Finding that keeps the settings from being used.
+func Faultf(field, format string, args ...any) Finding {
+	return Finding{Severity: Fault, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// HasFault reports whether one of the findings keeps the settings from being used.
+func HasFault(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Severity == Fault })
 }

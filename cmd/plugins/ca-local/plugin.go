@@ -59,7 +59,7 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 	var f faults
 	for _, s := range orders {
 		if _, err := l.account.orderLifetime(s); err != nil {
-			f.add(fieldOf(err), err.Error())
+			f.add(pluginapi.FieldOf(err), err.Error())
 		}
 	}
 	unlock, err := l.folder().lock(ctx)

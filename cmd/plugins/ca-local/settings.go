@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"net/url"
@@ -109,7 +108,7 @@ func readAccount(s pluginapi.Settings) (account, []pluginapi.Finding) {
 	var in accountSettings
 	var f faults
 	if err := s.Decode(&in); err != nil {
-		f.add(fieldOf(err), err.Error())
+		f.add(pluginapi.FieldOf(err), err.Error())
 		return account{}, f
 	}
 	for path := range s.Secrets {
@@ -175,12 +174,4 @@ func (a account) orderLifetime(s pluginapi.Settings) (time.Duration, error) {
 		return 0, pluginapi.FieldErrorf(f[0].Field, "%s", f[0].Message)
 	}
 	return d, nil
-}
-
-func fieldOf(err error) string {
-	var e *pluginapi.Error
-	if errors.As(err, &e) {
-		return e.Field
-	}
-	return ""
 }

@@ -61,23 +61,23 @@ func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
 	}
 	var w written
 	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{fault(fieldOf(err), err.Error())}
+		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
 	}
 	out := settings{command: w.Command, timeout: defaultTimeout}
 	if err := checkCommand(w.Command); err != nil {
-		findings = append(findings, fault("command", err.Error()))
+		findings = append(findings, pluginapi.Faultf("command", "%v", err))
 	}
 	if _, given := s.Values["publishes"]; !given {
 		w.Publishes = []string{publishesTXT}
 	}
 	if len(w.Publishes) == 0 {
-		findings = append(findings, fault("publishes", "is empty: the profile would publish nothing"))
+		findings = append(findings, pluginapi.Faultf("publishes", "is empty: the profile would publish nothing"))
 	}
 	out.abilities = abilities(w.Publishes)
 	if w.Timeout != "" {
 		var err error
 		if out.timeout, err = time.ParseDuration(w.Timeout); err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, fault("timeout", fmt.Sprintf("must be between %s and %s", leastTimeout, mostTimeout)))
+			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
 		}
 	}
 	return out, findings
@@ -116,16 +116,4 @@ func abilities(words []string) []pluginapi.PublishAbility {
 		}
 	}
 	return list
-}
-
-func fault(field, message string) pluginapi.Finding {
-	return pluginapi.Finding{Severity: pluginapi.Fault, Field: field, Message: message}
-}
-
-func fieldOf(err error) string {
-	var e *pluginapi.Error
-	if errors.As(err, &e) {
-		return e.Field
-	}
-	return ""
 }

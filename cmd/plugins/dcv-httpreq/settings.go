@@ -69,30 +69,30 @@ func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
 	}
 	var w written
 	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{fault(fieldOf(err), err.Error())}
+		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
 	}
 	out := settings{username: w.Username, password: s.Secret("password"), token: s.Secret("bearer_token"), timeout: defaultTimeout}
 	var err error
 	if out.endpoint, err = readEndpoint(w.Endpoint); err != nil {
-		findings = append(findings, fault("endpoint", err.Error()))
+		findings = append(findings, pluginapi.Faultf("endpoint", "%v", err))
 	} else {
 		findings = append(findings, out.checkCredentials()...)
 	}
 	if w.CAFile != "" {
 		if out.roots, err = readRoots(w.CAFile); err != nil {
-			findings = append(findings, fault("ca_file", err.Error()))
+			findings = append(findings, pluginapi.Faultf("ca_file", "%v", err))
 		}
 	}
 	if _, given := s.Values["publishes"]; !given {
 		w.Publishes = []string{publishesTXT}
 	}
 	if len(w.Publishes) == 0 {
-		findings = append(findings, fault("publishes", "is empty: the profile would publish nothing"))
+		findings = append(findings, pluginapi.Faultf("publishes", "is empty: the profile would publish nothing"))
 	}
 	out.abilities = abilities(w.Publishes)
 	if w.Timeout != "" {
 		if out.timeout, err = time.ParseDuration(w.Timeout); err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, fault("timeout", fmt.Sprintf("must be between %s and %s", leastTimeout, mostTimeout)))
+			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
 		}
 	}
 	return out, findings
@@ -118,15 +118,15 @@ func (s settings) checkCredentials() []pluginapi.Finding {
 	basic := s.username != "" || !s.password.Empty()
 	switch {
 	case basic && !s.token.Empty():
-		return []pluginapi.Finding{fault("bearer_token", "has no place beside username and password: give one or the other")}
+		return []pluginapi.Finding{pluginapi.Faultf("bearer_token", "has no place beside username and password: give one or the other")}
 	case basic && s.username == "":
-		return []pluginapi.Finding{fault("username", "is missing: a password needs a name")}
+		return []pluginapi.Finding{pluginapi.Faultf("username", "is missing: a password needs a name")}
 	case basic && strings.Contains(s.username, ":"):
-		return []pluginapi.Finding{fault("username", "holds a colon, which no name can (RFC 7617 section 2)")}
+		return []pluginapi.Finding{pluginapi.Faultf("username", "holds a colon, which no name can (RFC 7617 section 2)")}
 	case basic && s.password.Empty():
-		return []pluginapi.Finding{fault("password", "is missing: a name needs a password")}
+		return []pluginapi.Finding{pluginapi.Faultf("password", "is missing: a name needs a password")}
 	case strings.ContainsAny(s.token.Reveal(), " \t\r\n"):
-		return []pluginapi.Finding{fault("bearer_token", "holds white space: give the token alone")}
+		return []pluginapi.Finding{pluginapi.Faultf("bearer_token", "holds white space: give the token alone")}
 	}
 	if s.endpoint.Scheme == "https" || loopback(s.endpoint.Hostname()) {
 		return nil
@@ -172,16 +172,4 @@ func abilities(words []string) []pluginapi.PublishAbility {
 		}
 	}
 	return list
-}
-
-func fault(field, message string) pluginapi.Finding {
-	return pluginapi.Finding{Severity: pluginapi.Fault, Field: field, Message: message}
-}
-
-func fieldOf(err error) string {
-	var e *pluginapi.Error
-	if errors.As(err, &e) {
-		return e.Field
-	}
-	return ""
 }

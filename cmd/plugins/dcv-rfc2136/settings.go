@@ -74,28 +74,28 @@ func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
 	}
 	var w written
 	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{fault(fieldOf(err), err.Error())}
+		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
 	}
 	out := settings{ttl: defaultTTL, timeout: defaultTimeout}
 	var err error
 	if out.nameserver, err = hostPort(w.Nameserver); err != nil {
-		findings = append(findings, fault("nameserver", err.Error()))
+		findings = append(findings, pluginapi.Faultf("nameserver", "%v", err))
 	}
 	if w.Zone != "" {
 		if out.zone, err = domain(w.Zone); err != nil {
-			findings = append(findings, fault("zone", err.Error()))
+			findings = append(findings, pluginapi.Faultf("zone", "%v", err))
 		}
 	}
 	if w.TTL != nil {
 		if *w.TTL < 0 || *w.TTL > maxTTL {
-			findings = append(findings, fault("ttl", "must be between 0 and "+strconv.Itoa(maxTTL)))
+			findings = append(findings, pluginapi.Faultf("ttl", "must be between 0 and %d", maxTTL))
 		}
 		out.ttl = uint32(*w.TTL)
 	}
 	if w.Timeout != "" {
 		out.timeout, err = time.ParseDuration(w.Timeout)
 		if err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, fault("timeout", "must be between "+leastTimeout.String()+" and "+mostTimeout.String()))
+			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
 		}
 	}
 	var more []pluginapi.Finding
@@ -111,36 +111,24 @@ func readKey(w written, secret pluginapi.Secret) (tsigKey, []pluginapi.Finding) 
 			Message: "is not given: updates are not signed, and the name server takes them from whoever has this machine's address",
 		}}
 	case w.TSIGKey == "":
-		return tsigKey{}, []pluginapi.Finding{fault("tsig_key", "is missing: a secret needs the name of its key")}
+		return tsigKey{}, []pluginapi.Finding{pluginapi.Faultf("tsig_key", "is missing: a secret needs the name of its key")}
 	case secret.Empty():
-		return tsigKey{}, []pluginapi.Finding{fault("tsig_secret", "is missing: the key's name alone signs nothing")}
+		return tsigKey{}, []pluginapi.Finding{pluginapi.Faultf("tsig_secret", "is missing: the key's name alone signs nothing")}
 	}
 	var findings []pluginapi.Finding
 	name, err := domain(w.TSIGKey)
 	if err != nil {
-		findings = append(findings, fault("tsig_key", err.Error()))
+		findings = append(findings, pluginapi.Faultf("tsig_key", "%v", err))
 	}
 	text := strings.TrimSpace(secret.Reveal())
 	if raw, err := base64.StdEncoding.DecodeString(text); err != nil || len(raw) == 0 {
-		findings = append(findings, fault("tsig_secret", "is not base64: give what stands after \"secret\" in the key file, without the quotes"))
+		findings = append(findings, pluginapi.Faultf("tsig_secret", "is not base64: give what stands after \"secret\" in the key file, without the quotes"))
 	}
 	algorithm := w.TSIGAlgorithm
 	if algorithm == "" {
 		algorithm = defaultAlgorithm
 	}
 	return tsigKey{name: name, algorithm: dns.Fqdn(algorithm), secret: pluginapi.NewSecret(text)}, findings
-}
-
-func fault(field, message string) pluginapi.Finding {
-	return pluginapi.Finding{Severity: pluginapi.Fault, Field: field, Message: message}
-}
-
-func fieldOf(err error) string {
-	var e *pluginapi.Error
-	if errors.As(err, &e) {
-		return e.Field
-	}
-	return ""
 }
 
 // hostPort completes an address with the port of DNS. An IPv6 address may stand alone or in brackets.

@@ -72,7 +72,7 @@ func (s *serving) configure(secrets map[string]pluginapi.Secret, do func() ([]pl
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(findings, func(f pluginapi.Finding) bool { return f.Severity == pluginapi.Fault }) {
+	if !pluginapi.HasFault(findings) {
 		s.configured.Store(true)
 	}
 	return nil

@@ -90,12 +90,12 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 	if err != nil {
 		return pluginapi.Configured{}, err
 	}
-	if faulty(findings) {
+	if pluginapi.HasFault(findings) {
 		return pluginapi.Configured{Findings: findings}, nil
 	}
 	book, more := openBook(account.State, settings)
 	findings = append(findings, more...)
-	if faulty(findings) {
+	if pluginapi.HasFault(findings) {
 		return pluginapi.Configured{Findings: findings}, nil
 	}
 	log := c.log
@@ -139,13 +139,4 @@ func (c *CA) configured() (*session, error) {
 		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "the account is not configured: call Configure first, with settings that have no fault")
 	}
 	return c.up, nil
-}
-
-func faulty(findings []pluginapi.Finding) bool {
-	for _, f := range findings {
-		if f.Severity == pluginapi.Fault {
-			return true
-		}
-	}
-	return false
 }

@@ -226,7 +226,7 @@ func against(t *testing.T, s *httptest.Server, path string, more map[string]any)
 	}
 	ca := New(Options{Logger: slog.New(slog.DiscardHandler)})
 	done, err := ca.Configure(t.Context(), pluginapi.Account{Settings: pluginapi.Settings{Values: settings}})
-	if err != nil || faulty(done.Findings) {
+	if err != nil || pluginapi.HasFault(done.Findings) {
 		t.Fatalf("configure: %v, %v", done.Findings, err)
 	}
 	t.Cleanup(func() { ca.Close() })
@@ -437,7 +437,7 @@ func TestSecretsStayInside(t *testing.T) {
 	account.Settings.Secrets["eab_hmac_key"] = pluginapi.NewSecret("!" + hmac + "!")
 	account.State = append([]byte("x"), done.AccountState...)
 	again, err := ca.Configure(t.Context(), account)
-	if err == nil && !faulty(again.Findings) {
+	if err == nil && !pluginapi.HasFault(again.Findings) {
 		t.Error("neither the broken key nor the broken state is a fault")
 	}
 	for _, f := range again.Findings {
@@ -445,7 +445,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	delete(account.Settings.Secrets, "eab_hmac_key")
 	delete(account.Settings.Values, "eab_kid")
-	if again, err = ca.Configure(t.Context(), account); err != nil || !faulty(again.Findings) || again.AccountState != nil {
+	if again, err = ca.Configure(t.Context(), account); err != nil || !pluginapi.HasFault(again.Findings) || again.AccountState != nil {
 		t.Errorf("a broken state is no fault, or was replaced: %v, %v", again.Findings, err)
 	}
 	for _, f := range again.Findings {

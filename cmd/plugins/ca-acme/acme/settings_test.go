@@ -115,7 +115,7 @@ func TestKeysByDirectory(t *testing.T) {
 		done, err := New(Options{}).Configure(t.Context(), pluginapi.Account{State: state, Settings: pluginapi.Settings{
 			Values: map[string]any{"directory_url": url, "terms_of_service_agreed": true},
 		}})
-		if err != nil || faulty(done.Findings) {
+		if err != nil || pluginapi.HasFault(done.Findings) {
 			t.Fatal(done.Findings, err)
 		}
 		if done.AccountState != nil {

@@ -103,7 +103,7 @@ func caaIdentifiers() []string {
 // Configure checks the settings and reaches no network.
 func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.Configured, error) {
 	settings, findings := readAccount(account.Settings)
-	if faulty(findings) {
+	if pluginapi.HasFault(findings) {
 		return pluginapi.Configured{Findings: findings}, nil
 	}
 	client, err := certcentral.New(certcentral.Options{
@@ -145,15 +145,6 @@ func (c *CA) configured() (*session, error) {
 		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "the account is not configured: call Configure first, with settings that have no fault")
 	}
 	return c.up, nil
-}
-
-func faulty(findings []pluginapi.Finding) bool {
-	for _, f := range findings {
-		if f.Severity == pluginapi.Fault {
-			return true
-		}
-	}
-	return false
 }
 
 // orderSettings are a certificate's with what the account fills in.

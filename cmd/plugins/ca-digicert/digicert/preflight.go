@@ -28,7 +28,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 			p.found = append(p.found, f)
 		}
 	}
-	if slices.ContainsFunc(p.found, func(f pluginapi.Finding) bool { return f.Severity == pluginapi.Fault }) {
+	if pluginapi.HasFault(p.found) {
 		return pluginapi.PreflightReply{Findings: p.found}, nil // to be put right first, whatever DigiCert says
 	}
 	good, err := p.key(ctx)

@@ -73,7 +73,7 @@ func (p *Publisher) Describe(context.Context) (pluginapi.DCVDescription, error) 
 // environment variables it needs.
 func (p *Publisher) Configure(ctx context.Context, given pluginapi.DCVProfile) (pluginapi.DCVConfigured, error) {
 	s, findings, err := readSettings(given.Settings)
-	if err != nil || hasFault(findings) {
+	if err != nil || pluginapi.HasFault(findings) {
 		return pluginapi.DCVConfigured{Findings: findings}, err
 	}
 	secrets := maskOf(os.Environ())

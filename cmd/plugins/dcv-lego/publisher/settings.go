@@ -68,7 +68,7 @@ func schema() []pluginapi.Field {
 func readSettings(given pluginapi.Settings) (settings, []pluginapi.Finding, error) {
 	var s settings
 	findings := pluginapi.CheckSettings(schema(), given)
-	if hasFault(findings) {
+	if pluginapi.HasFault(findings) {
 		return s, findings, nil
 	}
 	if err := given.Decode(&s); err != nil {
@@ -83,7 +83,7 @@ func readSettings(given pluginapi.Settings) (settings, []pluginapi.Finding, erro
 		}
 		*d.into, _ = time.ParseDuration(d.text) // CheckSettings has parsed it
 		if *d.into <= 0 {
-			findings = append(findings, fault(d.field, "%s is not above zero", d.text))
+			findings = append(findings, pluginapi.Faultf(d.field, "%s is not above zero", d.text))
 		}
 	}
 	return s, append(findings, s.find()...), nil
@@ -98,16 +98,16 @@ func (s *settings) find() []pluginapi.Finding {
 		field := wanted[owner]
 		switch {
 		case s.Provider == owner && !has[field]:
-			findings = append(findings, fault(field, "is missing: the provider %s needs it", owner))
+			findings = append(findings, pluginapi.Faultf(field, "is missing: the provider %s needs it", owner))
 		case s.Provider != owner && has[field]:
-			findings = append(findings, fault(field, "belongs to the provider %s, not to %s", owner, s.Provider))
+			findings = append(findings, pluginapi.Faultf(field, "belongs to the provider %s, not to %s", owner, s.Provider))
 		}
 	}
 	if slices.Contains(httpNames(), s.Provider) {
 		s.canonical = s.Provider
 		s.traits = traits{acme: pluginapi.PublishACMEHTTP, literal: pluginapi.PublishFile, concurrent: true}
 		if s.Provider == webrootName && s.Path != "" && !filepath.IsAbs(s.Path) {
-			findings = append(findings, fault("path", "%q is not an absolute path", s.Path))
+			findings = append(findings, pluginapi.Faultf("path", "%q is not an absolute path", s.Path))
 		}
 		return append(findings, s.remarksHTTP()...)
 	}
@@ -130,10 +130,10 @@ func (s *settings) findDNS() []pluginapi.Finding {
 	canonical, entry, ok := catalog.Find(s.Provider)
 	switch {
 	case s.Provider == "manual":
-		return []pluginapi.Finding{fault("provider", "manual asks a person at a terminal, and a daemon has none: "+
+		return []pluginapi.Finding{pluginapi.Faultf("provider", "manual asks a person at a terminal, and a daemon has none: "+
 			"leave out the profile, and certbridged says what is to be published; or use the plugin exec")}
 	case !ok:
-		return []pluginapi.Finding{fault("provider", "%q is none of lego's providers; %s", s.Provider, nearest(s.Provider))}
+		return []pluginapi.Finding{pluginapi.Faultf("provider", "%q is none of lego's providers; %s", s.Provider, nearest(s.Provider))}
 	}
 	s.canonical = canonical
 	s.traits = traits{
@@ -173,14 +173,6 @@ func newWebroot(path string) (challenge.Provider, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &ownWebroot{Provider: p, path: path}, nil
-}
-
-func fault(field, format string, args ...any) pluginapi.Finding {
-	return pluginapi.Finding{Severity: pluginapi.Fault, Field: field, Message: fmt.Sprintf(format, args...)}
-}
-
-func hasFault(findings []pluginapi.Finding) bool {
-	return slices.ContainsFunc(findings, func(f pluginapi.Finding) bool { return f.Severity == pluginapi.Fault })
 }
 
 // nearest says which provider may have been meant.

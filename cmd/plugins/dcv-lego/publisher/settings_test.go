@@ -82,7 +82,7 @@ func TestSettingsAreChecked(t *testing.T) {
 
 func TestMissingCredentialsAreNamed(t *testing.T) {
 	got, err := configure(withProvider(nil, errors.New("ovh: some credentials information are missing: OVH_ENDPOINT")), map[string]any{"provider": "ovh"})
-	if err != nil || !hasFault(got.Findings) {
+	if err != nil || !pluginapi.HasFault(got.Findings) {
 		t.Fatalf("%v %v", got, err)
 	}
 	message := got.Findings[len(got.Findings)-1].Message
@@ -103,11 +103,11 @@ func TestNetworkAtFaultIsNoFaultOfTheSettings(t *testing.T) {
 		t.Errorf("%v holds a secret", err)
 	}
 	got, err := configure(withProvider(nil, &os.PathError{Op: "open", Path: "/credentials", Err: syscall.ENOENT}), map[string]any{"provider": "ovh"})
-	if err != nil || !hasFault(got.Findings) {
+	if err != nil || !pluginapi.HasFault(got.Findings) {
 		t.Errorf("a missing file: %v %v", got, err)
 	}
 	got, err = configure(withProvider(nil, &url.Error{Op: "parse", URL: "::", Err: errors.New("bad")}), map[string]any{"provider": "ovh"})
-	if err != nil || !hasFault(got.Findings) {
+	if err != nil || !pluginapi.HasFault(got.Findings) {
 		t.Errorf("a wrong address: %v %v", got, err)
 	}
 }
@@ -157,7 +157,7 @@ func TestWhatAProfileCan(t *testing.T) {
 			p := withProvider(c.provider, nil)
 			p.literals = func() bool { return !c.noHook }
 			got, err := configure(p, c.values)
-			if err != nil || hasFault(got.Findings) {
+			if err != nil || pluginapi.HasFault(got.Findings) {
 				t.Fatalf("%v %v", got.Findings, err)
 			}
 			if !slices.Equal(got.Abilities, c.abilities) {
