@@ -29,6 +29,14 @@ type Preflighter interface {
 	Preflight(ctx context.Context, orderSettings []Settings) (PreflightReply, error)
 }
 
+// OrderChecker knows rules that the schema of the order settings cannot say, such as one setting that needs another. It
+// returns what PlaceOrder would refuse of new orders with these settings, and what deserves a look; Finding.Order says which
+// of them a finding is about. It reaches no network, so that a configuration can be checked anywhere and before a daemon
+// that runs takes it. An error is for settings that could not be looked at at all.
+type OrderChecker interface {
+	CheckOrders(ctx context.Context, orderSettings []Settings) ([]Finding, error)
+}
+
 // OrderFinder can tell whether a lost PlaceOrder call arrived. An order that surely does not exist is NotFound; when
 // the CA cannot tell, UnknownOutcome.
 type OrderFinder interface {
@@ -58,8 +66,8 @@ type RenewalInformer interface {
 // Ability is an optional part of the contract.
 type Ability int
 
-// The abilities. The first five and FindByCertificate follow from the interfaces an implementation has; Description
-// names the others.
+// The abilities. Reissue, Renew and IPIdentifiers are named by the Description; the others follow from the interfaces an
+// implementation has.
 const (
 	AbilityPreflight         Ability = 1
 	AbilityFindOrder         Ability = 2
@@ -70,6 +78,7 @@ const (
 	AbilityRenew             Ability = 7
 	AbilityFindByCertificate Ability = 8
 	AbilityIPIdentifiers     Ability = 9
+	AbilityCheckOrders       Ability = 10
 )
 
 // String returns the ability's name.
@@ -93,6 +102,8 @@ func (a Ability) String() string {
 		return "find-by-certificate"
 	case AbilityIPIdentifiers:
 		return "ip-identifiers"
+	case AbilityCheckOrders:
+		return "check-orders"
 	default:
 		return "unspecified"
 	}

@@ -154,7 +154,7 @@ type Finding struct {
 	Severity Severity
 	Field    string // dotted path, or empty
 	Message  string
-	// Order, of Preflight, says which of the order settings it was given Field belongs to, counted from 1; zero: the
+	// Order, of Preflight and CheckOrders, says which of the order settings it was given Field belongs to, counted from 1; zero: the
 	// account's.
 	Order int
 }

@@ -21,6 +21,7 @@ func (s *suite) runCA(ctx context.Context) {
 	}
 	s.check(ctx, "abilities", s.checkAbilities)
 	s.check(ctx, "preflight", s.checkPreflight)
+	s.check(ctx, "check-orders", s.checkCheckOrders)
 	s.check(ctx, "unknown-order", s.checkUnknownOrder)
 	s.check(ctx, "garbage", s.checkGarbage)
 	s.check(ctx, "deadline", s.checkDeadline)
@@ -80,6 +81,10 @@ func attempts(r pluginapi.OrderRequest, leaf []byte) []attempt {
 		}},
 		{"Preflight", pluginapi.AbilityPreflight, func(ctx context.Context, ca *wire.CAClient) error {
 			_, err := ca.Preflight(ctx, nil)
+			return err
+		}},
+		{"CheckOrders", pluginapi.AbilityCheckOrders, func(ctx context.Context, ca *wire.CAClient) error {
+			_, err := ca.CheckOrders(ctx, nil)
 			return err
 		}},
 		{"FindOrder", pluginapi.AbilityFindOrder, func(ctx context.Context, ca *wire.CAClient) error {
@@ -172,6 +177,7 @@ func (s *suite) checkAbilities(ctx context.Context, v *verdict) {
 			switch {
 			case s.desc.Has(c.ability) && missing:
 				v.failf("%s is offered and not there", c.ability)
+			case c.ability == pluginapi.AbilityCheckOrders: // who does not know of it takes it for a Preflight
 			case !s.desc.Has(c.ability) && !missing:
 				v.failf("%s is not offered, and %s answers %s", c.ability, c.name, kindAndWords(err))
 			}
@@ -187,7 +193,7 @@ func (s *suite) checkPreflight(ctx context.Context, v *verdict) {
 	s.session(ctx, v, func(n *session) {
 		ctx, cancel := s.callContext(ctx)
 		defer cancel()
-		reply, err := n.p.ca.Preflight(ctx, []pluginapi.Settings{{Values: s.o.OrderSettings.Values}})
+		reply, err := n.p.ca.Preflight(ctx, []pluginapi.Settings{s.o.OrderSettings})
 		if err != nil {
 			v.failf("Preflight: %v", err)
 		}
@@ -206,7 +212,7 @@ func (s *suite) checkUnknownOrder(ctx context.Context, v *verdict) {
 	}
 	s.session(ctx, v, func(n *session) {
 		for _, c := range attempts(r, leaf) {
-			if c.name == "Preflight" || c.ability != 0 && !s.desc.Has(c.ability) {
+			if c.name == "Preflight" || c.name == "CheckOrders" || c.ability != 0 && !s.desc.Has(c.ability) {
 				continue
 			}
 			ctx, cancel := s.callContext(ctx)

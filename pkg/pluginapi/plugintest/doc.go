@@ -31,6 +31,8 @@ type Options struct {
 
 	// OrderSettings are those of each order that is placed.
 	OrderSettings pluginapi.Settings
+	// BadOrderSettings are order settings that CheckOrders must find at fault. Without any, only what is good is asked about.
+	BadOrderSettings []pluginapi.Settings
 	// Identifiers to order a certificate for; without any, nothing is ordered.
 	Identifiers []pluginapi.Identifier
 	// Publish puts up a challenge and returns what takes it down again. Without it, only orders that need no

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,9 +28,9 @@ type smallCA struct {
 	fault string
 	calls atomic.Int64
 
-	dir, secret string
-	key         *ecdsa.PrivateKey
-	root        *x509.Certificate
+	dir, secret, url string
+	key              *ecdsa.PrivateKey
+	root             *x509.Certificate
 }
 
 // smallOrder is what the folder keeps of one order.
@@ -49,6 +51,7 @@ func (c *smallCA) Describe(context.Context) (pluginapi.Description, error) {
 		AccountSettings: []pluginapi.Field{
 			{Name: "dir", Type: pluginapi.String, Required: true, Help: "The folder."},
 			{Name: "api_key", Type: pluginapi.String, Required: true, Secret: true, Help: "The key."},
+			{Name: "base_url", Type: pluginapi.String, Default: "https://ca.example", Help: "Where the CA is."},
 			{Name: "mode", Type: pluginapi.String, Default: "a", Allowed: []any{"a", "b"}, Help: "The mode."},
 		},
 		OrderSettings: []pluginapi.Field{{Name: "product", Type: pluginapi.String, Help: "The product."}},
@@ -70,8 +73,9 @@ func (c *smallCA) Describe(context.Context) (pluginapi.Description, error) {
 
 func (c *smallCA) Configure(_ context.Context, a pluginapi.Account) (pluginapi.Configured, error) {
 	var in struct {
-		Dir  string `json:"dir"`
-		Mode string `json:"mode"`
+		Dir     string `json:"dir"`
+		Mode    string `json:"mode"`
+		BaseURL string `json:"base_url"`
 	}
 	var out pluginapi.Configured
 	fault := func(field, message string) {
@@ -116,8 +120,41 @@ func (c *smallCA) Configure(_ context.Context, a pluginapi.Account) (pluginapi.C
 	if len(faultsOf(out.Findings)) > 0 {
 		return out, nil
 	}
-	c.dir = in.Dir
+	c.dir, c.url = in.Dir, in.BaseURL
 	return out, c.open()
+}
+
+func (c *smallCA) CheckOrders(ctx context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	var out []pluginapi.Finding
+	for i, o := range orders {
+		f := pluginapi.Faultf("product", "is missing, or not one of dv and ov")
+		f.Order = i + 1
+		product, _ := o.Values["product"].(string)
+		good := product == "dv" || product == "ov"
+		switch {
+		case c.broken("has-no-rules"):
+			continue
+		case c.broken("rules-are-for-another"):
+			f.Order = len(orders) - i + 1
+		case c.broken("rules-of-no-order"):
+			f.Order, good = 99, false
+		case c.broken("asks-the-ca-for-rules"):
+			if u, err := url.Parse(c.url); err == nil {
+				var d net.Dialer
+				if conn, err := d.DialContext(ctx, "tcp", u.Host); err == nil {
+					_ = conn.Close()
+				}
+			}
+		case c.broken("refuses-good-orders"):
+			good = false
+		case c.broken("dies-of-rules"):
+			os.Exit(3)
+		}
+		if !good {
+			out = append(out, f)
+		}
+	}
+	return out, nil
 }
 
 func (c *smallCA) open() (err error) {

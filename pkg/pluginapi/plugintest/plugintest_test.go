@@ -125,10 +125,11 @@ func caOptions(t *testing.T, fault string) Options {
 	return Options{
 		Path: path, Env: []string{envCA + "=" + fault},
 		Settings: pluginapi.Settings{
-			Values:  map[string]any{"dir": t.TempDir()},
+			Values:  map[string]any{"dir": t.TempDir(), "base_url": "https://ca.example/v1"},
 			Secrets: map[string]pluginapi.Secret{"api_key": pluginapi.NewSecret("k-3141592653")},
 		},
-		OrderSettings: pluginapi.Settings{Values: map[string]any{"product": "dv"}},
+		OrderSettings:    pluginapi.Settings{Values: map[string]any{"product": "dv"}},
+		BadOrderSettings: []pluginapi.Settings{{}, {Values: map[string]any{"product": "xv"}}},
 		Identifiers: []pluginapi.Identifier{
 			{Value: "a.example", Type: pluginapi.DNS}, {Value: "*.b.example", Type: pluginapi.DNS},
 		},
@@ -183,6 +184,12 @@ func TestFaultsOfACA(t *testing.T) {
 		"finds-nothing":            "find-order",
 		"forgets-when-killed":      "kill-between-calls",
 		"ignores-order-settings":   "order-settings",
+		"has-no-rules":             "check-orders",
+		"rules-are-for-another":    "check-orders",
+		"rules-of-no-order":        "check-orders",
+		"asks-the-ca-for-rules":    "check-orders",
+		"refuses-good-orders":      "check-orders",
+		"dies-of-rules":            "check-orders",
 		"cancel-does-nothing":      "cancel",
 		"finds-another-order":      "certificate",
 		"another-serial":           "certificate",

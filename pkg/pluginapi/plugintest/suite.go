@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) Report {
 		o.CallTimeout = defaultCallTimeout
 	}
 	s := &suite{o: o, rec: newRecorder(), report: Report{Path: o.Path}}
-	for _, settings := range []pluginapi.Settings{o.Settings, o.OrderSettings} {
+	for _, settings := range append([]pluginapi.Settings{o.Settings, o.OrderSettings}, o.BadOrderSettings...) {
 		for _, secret := range settings.Secrets {
 			s.rec.plant(secret.Reveal())
 		}

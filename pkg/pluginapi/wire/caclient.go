@@ -19,6 +19,7 @@ type CAClient struct{ rpc pb.CAServiceClient }
 var _ interface {
 	pluginapi.CA
 	pluginapi.Preflighter
+	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
 	pluginapi.OrderCanceler
@@ -48,20 +49,19 @@ func (c *CAClient) Configure(ctx context.Context, account pluginapi.Account) (pl
 
 // Preflight implements pluginapi.Preflighter.
 func (c *CAClient) Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error) {
-	request := &pb.CAServicePreflightRequest{}
-	var err error
-	for i, s := range orderSettings {
-		values, _, ferr := formatSettings(s)
-		if ferr != nil {
-			err = under(item("order_settings", i), ferr)
-			break
-		}
-		request.OrderSettings = append(request.OrderSettings, values)
-	}
-	if err == nil {
-		err = check(parsePreflightRequest(request))
-	}
+	request, err := formatPreflightRequest(orderSettings)
 	return call(ctx, method{name: "Preflight"}, c.rpc.Preflight, request, err, parsePreflight)
+}
+
+// CheckOrders implements pluginapi.OrderChecker. It must not be called of a plugin whose Description lacks
+// AbilityCheckOrders: one that is older than this part of the contract would take it for a Preflight, and log in.
+func (c *CAClient) CheckOrders(ctx context.Context, orderSettings []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	request, err := formatPreflightRequest(orderSettings)
+	request.Offline = true
+	return call(ctx, method{name: "CheckOrders"}, c.rpc.Preflight, request, err,
+		func(m *pb.CAServicePreflightResponse) ([]pluginapi.Finding, error) {
+			return parseFindings(m.GetFindings())
+		})
 }
 
 // PlaceOrder implements pluginapi.CA. A failure that the plugin did not explain itself is an UnknownOutcome.

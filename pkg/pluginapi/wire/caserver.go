@@ -30,6 +30,7 @@ func (s *caServer) abilities(described []pluginapi.Ability) []pluginapi.Ability 
 	_, revoke := s.impl.(pluginapi.Revoker)
 	_, inform := s.impl.(pluginapi.RenewalInformer)
 	_, byCertificate := s.impl.(pluginapi.CertificateFinder)
+	_, checkOrders := s.impl.(pluginapi.OrderChecker)
 	add(pluginapi.AbilityPreflight, preflight)
 	add(pluginapi.AbilityFindOrder, find)
 	add(pluginapi.AbilityCancel, cancel)
@@ -40,6 +41,7 @@ func (s *caServer) abilities(described []pluginapi.Ability) []pluginapi.Ability 
 	}
 	add(pluginapi.AbilityFindByCertificate, byCertificate)
 	add(pluginapi.AbilityIPIdentifiers, slices.Contains(described, pluginapi.AbilityIPIdentifiers))
+	add(pluginapi.AbilityCheckOrders, checkOrders)
 	return out
 }
 
@@ -75,19 +77,41 @@ func (s *caServer) Configure(ctx context.Context, m *pb.CAServiceConfigureReques
 }
 
 func (s *caServer) Preflight(ctx context.Context, m *pb.CAServicePreflightRequest) (*pb.CAServicePreflightResponse, error) {
+	if m.GetOffline() {
+		return s.checkOrders(ctx, m)
+	}
 	impl, ok := s.impl.(pluginapi.Preflighter)
 	if !ok {
 		return nil, unsupported("Preflight")
 	}
-	return answer(ctx, &s.serving, method{name: "Preflight"}, nil, func() (*pb.CAServicePreflightResponse, error) {
+	return s.look(ctx, method{name: "Preflight"}, m, impl.Preflight)
+}
+
+func (s *caServer) checkOrders(ctx context.Context, m *pb.CAServicePreflightRequest) (*pb.CAServicePreflightResponse, error) {
+	impl, ok := s.impl.(pluginapi.OrderChecker)
+	if !ok {
+		return nil, unsupported("Preflight without the network")
+	}
+	return s.look(ctx, method{name: "CheckOrders"}, m, func(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
+		findings, err := impl.CheckOrders(ctx, orders)
+		return pluginapi.PreflightReply{Findings: findings}, err
+	})
+}
+
+// look answers with what is found about order settings.
+func (s *caServer) look(
+	ctx context.Context, m method, request *pb.CAServicePreflightRequest,
+	do func(context.Context, []pluginapi.Settings) (pluginapi.PreflightReply, error),
+) (*pb.CAServicePreflightResponse, error) {
+	return answer(ctx, &s.serving, m, orderSecrets(request), func() (*pb.CAServicePreflightResponse, error) {
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
-		settings, err := parsePreflightRequest(m)
+		settings, err := parsePreflightRequest(request)
 		if err != nil {
 			return nil, refused(err)
 		}
-		r, err := impl.Preflight(ctx, settings)
+		r, err := do(ctx, settings)
 		if err != nil {
 			return nil, err
 		}
@@ -267,6 +291,17 @@ func secretsOf(m *pb.OrderRequest) map[string]pluginapi.Secret {
 	out := make(map[string]pluginapi.Secret, len(m.GetSecrets()))
 	for path, text := range m.GetSecrets() {
 		out[path] = pluginapi.NewSecret(text)
+	}
+	return out
+}
+
+// orderSecrets are those of all the orders of a Preflight.
+func orderSecrets(m *pb.CAServicePreflightRequest) map[string]pluginapi.Secret {
+	out := make(map[string]pluginapi.Secret)
+	for i, order := range m.GetOrderSecrets() {
+		for path, text := range order.GetSecrets() {
+			out[item("order", i)+"."+path] = pluginapi.NewSecret(text)
+		}
 	}
 	return out
 }

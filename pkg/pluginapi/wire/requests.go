@@ -19,13 +19,40 @@ func parseAccount(m *pb.CAServiceConfigureRequest) (pluginapi.Account, error) {
 	return pluginapi.Account{Settings: settings, State: m.GetAccountState()}, nil
 }
 
+// formatPreflightRequest makes the request and checks it as the plugin's side will.
+func formatPreflightRequest(orders []pluginapi.Settings) (*pb.CAServicePreflightRequest, error) {
+	m := &pb.CAServicePreflightRequest{}
+	secret := false
+	for i, s := range orders {
+		values, secrets, err := formatSettings(s)
+		if err != nil {
+			return m, under(item("order_settings", i), err)
+		}
+		secret = secret || len(secrets) > 0
+		m.OrderSettings = append(m.OrderSettings, values)
+		m.OrderSecrets = append(m.OrderSecrets, &pb.OrderSecrets{Secrets: secrets})
+	}
+	if !secret {
+		m.OrderSecrets = nil
+	}
+	return m, check(parsePreflightRequest(m))
+}
+
 func parsePreflightRequest(m *pb.CAServicePreflightRequest) ([]pluginapi.Settings, error) {
 	if err := counted("order_settings", len(m.GetOrderSettings()), maxOrderSettings); err != nil {
 		return nil, err
 	}
+	secrets := m.GetOrderSecrets()
+	if len(secrets) > 0 && len(secrets) != len(m.GetOrderSettings()) {
+		return nil, bad("order_secrets", "has %d entries for %d orders", len(secrets), len(m.GetOrderSettings()))
+	}
 	var out []pluginapi.Settings
 	for i, values := range m.GetOrderSettings() {
-		s, err := parseSettings(values, nil)
+		var texts map[string]string
+		if len(secrets) > 0 {
+			texts = secrets[i].GetSecrets()
+		}
+		s, err := parseSettings(values, texts)
 		if err != nil {
 			return nil, under(item("order_settings", i), err)
 		}

@@ -102,11 +102,17 @@ func (f *fakeCA) RespondToChallenges(ctx context.Context, o pluginapi.PlacedOrde
 // fullCA has every optional part.
 type fullCA struct {
 	fakeCA
-	info pluginapi.RenewalInfo
+	info   pluginapi.RenewalInfo
+	orders []pluginapi.Settings
 }
 
 func (f *fullCA) Preflight(context.Context, []pluginapi.Settings) (pluginapi.PreflightReply, error) {
 	return pluginapi.PreflightReply{Findings: f.findings}, f.err
+}
+
+func (f *fullCA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	f.orders = orders
+	return f.findings, f.err
 }
 
 func (f *fullCA) FindOrder(ctx context.Context, r pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
@@ -210,7 +216,7 @@ func TestConfiguredTravels(t *testing.T) {
 func TestAbilitiesFollowFromInterfaces(t *testing.T) {
 	all := []pluginapi.Ability{
 		pluginapi.AbilityPreflight, pluginapi.AbilityFindOrder, pluginapi.AbilityCancel, pluginapi.AbilityRevoke,
-		pluginapi.AbilityRenewalInfo, pluginapi.AbilityFindByCertificate,
+		pluginapi.AbilityRenewalInfo, pluginapi.AbilityFindByCertificate, pluginapi.AbilityCheckOrders,
 	}
 	named := pluginapi.Description{Name: "demo", Version: "1", Abilities: []pluginapi.Ability{pluginapi.AbilityRevoke}}
 	for name, c := range map[string]struct {
@@ -229,6 +235,38 @@ func TestAbilitiesFollowFromInterfaces(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What is asked about orders goes with their secrets, and no error shows one of them.
+func TestCheckOrdersTravels(t *testing.T) {
+	ca := &fullCA{}
+	client := configured(t, ca)
+	ca.findings = []pluginapi.Finding{{Severity: pluginapi.Fault, Field: "card.number", Message: "has no digits", Order: 2}}
+	orders := []pluginapi.Settings{
+		{Values: map[string]any{"product": "dv"}},
+		{Values: map[string]any{"years": int64(2)}, Secrets: map[string]pluginapi.Secret{"card.number": pluginapi.NewSecret("none-at-all")}},
+	}
+	got, err := client.CheckOrders(t.Context(), orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(ca.findings, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(orders, ca.orders, sameSecrets, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	ca.err = pluginapi.Errorf(pluginapi.Unavailable, "no rule for card none-at-all")
+	if _, err := client.CheckOrders(t.Context(), orders); err == nil || strings.Contains(err.Error(), "none-at-all") {
+		t.Errorf("the error shows a secret: %v", err)
+	}
+}
+
+func TestOrderSecretsBelongToOrders(t *testing.T) {
+	m := &pb.CAServicePreflightRequest{OrderSecrets: []*pb.OrderSecrets{{}}}
+	if _, err := parsePreflightRequest(m); err == nil {
+		t.Error("secrets of an order that is not there were taken")
 	}
 }
 
@@ -342,6 +380,7 @@ func TestUnsupported(t *testing.T) {
 	placed := pluginapi.PlacedOrder{OrderRequest: newOrder(csr), Reference: "r"}
 	for name, call := range map[string]func() error{
 		"Preflight":              func() error { _, err := client.Preflight(ctx, nil); return err },
+		"CheckOrders":            func() error { _, err := client.CheckOrders(ctx, nil); return err },
 		"FindOrder":              func() error { _, err := client.FindOrder(ctx, newOrder(csr), time.Now()); return err },
 		"FindOrderByCertificate": func() error { _, err := client.FindOrderByCertificate(ctx, leaf); return err },
 		"CancelOrder":            func() error { _, err := client.CancelOrder(ctx, placed, "x"); return err },

@@ -52,21 +52,24 @@ const (
 	Ability_ABILITY_FIND_BY_CERTIFICATE Ability = 8
 	// Identifiers may be IP addresses.
 	Ability_ABILITY_IP_IDENTIFIERS Ability = 9
+	// Preflight heeds offline. A plugin that does not say so is never asked offline: it would reach the network.
+	Ability_ABILITY_CHECK_ORDERS Ability = 10
 )
 
 // Enum value maps for Ability.
 var (
 	Ability_name = map[int32]string{
-		0: "ABILITY_UNSPECIFIED",
-		1: "ABILITY_PREFLIGHT",
-		2: "ABILITY_FIND_ORDER",
-		3: "ABILITY_CANCEL",
-		4: "ABILITY_REVOKE",
-		5: "ABILITY_RENEWAL_INFO",
-		6: "ABILITY_REISSUE",
-		7: "ABILITY_RENEW",
-		8: "ABILITY_FIND_BY_CERTIFICATE",
-		9: "ABILITY_IP_IDENTIFIERS",
+		0:  "ABILITY_UNSPECIFIED",
+		1:  "ABILITY_PREFLIGHT",
+		2:  "ABILITY_FIND_ORDER",
+		3:  "ABILITY_CANCEL",
+		4:  "ABILITY_REVOKE",
+		5:  "ABILITY_RENEWAL_INFO",
+		6:  "ABILITY_REISSUE",
+		7:  "ABILITY_RENEW",
+		8:  "ABILITY_FIND_BY_CERTIFICATE",
+		9:  "ABILITY_IP_IDENTIFIERS",
+		10: "ABILITY_CHECK_ORDERS",
 	}
 	Ability_value = map[string]int32{
 		"ABILITY_UNSPECIFIED":         0,
@@ -79,6 +82,7 @@ var (
 		"ABILITY_RENEW":               7,
 		"ABILITY_FIND_BY_CERTIFICATE": 8,
 		"ABILITY_IP_IDENTIFIERS":      9,
+		"ABILITY_CHECK_ORDERS":        10,
 	}
 )
 
@@ -755,6 +759,11 @@ type CAServicePreflightRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. Order settings of certificates that will be ordered, so that products can be checked.
 	OrderSettings []*structpb.Struct `protobuf:"bytes,1,rep,name=order_settings,json=orderSettings,proto3" json:"order_settings,omitempty"`
+	// Optional. Look at order_settings alone, by the rules that are known here: reach no network, change nothing, and say
+	// what PlaceOrder would refuse of a new order.
+	Offline bool `protobuf:"varint,2,opt,name=offline,proto3" json:"offline,omitempty"`
+	// Optional. The secrets of order_settings, one entry for each in the same order; none at all when none has a secret.
+	OrderSecrets  []*OrderSecrets `protobuf:"bytes,3,rep,name=order_secrets,json=orderSecrets,proto3" json:"order_secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +805,66 @@ func (x *CAServicePreflightRequest) GetOrderSettings() []*structpb.Struct {
 	return nil
 }
 
+func (x *CAServicePreflightRequest) GetOffline() bool {
+	if x != nil {
+		return x.Offline
+	}
+	return false
+}
+
+func (x *CAServicePreflightRequest) GetOrderSecrets() []*OrderSecrets {
+	if x != nil {
+		return x.OrderSecrets
+	}
+	return nil
+}
+
+// OrderSecrets are the secret settings of one order.
+type OrderSecrets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. Their values by dotted path.
+	Secrets       map[string]string `protobuf:"bytes,1,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderSecrets) Reset() {
+	*x = OrderSecrets{}
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderSecrets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderSecrets) ProtoMessage() {}
+
+func (x *OrderSecrets) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderSecrets.ProtoReflect.Descriptor instead.
+func (*OrderSecrets) Descriptor() ([]byte, []int) {
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OrderSecrets) GetSecrets() map[string]string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
 // CAServicePreflightResponse says what was found.
 type CAServicePreflightResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -809,7 +878,7 @@ type CAServicePreflightResponse struct {
 
 func (x *CAServicePreflightResponse) Reset() {
 	*x = CAServicePreflightResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +890,7 @@ func (x *CAServicePreflightResponse) String() string {
 func (*CAServicePreflightResponse) ProtoMessage() {}
 
 func (x *CAServicePreflightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[6]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +903,7 @@ func (x *CAServicePreflightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePreflightResponse.ProtoReflect.Descriptor instead.
 func (*CAServicePreflightResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{6}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CAServicePreflightResponse) GetFindings() []*Finding {
@@ -866,7 +935,7 @@ type Identifier struct {
 
 func (x *Identifier) Reset() {
 	*x = Identifier{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +947,7 @@ func (x *Identifier) String() string {
 func (*Identifier) ProtoMessage() {}
 
 func (x *Identifier) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[7]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +960,7 @@ func (x *Identifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identifier.ProtoReflect.Descriptor instead.
 func (*Identifier) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{7}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Identifier) GetValue() string {
@@ -930,7 +999,7 @@ type PreviousOrder struct {
 
 func (x *PreviousOrder) Reset() {
 	*x = PreviousOrder{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1011,7 @@ func (x *PreviousOrder) String() string {
 func (*PreviousOrder) ProtoMessage() {}
 
 func (x *PreviousOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[8]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1024,7 @@ func (x *PreviousOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviousOrder.ProtoReflect.Descriptor instead.
 func (*PreviousOrder) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{8}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PreviousOrder) GetReference() string {
@@ -1004,7 +1073,7 @@ type OrderRequest struct {
 
 func (x *OrderRequest) Reset() {
 	*x = OrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1085,7 @@ func (x *OrderRequest) String() string {
 func (*OrderRequest) ProtoMessage() {}
 
 func (x *OrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[9]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1098,7 @@ func (x *OrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRequest.ProtoReflect.Descriptor instead.
 func (*OrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{9}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OrderRequest) GetIdempotencyKey() string {
@@ -1103,7 +1172,7 @@ type Authorization struct {
 
 func (x *Authorization) Reset() {
 	*x = Authorization{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1184,7 @@ func (x *Authorization) String() string {
 func (*Authorization) ProtoMessage() {}
 
 func (x *Authorization) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[10]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1197,7 @@ func (x *Authorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authorization.ProtoReflect.Descriptor instead.
 func (*Authorization) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{10}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Authorization) GetIdentifier() string {
@@ -1167,7 +1236,7 @@ type PersonAction struct {
 
 func (x *PersonAction) Reset() {
 	*x = PersonAction{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1248,7 @@ func (x *PersonAction) String() string {
 func (*PersonAction) ProtoMessage() {}
 
 func (x *PersonAction) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[11]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1261,7 @@ func (x *PersonAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonAction.ProtoReflect.Descriptor instead.
 func (*PersonAction) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{11}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PersonAction) GetWho() string {
@@ -1229,7 +1298,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1310,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[12]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1323,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{12}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Price) GetAmount() string {
@@ -1300,7 +1369,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1381,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[13]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1394,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{13}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Order) GetReference() string {
@@ -1409,7 +1478,7 @@ type CAServicePlaceOrderRequest struct {
 
 func (x *CAServicePlaceOrderRequest) Reset() {
 	*x = CAServicePlaceOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1490,7 @@ func (x *CAServicePlaceOrderRequest) String() string {
 func (*CAServicePlaceOrderRequest) ProtoMessage() {}
 
 func (x *CAServicePlaceOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[14]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1503,7 @@ func (x *CAServicePlaceOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePlaceOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServicePlaceOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{14}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CAServicePlaceOrderRequest) GetOrder() *OrderRequest {
@@ -1457,7 +1526,7 @@ type CAServicePlaceOrderResponse struct {
 
 func (x *CAServicePlaceOrderResponse) Reset() {
 	*x = CAServicePlaceOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1538,7 @@ func (x *CAServicePlaceOrderResponse) String() string {
 func (*CAServicePlaceOrderResponse) ProtoMessage() {}
 
 func (x *CAServicePlaceOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[15]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1551,7 @@ func (x *CAServicePlaceOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServicePlaceOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServicePlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{15}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CAServicePlaceOrderResponse) GetOrder() *Order {
@@ -1514,7 +1583,7 @@ type CAServiceFindOrderRequest struct {
 
 func (x *CAServiceFindOrderRequest) Reset() {
 	*x = CAServiceFindOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1595,7 @@ func (x *CAServiceFindOrderRequest) String() string {
 func (*CAServiceFindOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceFindOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[16]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1608,7 @@ func (x *CAServiceFindOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceFindOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceFindOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{16}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CAServiceFindOrderRequest) GetOrder() *OrderRequest {
@@ -1576,7 +1645,7 @@ type CAServiceFindOrderResponse struct {
 
 func (x *CAServiceFindOrderResponse) Reset() {
 	*x = CAServiceFindOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1657,7 @@ func (x *CAServiceFindOrderResponse) String() string {
 func (*CAServiceFindOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceFindOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[17]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1670,7 @@ func (x *CAServiceFindOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceFindOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceFindOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{17}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CAServiceFindOrderResponse) GetOrder() *Order {
@@ -1633,7 +1702,7 @@ type CAServiceGetOrderRequest struct {
 
 func (x *CAServiceGetOrderRequest) Reset() {
 	*x = CAServiceGetOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1714,7 @@ func (x *CAServiceGetOrderRequest) String() string {
 func (*CAServiceGetOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceGetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[18]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1727,7 @@ func (x *CAServiceGetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceGetOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceGetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{18}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CAServiceGetOrderRequest) GetOrder() *OrderRequest {
@@ -1695,7 +1764,7 @@ type CAServiceGetOrderResponse struct {
 
 func (x *CAServiceGetOrderResponse) Reset() {
 	*x = CAServiceGetOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1776,7 @@ func (x *CAServiceGetOrderResponse) String() string {
 func (*CAServiceGetOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceGetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[19]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1789,7 @@ func (x *CAServiceGetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceGetOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceGetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{19}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CAServiceGetOrderResponse) GetOrder() *Order {
@@ -1754,7 +1823,7 @@ type CAServiceRespondToChallengesRequest struct {
 
 func (x *CAServiceRespondToChallengesRequest) Reset() {
 	*x = CAServiceRespondToChallengesRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1835,7 @@ func (x *CAServiceRespondToChallengesRequest) String() string {
 func (*CAServiceRespondToChallengesRequest) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[20]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1848,7 @@ func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CAServiceRespondToChallengesRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{20}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CAServiceRespondToChallengesRequest) GetOrder() *OrderRequest {
@@ -1823,7 +1892,7 @@ type CAServiceRespondToChallengesResponse struct {
 
 func (x *CAServiceRespondToChallengesResponse) Reset() {
 	*x = CAServiceRespondToChallengesResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1904,7 @@ func (x *CAServiceRespondToChallengesResponse) String() string {
 func (*CAServiceRespondToChallengesResponse) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1917,7 @@ func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CAServiceRespondToChallengesResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CAServiceRespondToChallengesResponse) GetOrder() *Order {
@@ -1882,7 +1951,7 @@ type CAServiceCancelOrderRequest struct {
 
 func (x *CAServiceCancelOrderRequest) Reset() {
 	*x = CAServiceCancelOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +1963,7 @@ func (x *CAServiceCancelOrderRequest) String() string {
 func (*CAServiceCancelOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +1976,7 @@ func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CAServiceCancelOrderRequest) GetOrder() *OrderRequest {
@@ -1951,7 +2020,7 @@ type CAServiceCancelOrderResponse struct {
 
 func (x *CAServiceCancelOrderResponse) Reset() {
 	*x = CAServiceCancelOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2032,7 @@ func (x *CAServiceCancelOrderResponse) String() string {
 func (*CAServiceCancelOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2045,7 @@ func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CAServiceCancelOrderResponse) GetOrder() *Order {
@@ -2008,7 +2077,7 @@ type CAServiceRevokeCertificateRequest struct {
 
 func (x *CAServiceRevokeCertificateRequest) Reset() {
 	*x = CAServiceRevokeCertificateRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2089,7 @@ func (x *CAServiceRevokeCertificateRequest) String() string {
 func (*CAServiceRevokeCertificateRequest) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2102,7 @@ func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use CAServiceRevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CAServiceRevokeCertificateRequest) GetCertificate() []byte {
@@ -2072,7 +2141,7 @@ type CAServiceRevokeCertificateResponse struct {
 
 func (x *CAServiceRevokeCertificateResponse) Reset() {
 	*x = CAServiceRevokeCertificateResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2153,7 @@ func (x *CAServiceRevokeCertificateResponse) String() string {
 func (*CAServiceRevokeCertificateResponse) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2166,7 @@ func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CAServiceRevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CAServiceRevokeCertificateResponse) GetDetail() string {
@@ -2132,7 +2201,7 @@ type CAServiceRenewalInfoRequest struct {
 
 func (x *CAServiceRenewalInfoRequest) Reset() {
 	*x = CAServiceRenewalInfoRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2213,7 @@ func (x *CAServiceRenewalInfoRequest) String() string {
 func (*CAServiceRenewalInfoRequest) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2226,7 @@ func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CAServiceRenewalInfoRequest) GetCertificate() []byte {
@@ -2186,7 +2255,7 @@ type CAServiceRenewalInfoResponse struct {
 
 func (x *CAServiceRenewalInfoResponse) Reset() {
 	*x = CAServiceRenewalInfoResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2267,7 @@ func (x *CAServiceRenewalInfoResponse) String() string {
 func (*CAServiceRenewalInfoResponse) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2280,7 @@ func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{27}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CAServiceRenewalInfoResponse) GetWindowStart() *timestamppb.Timestamp {
@@ -2289,9 +2358,16 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\vaccount_uri\x18\x03 \x01(\tR\n" +
 	"accountUri\x12'\n" +
 	"\x0fcaa_identifiers\x18\x04 \x03(\tR\x0ecaaIdentifiersB\x10\n" +
-	"\x0e_account_state\"[\n" +
+	"\x0e_account_state\"\xbe\x01\n" +
 	"\x19CAServicePreflightRequest\x12>\n" +
-	"\x0eorder_settings\x18\x01 \x03(\v2\x17.google.protobuf.StructR\rorderSettings\"\x93\x01\n" +
+	"\x0eorder_settings\x18\x01 \x03(\v2\x17.google.protobuf.StructR\rorderSettings\x12\x18\n" +
+	"\aoffline\x18\x02 \x01(\bR\aoffline\x12G\n" +
+	"\rorder_secrets\x18\x03 \x03(\v2\".certbridge.plugin.v1.OrderSecretsR\forderSecrets\"\x95\x01\n" +
+	"\fOrderSecrets\x12I\n" +
+	"\asecrets\x18\x01 \x03(\v2/.certbridge.plugin.v1.OrderSecrets.SecretsEntryR\asecrets\x1a:\n" +
+	"\fSecretsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x93\x01\n" +
 	"\x1aCAServicePreflightResponse\x129\n" +
 	"\bfindings\x18\x01 \x03(\v2\x1d.certbridge.plugin.v1.FindingR\bfindings\x12(\n" +
 	"\raccount_state\x18\x02 \x01(\fH\x00R\faccountState\x88\x01\x01B\x10\n" +
@@ -2401,7 +2477,7 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"window_end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\twindowEnd\x12'\n" +
 	"\x0fexplanation_url\x18\x03 \x01(\tR\x0eexplanationUrl\x12C\n" +
 	"\x10look_again_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0elookAgainAfter\x12\x16\n" +
-	"\x06serial\x18\x05 \x01(\tR\x06serial*\xf8\x01\n" +
+	"\x06serial\x18\x05 \x01(\tR\x06serial*\x92\x02\n" +
 	"\aAbility\x12\x17\n" +
 	"\x13ABILITY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ABILITY_PREFLIGHT\x10\x01\x12\x16\n" +
@@ -2412,7 +2488,9 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x0fABILITY_REISSUE\x10\x06\x12\x11\n" +
 	"\rABILITY_RENEW\x10\a\x12\x1f\n" +
 	"\x1bABILITY_FIND_BY_CERTIFICATE\x10\b\x12\x1a\n" +
-	"\x16ABILITY_IP_IDENTIFIERS\x10\t*\x7f\n" +
+	"\x16ABILITY_IP_IDENTIFIERS\x10\t\x12\x18\n" +
+	"\x14ABILITY_CHECK_ORDERS\x10\n" +
+	"*\x7f\n" +
 	"\fReissueNames\x12\x1d\n" +
 	"\x19REISSUE_NAMES_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11REISSUE_NAMES_ANY\x10\x01\x12!\n" +
@@ -2462,7 +2540,7 @@ func file_certbridge_plugin_v1_ca_proto_rawDescGZIP() []byte {
 }
 
 var file_certbridge_plugin_v1_ca_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(Ability)(0),                                 // 0: certbridge.plugin.v1.Ability
 	(ReissueNames)(0),                            // 1: certbridge.plugin.v1.ReissueNames
@@ -2475,108 +2553,112 @@ var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(*CAServiceConfigureRequest)(nil),            // 8: certbridge.plugin.v1.CAServiceConfigureRequest
 	(*CAServiceConfigureResponse)(nil),           // 9: certbridge.plugin.v1.CAServiceConfigureResponse
 	(*CAServicePreflightRequest)(nil),            // 10: certbridge.plugin.v1.CAServicePreflightRequest
-	(*CAServicePreflightResponse)(nil),           // 11: certbridge.plugin.v1.CAServicePreflightResponse
-	(*Identifier)(nil),                           // 12: certbridge.plugin.v1.Identifier
-	(*PreviousOrder)(nil),                        // 13: certbridge.plugin.v1.PreviousOrder
-	(*OrderRequest)(nil),                         // 14: certbridge.plugin.v1.OrderRequest
-	(*Authorization)(nil),                        // 15: certbridge.plugin.v1.Authorization
-	(*PersonAction)(nil),                         // 16: certbridge.plugin.v1.PersonAction
-	(*Price)(nil),                                // 17: certbridge.plugin.v1.Price
-	(*Order)(nil),                                // 18: certbridge.plugin.v1.Order
-	(*CAServicePlaceOrderRequest)(nil),           // 19: certbridge.plugin.v1.CAServicePlaceOrderRequest
-	(*CAServicePlaceOrderResponse)(nil),          // 20: certbridge.plugin.v1.CAServicePlaceOrderResponse
-	(*CAServiceFindOrderRequest)(nil),            // 21: certbridge.plugin.v1.CAServiceFindOrderRequest
-	(*CAServiceFindOrderResponse)(nil),           // 22: certbridge.plugin.v1.CAServiceFindOrderResponse
-	(*CAServiceGetOrderRequest)(nil),             // 23: certbridge.plugin.v1.CAServiceGetOrderRequest
-	(*CAServiceGetOrderResponse)(nil),            // 24: certbridge.plugin.v1.CAServiceGetOrderResponse
-	(*CAServiceRespondToChallengesRequest)(nil),  // 25: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	(*CAServiceRespondToChallengesResponse)(nil), // 26: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	(*CAServiceCancelOrderRequest)(nil),          // 27: certbridge.plugin.v1.CAServiceCancelOrderRequest
-	(*CAServiceCancelOrderResponse)(nil),         // 28: certbridge.plugin.v1.CAServiceCancelOrderResponse
-	(*CAServiceRevokeCertificateRequest)(nil),    // 29: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	(*CAServiceRevokeCertificateResponse)(nil),   // 30: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	(*CAServiceRenewalInfoRequest)(nil),          // 31: certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	(*CAServiceRenewalInfoResponse)(nil),         // 32: certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	nil,                                          // 33: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	nil,                                          // 34: certbridge.plugin.v1.OrderRequest.SecretsEntry
-	(ChallengeType)(0),                           // 35: certbridge.plugin.v1.ChallengeType
-	(*Field)(nil),                                // 36: certbridge.plugin.v1.Field
-	(*durationpb.Duration)(nil),                  // 37: google.protobuf.Duration
-	(*structpb.Struct)(nil),                      // 38: google.protobuf.Struct
-	(*Finding)(nil),                              // 39: certbridge.plugin.v1.Finding
-	(*Challenge)(nil),                            // 40: certbridge.plugin.v1.Challenge
-	(*timestamppb.Timestamp)(nil),                // 41: google.protobuf.Timestamp
+	(*OrderSecrets)(nil),                         // 11: certbridge.plugin.v1.OrderSecrets
+	(*CAServicePreflightResponse)(nil),           // 12: certbridge.plugin.v1.CAServicePreflightResponse
+	(*Identifier)(nil),                           // 13: certbridge.plugin.v1.Identifier
+	(*PreviousOrder)(nil),                        // 14: certbridge.plugin.v1.PreviousOrder
+	(*OrderRequest)(nil),                         // 15: certbridge.plugin.v1.OrderRequest
+	(*Authorization)(nil),                        // 16: certbridge.plugin.v1.Authorization
+	(*PersonAction)(nil),                         // 17: certbridge.plugin.v1.PersonAction
+	(*Price)(nil),                                // 18: certbridge.plugin.v1.Price
+	(*Order)(nil),                                // 19: certbridge.plugin.v1.Order
+	(*CAServicePlaceOrderRequest)(nil),           // 20: certbridge.plugin.v1.CAServicePlaceOrderRequest
+	(*CAServicePlaceOrderResponse)(nil),          // 21: certbridge.plugin.v1.CAServicePlaceOrderResponse
+	(*CAServiceFindOrderRequest)(nil),            // 22: certbridge.plugin.v1.CAServiceFindOrderRequest
+	(*CAServiceFindOrderResponse)(nil),           // 23: certbridge.plugin.v1.CAServiceFindOrderResponse
+	(*CAServiceGetOrderRequest)(nil),             // 24: certbridge.plugin.v1.CAServiceGetOrderRequest
+	(*CAServiceGetOrderResponse)(nil),            // 25: certbridge.plugin.v1.CAServiceGetOrderResponse
+	(*CAServiceRespondToChallengesRequest)(nil),  // 26: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	(*CAServiceRespondToChallengesResponse)(nil), // 27: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	(*CAServiceCancelOrderRequest)(nil),          // 28: certbridge.plugin.v1.CAServiceCancelOrderRequest
+	(*CAServiceCancelOrderResponse)(nil),         // 29: certbridge.plugin.v1.CAServiceCancelOrderResponse
+	(*CAServiceRevokeCertificateRequest)(nil),    // 30: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	(*CAServiceRevokeCertificateResponse)(nil),   // 31: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	(*CAServiceRenewalInfoRequest)(nil),          // 32: certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	(*CAServiceRenewalInfoResponse)(nil),         // 33: certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	nil,                                          // 34: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	nil,                                          // 35: certbridge.plugin.v1.OrderSecrets.SecretsEntry
+	nil,                                          // 36: certbridge.plugin.v1.OrderRequest.SecretsEntry
+	(ChallengeType)(0),                           // 37: certbridge.plugin.v1.ChallengeType
+	(*Field)(nil),                                // 38: certbridge.plugin.v1.Field
+	(*durationpb.Duration)(nil),                  // 39: google.protobuf.Duration
+	(*structpb.Struct)(nil),                      // 40: google.protobuf.Struct
+	(*Finding)(nil),                              // 41: certbridge.plugin.v1.Finding
+	(*Challenge)(nil),                            // 42: certbridge.plugin.v1.Challenge
+	(*timestamppb.Timestamp)(nil),                // 43: google.protobuf.Timestamp
 }
 var file_certbridge_plugin_v1_ca_proto_depIdxs = []int32{
 	0,  // 0: certbridge.plugin.v1.CAServiceDescribeResponse.abilities:type_name -> certbridge.plugin.v1.Ability
-	35, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
-	36, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
-	36, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
-	37, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
+	37, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	38, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
+	38, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
+	39, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
 	1,  // 5: certbridge.plugin.v1.CAServiceDescribeResponse.reissue_names:type_name -> certbridge.plugin.v1.ReissueNames
-	37, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
+	39, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
 	7,  // 7: certbridge.plugin.v1.CAServiceDescribeResponse.caa_methods:type_name -> certbridge.plugin.v1.CAAMethod
-	35, // 8: certbridge.plugin.v1.CAAMethod.type:type_name -> certbridge.plugin.v1.ChallengeType
-	38, // 9: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
-	33, // 10: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	39, // 11: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
-	38, // 12: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
-	39, // 13: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
-	3,  // 14: certbridge.plugin.v1.Identifier.type:type_name -> certbridge.plugin.v1.IdentifierType
-	35, // 15: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
-	2,  // 16: certbridge.plugin.v1.OrderRequest.kind:type_name -> certbridge.plugin.v1.OrderKind
-	12, // 17: certbridge.plugin.v1.OrderRequest.identifiers:type_name -> certbridge.plugin.v1.Identifier
-	13, // 18: certbridge.plugin.v1.OrderRequest.previous:type_name -> certbridge.plugin.v1.PreviousOrder
-	38, // 19: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
-	34, // 20: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
-	40, // 21: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
-	4,  // 22: certbridge.plugin.v1.Order.status:type_name -> certbridge.plugin.v1.OrderStatus
-	15, // 23: certbridge.plugin.v1.Order.authorizations:type_name -> certbridge.plugin.v1.Authorization
-	41, // 24: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
-	37, // 25: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
-	17, // 26: certbridge.plugin.v1.Order.price:type_name -> certbridge.plugin.v1.Price
-	16, // 27: certbridge.plugin.v1.Order.action:type_name -> certbridge.plugin.v1.PersonAction
-	14, // 28: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	18, // 29: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	14, // 30: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	41, // 31: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
-	18, // 32: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	14, // 33: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	18, // 34: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	14, // 35: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	18, // 36: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
-	14, // 37: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	18, // 38: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	13, // 39: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
-	16, // 40: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
-	41, // 41: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
-	41, // 42: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
-	37, // 43: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
-	5,  // 44: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
-	8,  // 45: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
-	10, // 46: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
-	19, // 47: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
-	21, // 48: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
-	23, // 49: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
-	25, // 50: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	27, // 51: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
-	29, // 52: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	31, // 53: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	6,  // 54: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
-	9,  // 55: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
-	11, // 56: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
-	20, // 57: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
-	22, // 58: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
-	24, // 59: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
-	26, // 60: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	28, // 61: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
-	30, // 62: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	32, // 63: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	54, // [54:64] is the sub-list for method output_type
-	44, // [44:54] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	37, // 8: certbridge.plugin.v1.CAAMethod.type:type_name -> certbridge.plugin.v1.ChallengeType
+	40, // 9: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
+	34, // 10: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	41, // 11: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	40, // 12: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
+	11, // 13: certbridge.plugin.v1.CAServicePreflightRequest.order_secrets:type_name -> certbridge.plugin.v1.OrderSecrets
+	35, // 14: certbridge.plugin.v1.OrderSecrets.secrets:type_name -> certbridge.plugin.v1.OrderSecrets.SecretsEntry
+	41, // 15: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	3,  // 16: certbridge.plugin.v1.Identifier.type:type_name -> certbridge.plugin.v1.IdentifierType
+	37, // 17: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	2,  // 18: certbridge.plugin.v1.OrderRequest.kind:type_name -> certbridge.plugin.v1.OrderKind
+	13, // 19: certbridge.plugin.v1.OrderRequest.identifiers:type_name -> certbridge.plugin.v1.Identifier
+	14, // 20: certbridge.plugin.v1.OrderRequest.previous:type_name -> certbridge.plugin.v1.PreviousOrder
+	40, // 21: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
+	36, // 22: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
+	42, // 23: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
+	4,  // 24: certbridge.plugin.v1.Order.status:type_name -> certbridge.plugin.v1.OrderStatus
+	16, // 25: certbridge.plugin.v1.Order.authorizations:type_name -> certbridge.plugin.v1.Authorization
+	43, // 26: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
+	39, // 27: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
+	18, // 28: certbridge.plugin.v1.Order.price:type_name -> certbridge.plugin.v1.Price
+	17, // 29: certbridge.plugin.v1.Order.action:type_name -> certbridge.plugin.v1.PersonAction
+	15, // 30: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 31: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 32: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	43, // 33: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
+	19, // 34: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 35: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 36: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 37: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 38: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 39: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 40: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 41: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
+	17, // 42: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
+	43, // 43: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
+	43, // 44: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
+	39, // 45: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
+	5,  // 46: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
+	8,  // 47: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
+	10, // 48: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
+	20, // 49: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
+	22, // 50: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
+	24, // 51: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
+	26, // 52: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	28, // 53: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
+	30, // 54: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	32, // 55: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	6,  // 56: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
+	9,  // 57: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
+	12, // 58: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
+	21, // 59: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
+	23, // 60: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
+	25, // 61: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
+	27, // 62: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	29, // 63: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
+	31, // 64: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	33, // 65: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	56, // [56:66] is the sub-list for method output_type
+	46, // [46:56] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_certbridge_plugin_v1_ca_proto_init() }
@@ -2586,20 +2668,20 @@ func file_certbridge_plugin_v1_ca_proto_init() {
 	}
 	file_certbridge_plugin_v1_common_proto_init()
 	file_certbridge_plugin_v1_ca_proto_msgTypes[4].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[6].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[15].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[17].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[19].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[21].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[23].OneofWrappers = []any{}
-	file_certbridge_plugin_v1_ca_proto_msgTypes[25].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[7].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[16].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[18].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[20].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[22].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[24].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_certbridge_plugin_v1_ca_proto_rawDesc), len(file_certbridge_plugin_v1_ca_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

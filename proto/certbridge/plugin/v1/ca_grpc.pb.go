@@ -48,7 +48,7 @@ type CAServiceClient interface {
 	// Configure takes the account's settings. It checks them and reaches no network.
 	Configure(ctx context.Context, in *CAServiceConfigureRequest, opts ...grpc.CallOption) (*CAServiceConfigureResponse, error)
 	// Preflight logs in and reads: is the key good, the product enabled, the organization valid? It spends nothing.
-	// Ability: ABILITY_PREFLIGHT.
+	// Ability: ABILITY_PREFLIGHT. Asked to stay offline, it checks the order settings alone. Ability: ABILITY_CHECK_ORDERS.
 	Preflight(ctx context.Context, in *CAServicePreflightRequest, opts ...grpc.CallOption) (*CAServicePreflightResponse, error)
 	// PlaceOrder is the one call that may spend money. It sends the paid request at most once and returns as soon as
 	// the order's reference is known; what remains to be done for free happens in GetOrder. A second call with the same
@@ -193,7 +193,7 @@ type CAServiceServer interface {
 	// Configure takes the account's settings. It checks them and reaches no network.
 	Configure(context.Context, *CAServiceConfigureRequest) (*CAServiceConfigureResponse, error)
 	// Preflight logs in and reads: is the key good, the product enabled, the organization valid? It spends nothing.
-	// Ability: ABILITY_PREFLIGHT.
+	// Ability: ABILITY_PREFLIGHT. Asked to stay offline, it checks the order settings alone. Ability: ABILITY_CHECK_ORDERS.
 	Preflight(context.Context, *CAServicePreflightRequest) (*CAServicePreflightResponse, error)
 	// PlaceOrder is the one call that may spend money. It sends the paid request at most once and returns as soon as
 	// the order's reference is known; what remains to be done for free happens in GetOrder. A second call with the same
