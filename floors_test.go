@@ -31,6 +31,7 @@ var floors = map[string][]string{
 	"proto/certbridge/control/v1": {},
 
 	// The plugin contract for plugin authors.
+	"pkg/pluginapi/restca":     {"pkg/pluginapi"},
 	"pkg/pluginapi/wire":       {"pkg/pluginapi", "proto/certbridge/plugin/v1"},
 	"pkg/pluginapi/plugintest": {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
 
@@ -64,8 +65,8 @@ var floors = map[string][]string{
 	"test/plugins/ca-fake":     {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	"cmd/plugins/ca-digicert":             {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-digicert/digicert"},
-	"cmd/plugins/ca-digicert/digicert":    {"pkg/pluginapi", "cmd/plugins/ca-digicert/certcentral", "cmd/plugins/ca-digicert/request"},
-	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi"},
+	"cmd/plugins/ca-digicert/digicert":    {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-digicert/certcentral", "cmd/plugins/ca-digicert/request"},
+	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi", "pkg/pluginapi/restca"},
 	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi"},
 
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
@@ -77,9 +78,10 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
 
 	// Stand-ins for commercial CAs. They share nothing with the plugins that are tried against them.
-	"internal/sandbox":          {},
-	"internal/sandbox/digicert": {"internal/sandbox"},
-	"cmd/certbridge-sandbox":    {"internal/sandbox", "internal/sandbox/digicert"},
+	"internal/sandbox":             {},
+	"internal/sandbox/sandboxtest": {"internal/sandbox"}, // for the tests of all of them
+	"internal/sandbox/digicert":    {"internal/sandbox", "internal/sandbox/sandboxtest"},
+	"cmd/certbridge-sandbox":       {"internal/sandbox", "internal/sandbox/digicert"},
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
@@ -118,7 +120,7 @@ var owners = map[string][]string{
 	"golang.org/x/sync":                          {"internal", "cmd"},
 	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},
 	"golang.org/x/term":                          {"cmd/certbridged"},
-	"golang.org/x/time":                          {"cmd/plugins"},
+	"golang.org/x/time":                          {"cmd/plugins", "pkg/pluginapi/restca"},
 	"google.golang.org/genproto/googleapis/rpc":  {"pkg/pluginapi/wire"},
 	"google.golang.org/grpc":                     {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost", "internal/control"},
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},

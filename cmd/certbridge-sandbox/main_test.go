@@ -45,14 +45,14 @@ func TestUsage(t *testing.T) {
 }
 
 // started runs the program until the test ends, and returns what it printed first.
-func started(t *testing.T, args ...string) string {
+func started(t *testing.T, ca string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	var errs bytes.Buffer
 	go func() {
-		code := execute(ctx, append([]string{"digicert", "--listen", "127.0.0.1:0"}, args...), w, &errs)
+		code := execute(ctx, append([]string{ca, "--listen", "127.0.0.1:0"}, args...), w, &errs)
 		w.Close()
 		done <- code
 	}()
@@ -80,7 +80,7 @@ func started(t *testing.T, args ...string) string {
 // What is printed at the start is a configuration that works.
 func TestStartAndUse(t *testing.T) {
 	dir := t.TempDir()
-	said := started(t, "--dir", dir, "--tls", "--watch", "10ms")
+	said := started(t, "digicert", "--dir", dir, "--tls", "--watch", "10ms")
 	if !strings.Contains(said, "worth nothing") {
 		t.Error("no warning")
 	}
@@ -125,7 +125,7 @@ func TestStartAndUse(t *testing.T) {
 }
 
 func TestKeyIsTaken(t *testing.T) {
-	if said := started(t, "--api-key", "MYKEY", "--watch", "0"); !strings.Contains(said, `api_key = "MYKEY"`) {
+	if said := started(t, "digicert", "--api-key", "MYKEY", "--watch", "0"); !strings.Contains(said, `api_key = "MYKEY"`) {
 		t.Errorf("said %s", said)
 	}
 }

@@ -62,6 +62,39 @@ type Field struct {
 	Elem   *Field
 }
 
+// Text is a field of any text.
+func Text(name string) Field { return Field{Name: name, Type: String} }
+
+// TextOf is a field that has one of the allowed values.
+func TextOf(name string, allowed ...string) Field {
+	return Field{Name: name, Type: String, Allowed: allowed}
+}
+
+// Integer is a field of a whole number.
+func Integer(name string, least, most int64) Field {
+	return Field{Name: name, Type: Int, Min: least, Max: most}
+}
+
+// Boolean is a field that is true or false.
+func Boolean(name string) Field { return Field{Name: name, Type: Bool} }
+
+// ZeroOrOne is a field that is 0 or 1.
+func ZeroOrOne(name string) Field { return Field{Name: name, Type: Flag} }
+
+// ObjectOf is a field that has fields of its own.
+func ObjectOf(name string, fields ...Field) Field {
+	return Field{Name: name, Type: Object, Fields: fields}
+}
+
+// ListOf is a field that is an array.
+func ListOf(name string, elem Field) Field { return Field{Name: name, Type: List, Elem: &elem} }
+
+// Required is a field that must be there.
+func Required(f Field) Field {
+	f.Required = true
+	return f
+}
+
 // FaultKind is what is wrong with a field.
 type FaultKind int
 

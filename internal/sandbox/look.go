@@ -88,6 +88,31 @@ func (l *Look) CAA(ctx context.Context, domain string) ([]*dns.CAA, error) {
 	return nil, nil
 }
 
+// MayIssue reports whether the CAA records that hold for a name, a wildcard or not, let a CA issue that goes by one of
+// the identifiers (RFC 8659 section 4).
+func (l *Look) MayIssue(ctx context.Context, name string, identifiers []string) (bool, error) {
+	records, err := l.CAA(ctx, Bare(name))
+	if err != nil {
+		return false, err
+	}
+	tag := "issue"
+	if strings.HasPrefix(name, Wildcard) && slices.ContainsFunc(records, func(r *dns.CAA) bool { return strings.EqualFold(r.Tag, "issuewild") }) {
+		tag = "issuewild"
+	}
+	allowed := true
+	for _, r := range records {
+		if !strings.EqualFold(r.Tag, tag) {
+			continue
+		}
+		domain, _, _ := strings.Cut(r.Value, ";")
+		if slices.ContainsFunc(identifiers, func(id string) bool { return strings.EqualFold(strings.TrimSpace(domain), id) }) {
+			return true, nil
+		}
+		allowed = false
+	}
+	return allowed, nil
+}
+
 // follow asks for records of one type and follows CNAME records, also where the server asked does not do so itself.
 func (l *Look) follow(ctx context.Context, name string, kind uint16) ([]dns.RR, error) {
 	at := dns.Fqdn(name)
@@ -179,6 +204,11 @@ func (l *Look) Fetch(ctx context.Context, host, path string) (string, error) {
 		return "", errors.Join(err, errTLS)
 	}
 	return body, nil
+}
+
+// FetchOver gets a file over http or https alone.
+func (l *Look) FetchOver(ctx context.Context, scheme, host, path string) (string, error) {
+	return l.fetch(ctx, scheme, host, path)
 }
 
 func (l *Look) fetch(ctx context.Context, scheme, host, path string) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path"
@@ -203,7 +204,7 @@ func (m *Mischief) Serve(w http.ResponseWriter, r *http.Request, at string, note
 	note(what)
 	switch b.Kind {
 	case Slow:
-		if !wait(r.Context(), time.Duration(b.Delay)) {
+		if readAhead(r) != nil || !wait(r.Context(), time.Duration(b.Delay)) {
 			panic(http.ErrAbortHandler) // the client has gone
 		}
 		do.ServeHTTP(w, r)
@@ -220,6 +221,19 @@ func (m *Mischief) Serve(w http.ResponseWriter, r *http.Request, at string, note
 	}
 	m.replace(w, b, kept)
 }
+
+// readAhead takes in a request's body: until it is read, the server does not notice that the client goes.
+func readAhead(r *http.Request) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, mostWaiting))
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), r.Body))
+	return nil
+}
+
+// mostWaiting is how much of a body is kept while its call waits. A longer one is taken, but its client may go unnoticed.
+const mostWaiting = 4 << 20
 
 // wait reports whether the time has passed before the context ended; with no time it waits for the end.
 func wait(ctx context.Context, d time.Duration) bool {

@@ -82,7 +82,7 @@ func (s *Server) newDCV(c *call, o *order, p product, b *orderBody, names []stri
 		c.remark("dcv_method is left out: the domains are validated by email")
 	}
 	if d.Scope == "" {
-		d.Scope = s.st.Settings.DCVScope
+		d.Scope = s.Account.Settings.DCVScope
 	}
 	if !p.public() {
 		return d
@@ -103,7 +103,7 @@ func (s *Server) renewRandom(d *dcvState, now time.Time) {
 		d.Random, d.Expires, d.File = "", time.Time{}, ""
 		return
 	}
-	d.Random, d.Expires = sandbox.RandomValue(randomLength), now.Add(randomAge*s.opts.Day)
+	d.Random, d.Expires = sandbox.RandomValue(randomLength), now.Add(randomAge*s.Day())
 	if d.Method == methodHTTPDynamic {
 		d.File = sandbox.RandomValue(randomLength) + ".txt"
 	}
@@ -111,13 +111,13 @@ func (s *Server) renewRandom(d *dcvState, now time.Time) {
 
 // attachDomain joins a validation with the account's record of the domain, and takes over what is valid there.
 func (s *Server) attachDomain(now time.Time, o *order, d *dcvState, v *validation) {
-	for _, have := range s.st.Domains {
-		if have.Organization == o.Organization && have.valid(now) && covers(have.Name, v.Scope) && (!byFile(d.Method) || have.Name == v.Scope) {
+	for _, have := range s.Account.Domains {
+		if have.Organization == o.Organization && have.valid(now) && sandbox.Covers(have.Name, v.Scope) && (!byFile(d.Method) || have.Name == v.Scope) {
 			v.Approved, v.Domain = now, have.ID
 			return
 		}
 	}
-	for _, have := range s.st.Domains {
+	for _, have := range s.Account.Domains {
 		if have.Organization == o.Organization && have.Name == v.Scope {
 			v.Domain = have.ID
 			if have.Method != d.Method || have.Random == "" || !now.Before(have.Expires) {
@@ -147,17 +147,17 @@ func (s *Server) proves(ctx context.Context, pr proof, v validation) error {
 			return slices.ContainsFunc(pr.values, func(value string) bool { return strings.Contains(text, value) })
 		})
 	case methodToken:
-		return s.anyText(ctx, v.Scope, func(text string) bool { return findToken(text, pr.authKey, pr.csr, s.clock.Now()) })
+		return s.anyText(ctx, v.Scope, func(text string) bool { return findToken(text, pr.authKey, pr.csr, s.Now()) })
 	case methodCNAME:
 		return s.alias(ctx, v.Scope, pr.values)
 	case methodHTTP, methodHTTPDynamic:
 		for _, name := range v.Names {
-			text, err := s.look.Fetch(ctx, bare(name), filePath+pr.file)
+			text, err := s.look.Fetch(ctx, sandbox.Bare(name), filePath+pr.file)
 			if err != nil {
 				return err
 			}
 			if !slices.ContainsFunc(pr.values, func(value string) bool { return strings.Contains(text, value) }) {
-				return fmt.Errorf("http://%s%s%s does not hold the random value", bare(name), filePath, pr.file)
+				return fmt.Errorf("http://%s%s%s does not hold the random value", sandbox.Bare(name), filePath, pr.file)
 			}
 		}
 		return nil
@@ -221,7 +221,7 @@ func (s *Server) toLookAt(o *order, now time.Time, only []string) pendingProof {
 	if d.Random != "" && now.Before(d.Expires) {
 		p.proof.values = append(p.proof.values, d.Random)
 	}
-	if key := s.st.authKey(d.AuthKeyID, now); d.UseAuthKey && key != nil {
+	if key := s.Account.authKey(d.AuthKeyID, now); d.UseAuthKey && key != nil {
 		p.proof.authKey = key.Key
 	}
 	for _, v := range d.Validations {
@@ -238,14 +238,14 @@ func (s *Server) toLookAt(o *order, now time.Time, only []string) pendingProof {
 func (s *Server) checkOrder(ctx context.Context, id int64, only []string) (map[string]error, error) {
 	var p pendingProof
 	tokens := map[int64]string{}
-	if err := s.read(func(st *state) error {
+	if err := s.Read(func(st *state) error {
 		o := st.Orders[id]
 		if o == nil {
 			return orderNotFound()
 		}
-		p = s.toLookAt(o, s.clock.Now(), only)
+		p = s.toLookAt(o, s.Now(), only)
 		for _, v := range p.validations {
-			if d := st.Domains[v.Domain]; d != nil && d.Random != "" && s.clock.Now().Before(d.Expires) {
+			if d := st.Domains[v.Domain]; d != nil && d.Random != "" && s.Now().Before(d.Expires) {
 				tokens[v.Domain] = d.Random
 			}
 		}
@@ -275,8 +275,8 @@ func (s *Server) checkOrder(ctx context.Context, id int64, only []string) (map[s
 
 // approveValidations notes what was found, unless the order has changed since it was looked at.
 func (s *Server) approveValidations(id int64, p pendingProof, found map[string]bool) error {
-	now := s.clock.Now()
-	return s.change(now, func(st *state) error {
+	now := s.Now()
+	return s.Change(now, func(st *state) error {
 		o := st.Orders[id]
 		if o == nil || o.open() == nil || o.open().ID != p.certificate || o.DCV.Random != p.random {
 			return nil
@@ -286,7 +286,7 @@ func (s *Server) approveValidations(id int64, p pendingProof, found map[string]b
 			if found[v.Scope] && v.Approved.IsZero() {
 				v.Approved = now
 				if d := st.Domains[v.Domain]; d != nil {
-					d.approve(now, o.DCV.Method, s.opts.Day)
+					d.approve(now, o.DCV.Method, s.Day())
 				}
 			}
 		}
@@ -297,8 +297,8 @@ func (s *Server) approveValidations(id int64, p pendingProof, found map[string]b
 // requestTokens looks for the request tokens of an order that uses an AuthKey.
 func (s *Server) requestTokens(ctx context.Context, b *orderBody) error {
 	var key *authKey
-	now := s.clock.Now()
-	_ = s.read(func(st *state) error { // the function below returns none
+	now := s.Now()
+	_ = s.Read(func(st *state) error { // the function below returns none
 		key = st.authKey(b.AuthKeyID, now)
 		return nil
 	})

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/certbridge/certbridged/internal/sandbox"
 )
 
 // checkDCV is PUT /order/certificate/{id}/check-dcv: look now.
@@ -24,7 +26,7 @@ func (s *Server) checkDCV(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var method string
-	if err := s.read(func(st *state) error {
+	if err := s.Read(func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()
@@ -59,7 +61,7 @@ func (s *Server) namesToCheck(c *call) ([]string, error) {
 		Names []string `json:"dns_names_validations"`
 		Older []string `json:"dns_name_validations"`
 	}
-	err := c.decode(&b, s.settings().Strict, list("dns_names_validations", text("")), list("dns_name_validations", text("")))
+	err := c.decode(&b, s.settings().Strict, sandbox.ListOf("dns_names_validations", sandbox.Text("")), sandbox.ListOf("dns_name_validations", sandbox.Text("")))
 	return slices.Concat(b.Names, b.Older), err
 }
 
@@ -86,7 +88,7 @@ func (s *Server) missed(method string, missing map[string]error) error {
 
 func (s *Server) dcvStatus(c *call, n int64) (reply, error) {
 	var body obj
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()
@@ -121,11 +123,11 @@ func (s *Server) putDCVMethod(c *call) (reply, error) {
 	var b struct {
 		Method string `json:"dcv_method"`
 	}
-	if err := c.decode(&b, s.settings().Strict, required(textOf("dcv_method", dcvMethods()...))); err != nil {
+	if err := c.decode(&b, s.settings().Strict, sandbox.Required(sandbox.TextOf("dcv_method", dcvMethods()...))); err != nil {
 		return reply{}, err
 	}
 	var body obj
-	err = s.change(c.now, func(st *state) error {
+	err = s.Change(c.now, func(st *state) error {
 		o, p, err := s.orderInDCV(c, n)
 		if err != nil {
 			return err
@@ -173,7 +175,7 @@ func (s *Server) switchMethod(c *call, o *order, p product, method string) {
 
 // orderInDCV finds an order whose domain control is under way. The lock is held.
 func (s *Server) orderInDCV(c *call, n int64) (*order, product, error) {
-	o := s.st.order(c.user, n)
+	o := s.Account.order(c.user, n)
 	if o == nil {
 		return nil, product{}, orderNotFound()
 	}
@@ -192,7 +194,7 @@ func (s *Server) putRandomValue(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var body obj
-	err = s.change(c.now, func(*state) error {
+	err = s.Change(c.now, func(*state) error {
 		o, _, err := s.orderInDCV(c, n)
 		if err != nil {
 			return err
@@ -215,7 +217,7 @@ func (s *Server) putRandomValue(c *call) (reply, error) {
 func (s *Server) randomView(o *order) obj {
 	v := obj{"dcv_random_value": o.DCV.Random, "expiration_date": stamp(o.DCV.Expires)}
 	if o.DCV.Method == methodHTTPDynamic {
-		v["http_token_url"] = "http://" + bare(o.DCV.Validations[0].Names[0]) + filePath + o.DCV.File
+		v["http_token_url"] = "http://" + sandbox.Bare(o.DCV.Validations[0].Names[0]) + filePath + o.DCV.File
 	}
 	return v
 }
@@ -227,7 +229,7 @@ func (s *Server) orderValidation(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var body obj
-	err = s.read(func(st *state) error {
+	err = s.Read(func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()
@@ -270,8 +272,8 @@ func approvalScope(method string) string {
 
 // approveEmail is what a person does who follows the link in a validation email: all names of an order, or one domain's.
 func (s *Server) approveEmail(n int64, domain string) error {
-	now := s.clock.Now()
-	return s.change(now, func(st *state) error {
+	now := s.Now()
+	return s.Change(now, func(st *state) error {
 		o := st.Orders[n]
 		if o == nil || o.open() == nil || o.open().Status != statusPending {
 			return fail(http.StatusConflict, "sandbox_conflict", "order %d waits for no validation", n)
@@ -284,7 +286,7 @@ func (s *Server) approveEmail(n int64, domain string) error {
 			if domain == "" || strings.EqualFold(v.Scope, domain) {
 				v.Approved = now
 				if d := st.Domains[v.Domain]; d != nil {
-					d.approve(now, methodEmail, s.opts.Day)
+					d.approve(now, methodEmail, s.Day())
 				}
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/certbridge/certbridged/internal/sandbox"
 )
 
 // domain is the account's record of a domain of OV and EV orders.
@@ -44,9 +46,9 @@ func (d *domain) token() obj {
 
 // newDomain records a domain with a value of its own. The lock is held.
 func (s *Server) newDomain(now time.Time, name string, org, box int64, method string) *domain {
-	d := &domain{ID: s.st.nextID(), Name: name, Organization: org, Container: box, Method: method, Created: now}
+	d := &domain{ID: s.Account.nextID(), Name: name, Organization: org, Container: box, Method: method, Created: now}
 	s.renewDomain(d, now)
-	s.st.Domains[d.ID] = d
+	s.Account.Domains[d.ID] = d
 	return d
 }
 
@@ -64,7 +66,7 @@ func (s *Server) domainView(d *domain, c *call) obj {
 		"id": d.ID, "name": d.Name, "is_active": true, "status": "active", "date_created": stamp(d.Created), "dcv_method": d.Method,
 		"is_pending_validation": !valid, "container": obj{"id": d.Container},
 	}
-	if org := s.st.Organizations[d.Organization]; org != nil {
+	if org := s.Account.Organizations[d.Organization]; org != nil {
 		v["organization"] = obj{"id": org.ID, "name": org.Name}
 	}
 	if !d.Approved.IsZero() {
@@ -88,7 +90,7 @@ func (s *Server) domainView(d *domain, c *call) obj {
 func (s *Server) listDomains(c *call) (reply, error) {
 	search := strings.ToLower(c.r.URL.Query().Get("filters[search]"))
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, d := range sortedByID(st.Domains) {
 			if c.user.sees(d.Container) && strings.Contains(d.Name, search) {
 				list = append(list, s.domainView(d, c))
@@ -104,7 +106,7 @@ func (s *Server) domainOf(c *call) (*domain, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := s.st.Domains[n]
+	d := s.Account.Domains[n]
 	if d == nil || !c.user.sees(d.Container) {
 		return nil, notFound("domain")
 	}
@@ -114,7 +116,7 @@ func (s *Server) domainOf(c *call) (*domain, error) {
 // getDomain is GET /domain/{id}.
 func (s *Server) getDomain(c *call) (reply, error) {
 	var body obj
-	err := s.read(func(*state) error {
+	err := s.Read(func(*state) error {
 		d, err := s.domainOf(c)
 		if err == nil {
 			body = s.domainView(d, c)
@@ -132,15 +134,15 @@ func (s *Server) postDomain(c *call) (reply, error) {
 		Method       string `json:"dcv_method"`
 	}
 	if err := c.decode(&b, s.settings().Strict,
-		required(text("name")), required(object("organization", required(integer("id", 1, mostID)))),
-		required(list("validations", object("", required(textOf("type", typeOV, typeEV)), object("user", integer("id", 1, mostID))))),
-		textOf("dcv_method", dcvMethods()...), object("container", integer("id", 1, mostID)), boolean("keep_www"),
+		sandbox.Required(sandbox.Text("name")), sandbox.Required(sandbox.ObjectOf("organization", sandbox.Required(sandbox.Integer("id", 1, mostID)))),
+		sandbox.Required(sandbox.ListOf("validations", sandbox.ObjectOf("", sandbox.Required(sandbox.TextOf("type", typeOV, typeEV)), sandbox.ObjectOf("user", sandbox.Integer("id", 1, mostID))))),
+		sandbox.TextOf("dcv_method", dcvMethods()...), sandbox.ObjectOf("container", sandbox.Integer("id", 1, mostID)), sandbox.Boolean("keep_www"),
 	); err != nil {
 		return reply{}, err
 	}
 	var body obj
-	err := s.change(c.now, func(st *state) error {
-		if wrong := checkName(b.Name); wrong != "" || strings.HasPrefix(b.Name, wildcard) || isAddress(b.Name) {
+	err := s.Change(c.now, func(st *state) error {
+		if wrong := sandbox.CheckName(b.Name); wrong != "" || strings.HasPrefix(b.Name, sandbox.Wildcard) || sandbox.IsAddress(b.Name) {
 			return fail(http.StatusBadRequest, "invalid_value:name", "name %q is not a domain name", b.Name)
 		}
 		if st.Organizations[b.Organization.ID] == nil {
@@ -153,7 +155,7 @@ func (s *Server) postDomain(c *call) (reply, error) {
 		if box == 0 {
 			box = rootContainer
 		}
-		d := s.newDomain(c.now, bare(b.Name), b.Organization.ID, box, b.Method)
+		d := s.newDomain(c.now, sandbox.Bare(b.Name), b.Organization.ID, box, b.Method)
 		body = obj{"id": d.ID}
 		if d.Random != "" {
 			body["dcv_token"] = d.token()
@@ -168,11 +170,11 @@ func (s *Server) putDomainMethod(c *call) (reply, error) {
 	var b struct {
 		Method string `json:"dcv_method"`
 	}
-	if err := c.decode(&b, s.settings().Strict, required(textOf("dcv_method", dcvMethods()...)), boolean("send_dcv_email_flag")); err != nil {
+	if err := c.decode(&b, s.settings().Strict, sandbox.Required(sandbox.TextOf("dcv_method", dcvMethods()...)), sandbox.Boolean("send_dcv_email_flag")); err != nil {
 		return reply{}, err
 	}
 	var body obj
-	err := s.change(c.now, func(*state) error {
+	err := s.Change(c.now, func(*state) error {
 		d, err := s.domainOf(c)
 		if err != nil {
 			return err
@@ -193,7 +195,7 @@ func (s *Server) putDomainMethod(c *call) (reply, error) {
 // postDomainToken is POST /domain/{id}/dcv/token: a new value, after which the earlier one is worth nothing.
 func (s *Server) postDomainToken(c *call) (reply, error) {
 	var body obj
-	err := s.change(c.now, func(*state) error {
+	err := s.Change(c.now, func(*state) error {
 		d, err := s.domainOf(c)
 		if err != nil {
 			return err
@@ -213,7 +215,7 @@ func (s *Server) validateToken(c *call) (reply, error) {
 	var pr proof
 	var v validation
 	var orders []int64
-	if err := s.read(func(st *state) error {
+	if err := s.Read(func(st *state) error {
 		d, err := s.domainOf(c)
 		if err != nil {
 			return err
@@ -242,9 +244,9 @@ func (s *Server) validateToken(c *call) (reply, error) {
 		}
 		return reply{}, fail(http.StatusBadRequest, "invalid_dns_txt", "No matching record: %v", err)
 	}
-	if err := s.change(c.now, func(st *state) error {
+	if err := s.Change(c.now, func(st *state) error {
 		if d := st.Domains[v.Domain]; d != nil {
-			d.approve(c.now, pr.method, s.opts.Day)
+			d.approve(c.now, pr.method, s.Day())
 		}
 		for _, n := range orders {
 			for i := range st.Orders[n].DCV.Validations {

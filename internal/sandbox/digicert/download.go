@@ -22,7 +22,7 @@ func (s *Server) findCertificate(c *call, name string) (*order, *certificate) {
 	if err != nil {
 		n = 0
 	}
-	return s.st.certificate(c.user, n, name)
+	return s.Account.certificate(c.user, n, name)
 }
 
 // issued finds a certificate that can be handed out.
@@ -42,7 +42,7 @@ func (s *Server) issued(c *call) (*certificate, error) {
 // otherThan is a certificate that was not asked for, as the service is known to hand out now and then: another one of
 // the account if there is one.
 func (s *Server) otherThan(cert *certificate) *certificate {
-	for _, o := range sortedByID(s.st.Orders) {
+	for _, o := range sortedByID(s.Account.Orders) {
 		for _, other := range o.Certificates {
 			if other.ID != cert.ID && len(other.DER) > 0 {
 				return other
@@ -75,7 +75,7 @@ func (s *Server) downloadOrder(c *call) (reply, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := s.st.order(c.user, n)
+		o := s.Account.order(c.user, n)
 		if o == nil {
 			return nil, orderNotFound()
 		}
@@ -93,7 +93,7 @@ func (s *Server) downloadOrder(c *call) (reply, error) {
 func (s *Server) handOut(c *call, format string, find func() (*certificate, error)) (reply, error) {
 	var raw []byte
 	var kind string
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		cert, err := find()
 		if err != nil {
 			return err
@@ -184,7 +184,7 @@ func bundle(chain [][]byte) ([]byte, error) {
 // chain is GET /certificate/{id}/chain. In spite of its name the list begins with the certificate itself.
 func (s *Server) chain(c *call) (reply, error) {
 	var body obj
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		cert, err := s.issued(c)
 		if err == nil {
 			body = obj{"intermediates": chainObjects(st.Authority, cert)}

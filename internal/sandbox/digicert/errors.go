@@ -29,6 +29,9 @@ func (e *apiError) Error() string {
 	return b.String()
 }
 
+// Answer is the status and the body.
+func (e *apiError) Answer() (int, any) { return e.status, obj{"errors": e.errors} }
+
 func fail(status int, code, format string, args ...any) *apiError {
 	return &apiError{status: status, errors: []errorItem{{code, fmt.Sprintf(format, args...)}}}
 }

@@ -127,9 +127,7 @@ func TestDomainControlByEveryMethod(t *testing.T) {
 			if status, text, _ := r.raw(http.MethodPut, orderPath(placed["id"])+"/check-dcv", nil); strings.Contains(string(text), statusIssued) {
 				t.Fatalf("a wrong value is taken: %d %s", status, text)
 			}
-			r.mu.Lock()
-			clear(r.zone)
-			r.mu.Unlock()
+			r.world.Clear()
 			c.publish(r, value)
 			r.validated(placed)
 		})

@@ -13,7 +13,7 @@ import (
 const rootContainer = 1
 
 func (s *Server) containerName(n int64) string {
-	if c := s.st.Containers[n]; c != nil {
+	if c := s.Account.Containers[n]; c != nil {
 		return c.Name
 	}
 	return ""
@@ -34,13 +34,13 @@ func (s *Server) me(c *call) (reply, error) {
 
 func (s *Server) productView(p product) obj {
 	years := []int{1}
-	if s.st.Settings.MultiYearPlans {
-		years = []int{1, 2, 3}[:s.st.Settings.PlanYears]
+	if s.Account.Settings.MultiYearPlans {
+		years = []int{1, 2, 3}[:s.Account.Settings.PlanYears]
 	}
 	hashes := []obj{{"id": "sha256", "name": "SHA-256"}, {"id": "sha384", "name": "SHA-384"}, {"id": "sha512", "name": "SHA-512"}}
 	var issuers []obj
 	for _, name := range p.issuers() {
-		issuers = append(issuers, obj{"id": s.st.Authority.Named(name).ID, "name": name})
+		issuers = append(issuers, obj{"id": s.Account.Authority.Named(name).ID, "name": name})
 	}
 	return obj{
 		"group_name": p.Validation + "_ssl_certificate", "name_id": p.NameID, "name": p.Name, "type": "ssl_certificate",
@@ -54,7 +54,7 @@ func (s *Server) productView(p product) obj {
 // listProducts is GET /product.
 func (s *Server) listProducts(*call) (reply, error) {
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, p := range products() {
 			if st.Settings.sells(p) {
 				list = append(list, s.productView(p))
@@ -72,7 +72,7 @@ func (s *Server) getProduct(c *call) (reply, error) {
 		return reply{}, notFound("product")
 	}
 	var body obj
-	err := s.read(func(*state) error {
+	err := s.Read(func(*state) error {
 		body = s.productView(p)
 		return nil
 	})
@@ -82,7 +82,7 @@ func (s *Server) getProduct(c *call) (reply, error) {
 // listContainers is GET /container.
 func (s *Server) listContainers(c *call) (reply, error) {
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, box := range sortedByID(st.Containers) {
 			if c.user.sees(box.ID) {
 				list = append(list, obj{"id": box.ID, "name": box.Name, "parent_id": box.Parent, "is_active": true, "allowed_domain_names": []string{}})
@@ -99,7 +99,7 @@ func (s *Server) productLimits(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	err = s.read(func(st *state) error {
+	err = s.Read(func(st *state) error {
 		if st.Containers[n] == nil || !c.user.sees(n) {
 			return notFound("container")
 		}
@@ -111,7 +111,7 @@ func (s *Server) productLimits(c *call) (reply, error) {
 // metadata is GET /account/metadata: the custom fields.
 func (s *Server) metadata(*call) (reply, error) {
 	list := []obj{}
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, m := range st.Metadata {
 			list = append(list, obj{"id": m.ID, "label": m.Label, "data_type": m.DataType, "is_required": m.Required, "is_active": m.Active})
 		}
@@ -128,7 +128,7 @@ func (s *Server) balance(c *call) (reply, error) {
 		return reply{}, notPermitted("see the balance")
 	}
 	var body obj
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		body = obj{"balance": money(st.Balance), "currency": "USD", "unpaid_invoice_balance": money(0), "total_balance": money(st.Balance)}
 		return nil
 	})
@@ -145,10 +145,10 @@ func (s *Server) postAuthKey(c *call) (reply, error) {
 		if err != nil || days < 1 {
 			return reply{}, fail(http.StatusBadRequest, "invalid_value:validity", "the lifetime must be a day at least")
 		}
-		expires = c.now.Add(time.Duration(days) * s.opts.Day)
+		expires = c.now.Add(time.Duration(days) * s.Day())
 	}
 	k := &authKey{ID: sandbox.RandomValue(12), Key: sandbox.RandomValue(64), Expires: expires}
-	err := s.change(c.now, func(st *state) error {
+	err := s.Change(c.now, func(st *state) error {
 		if !c.user.approves() {
 			return notPermitted("make AuthKeys")
 		}
@@ -170,7 +170,7 @@ func (s *Server) postAuthKey(c *call) (reply, error) {
 // Unconfirmed: path and shape of the AuthKeys' details.
 func (s *Server) getAuthKeys(c *call) (reply, error) {
 	list := []obj{}
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		if !c.user.approves() {
 			return notPermitted("see AuthKeys")
 		}
@@ -195,10 +195,10 @@ func (s *Server) putAutoReissue(c *call) (reply, error) {
 	var b struct {
 		AutoReissue int64 `json:"auto_reissue"`
 	}
-	if err := c.decode(&b, s.settings().Strict, required(zeroOrOne("auto_reissue"))); err != nil {
+	if err := c.decode(&b, s.settings().Strict, sandbox.Required(sandbox.ZeroOrOne("auto_reissue"))); err != nil {
 		return reply{}, err
 	}
-	err = s.change(c.now, func(st *state) error {
+	err = s.Change(c.now, func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()

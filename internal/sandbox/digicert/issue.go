@@ -21,7 +21,7 @@ func (s *Server) tryIssue(ctx context.Context, id int64) error {
 	var names []string
 	var looked int64
 	checkCAA := false
-	if err := s.read(func(st *state) error {
+	if err := s.Read(func(st *state) error {
 		if o := st.Orders[id]; o != nil && s.ready(o) {
 			names, looked, checkCAA = o.open().names(), o.open().ID, st.Settings.CheckCAA
 		}
@@ -33,8 +33,8 @@ func (s *Server) tryIssue(ctx context.Context, id int64) error {
 	if checkCAA {
 		messages = s.caaMessages(ctx, names)
 	}
-	now := s.clock.Now()
-	return s.change(now, func(st *state) error {
+	now := s.Now()
+	return s.Change(now, func(st *state) error {
 		o := st.Orders[id]
 		if o == nil || !s.ready(o) || o.open().ID != looked {
 			return nil
@@ -58,34 +58,14 @@ func (s *Server) tryIssue(ctx context.Context, id int64) error {
 func (s *Server) caaMessages(ctx context.Context, names []string) map[string]string {
 	messages := map[string]string{}
 	for _, name := range names {
-		if isAddress(name) {
+		if sandbox.IsAddress(name) {
 			continue
 		}
-		records, err := s.look.CAA(ctx, bare(name))
-		if err != nil {
+		allowed, err := s.look.MayIssue(ctx, name, caaIdentifiers())
+		switch {
+		case err != nil:
 			messages[name] = "caa_not_found|" + name
-			continue
-		}
-		tag := "issue"
-		if strings.HasPrefix(name, wildcard) {
-			for _, r := range records {
-				if strings.EqualFold(r.Tag, "issuewild") {
-					tag = "issuewild"
-				}
-			}
-		}
-		relevant, allowed := false, false
-		for _, r := range records {
-			if !strings.EqualFold(r.Tag, tag) {
-				continue
-			}
-			relevant = true
-			domain, _, _ := strings.Cut(r.Value, ";")
-			for _, id := range caaIdentifiers() {
-				allowed = allowed || strings.EqualFold(strings.TrimSpace(domain), id)
-			}
-		}
-		if relevant && !allowed {
+		case !allowed:
 			messages[name] = "caa_check_failed|" + name
 		}
 	}
@@ -105,7 +85,7 @@ func (s *Server) ready(o *order) bool {
 	if !ok {
 		return false
 	}
-	if org := s.st.Organizations[o.Organization]; p.reuses() && !org.valid(p.Validation, s.clock.Now()) {
+	if org := s.Account.Organizations[o.Organization]; p.reuses() && !org.valid(p.Validation, s.Now()) {
 		return false
 	}
 	return true
@@ -123,7 +103,7 @@ func (s *Server) issue(now time.Time, o *order, cert *certificate) error {
 	if err != nil {
 		return fmt.Errorf("order %d has a CSR that was judged before: %w", o.ID, err)
 	}
-	issuer := s.st.Authority.Issuer(cert.Issuer)
+	issuer := s.Account.Authority.Issuer(cert.Issuer)
 	if issuer == nil {
 		return fmt.Errorf("order %d wants the issuing CA %s, which is gone", o.ID, cert.Issuer)
 	}
@@ -134,7 +114,7 @@ func (s *Server) issue(now time.Time, o *order, cert *certificate) error {
 		PublicKey: csr.PublicKey, CommonName: cert.CommonName, Names: cert.names(), Hash: cert.SignatureHash, ClientAuth: cert.ClientAuth,
 		NotBefore: s.days.begin(now), NotAfter: s.certEnd(now, p, cert.Terms, o.ValidTill),
 	}
-	if org := s.st.Organizations[o.Organization]; org != nil {
+	if org := s.Account.Organizations[o.Organization]; org != nil {
 		leaf.Organization, leaf.Country = org.Name, org.Country
 	}
 	if !leaf.NotAfter.After(leaf.NotBefore) {
@@ -157,8 +137,8 @@ func (s *Server) issue(now time.Time, o *order, cert *certificate) error {
 	}
 	entry := s.entry(now, sandbox.Issue, o)
 	entry.Names, entry.Detail = cert.names(), "serial "+cert.Serial
-	s.st.Ledger.Add(entry)
-	s.log.Info("issued", "order", o.ID, "certificate", cert.ID, "kind", cert.Kind, "names", strings.Join(cert.names(), " "), "not_after", cert.NotAfter)
+	s.Account.Ledger.Add(entry)
+	s.Log.Info("issued", "order", o.ID, "certificate", cert.ID, "kind", cert.Kind, "names", strings.Join(cert.names(), " "), "not_after", cert.NotAfter)
 	return nil
 }
 
@@ -168,13 +148,13 @@ func (s *Server) endDropped(now time.Time, o *order, before, after *certificate)
 	if len(gone) == 0 {
 		return
 	}
-	at := now.Add(revokeAfter * s.opts.Day)
+	at := now.Add(revokeAfter * s.Day())
 	for _, c := range o.Certificates {
 		if c != after && c.Status == statusIssued {
 			c.RevokeAt = at
 		}
 	}
-	s.log.Warn("a reissue drops names; the earlier certificates will be revoked", "order", o.ID, "names", strings.Join(gone, " "), "at", at)
+	s.Log.Warn("a reissue drops names; the earlier certificates will be revoked", "order", o.ID, "names", strings.Join(gone, " "), "at", at)
 }
 
 // revokeAfter is how many days after a reissue that drops names the earlier certificates end: the end of the documented
@@ -183,13 +163,13 @@ const revokeAfter = 3
 
 // due does what has become due by now: revocations, ends of orders. The lock is held.
 func (s *Server) due(now time.Time) {
-	for _, o := range s.st.Orders {
+	for _, o := range s.Account.Orders {
 		for _, c := range o.Certificates {
 			if !c.RevokeAt.IsZero() && c.Status == statusIssued && !now.Before(c.RevokeAt) {
 				c.Status, c.Revoked, c.Reason = statusRevoked, now, "superseded"
 				entry := s.entry(now, sandbox.Revoke, o)
 				entry.Detail = "serial " + c.Serial + ": a reissue dropped names"
-				s.st.Ledger.Add(entry)
+				s.Account.Ledger.Add(entry)
 			}
 		}
 		if o.Status == statusIssued && now.After(o.ValidTill) {

@@ -70,15 +70,15 @@ func (s *Server) judgeCertificate(c *call, f *faults, p product, b *certBody, j 
 func judgeNames(c *call, f *faults, p product, b *certBody) {
 	const cn, sans = "certificate.common_name", "certificate.dns_names"
 	if b.CommonName != "" {
-		if wrong := checkName(b.CommonName); wrong != "" {
+		if wrong := sandbox.CheckName(b.CommonName); wrong != "" {
 			f.invalid(cn, "certificate.common_name %q %s", b.CommonName, wrong)
-		} else if len(b.CommonName) > mostCommonName {
-			f.invalid(cn, "certificate.common_name is longer than %d characters", mostCommonName)
+		} else if len(b.CommonName) > sandbox.MostCommonName {
+			f.invalid(cn, "certificate.common_name is longer than %d characters", sandbox.MostCommonName)
 		}
 	}
 	seen := map[string]bool{strings.ToLower(b.CommonName): true}
 	for _, name := range b.DNSNames {
-		if wrong := checkName(name); wrong != "" {
+		if wrong := sandbox.CheckName(name); wrong != "" {
 			f.invalid(sans, "certificate.dns_names %q %s", name, wrong)
 		}
 		if seen[strings.ToLower(name)] {
@@ -86,8 +86,8 @@ func judgeNames(c *call, f *faults, p product, b *certBody) {
 		}
 		seen[strings.ToLower(name)] = true
 	}
-	star := strings.HasPrefix(b.CommonName, wildcard)
-	stars := slices.ContainsFunc(b.DNSNames, func(n string) bool { return strings.HasPrefix(n, wildcard) })
+	star := strings.HasPrefix(b.CommonName, sandbox.Wildcard)
+	stars := slices.ContainsFunc(b.DNSNames, func(n string) bool { return strings.HasPrefix(n, sandbox.Wildcard) })
 	switch {
 	case p.Validation == typeEV && (star || stars):
 		f.invalid(cn, "an EV certificate has no wildcards")
@@ -104,15 +104,15 @@ func judgeNames(c *call, f *faults, p product, b *certBody) {
 //
 // Unconfirmed: the code for a ca_cert_id that is not allowed.
 func (s *Server) chooseIssuer(c *call, f *faults, p product, id string) *sandbox.Issuer {
-	issuer := s.st.Authority.Named(p.Issuer)
+	issuer := s.Account.Authority.Named(p.Issuer)
 	switch {
 	case id == "" && p.public():
 	case id == "":
 		f.missing("certificate.ca_cert_id", "certificate.ca_cert_id is required for private certificates")
-	case p.public() && !s.st.Settings.ICASelection:
+	case p.public() && !s.Account.Settings.ICASelection:
 		c.remark("certificate.ca_cert_id is ignored: the account does not select issuing CAs")
 	default:
-		chosen := s.st.Authority.Issuer(id)
+		chosen := s.Account.Authority.Issuer(id)
 		if chosen == nil || !slices.Contains(p.issuers(), chosen.Cert.Subject.CommonName) {
 			f.invalid("certificate.ca_cert_id", "certificate.ca_cert_id %q is none of the issuing CAs that are allowed for %s", id, p.NameID)
 			return issuer
@@ -127,9 +127,9 @@ func (s *Server) judgeDCV(f *faults, p product, b *orderBody, names []string) {
 	files := byFile(b.DCVMethod)
 	for _, name := range names {
 		switch {
-		case isAddress(name) && (p.Validation != typeDV || b.DCVMethod != methodHTTP):
+		case sandbox.IsAddress(name) && (p.Validation != typeDV || b.DCVMethod != methodHTTP):
 			f.invalid("dcv_method", "dcv_method: the address %s is validated by http-token only, for DV products only", name)
-		case files && strings.HasPrefix(name, wildcard):
+		case files && strings.HasPrefix(name, sandbox.Wildcard):
 			// Unconfirmed: what happens to wildcards beside other names with http-token; the stand-in refuses them as it refuses wildcards alone.
 			f.add(http.StatusBadRequest, "invalid_wildcard_dcv_method", "A file does not validate the wildcard %s.", name)
 		}
@@ -142,11 +142,11 @@ func (s *Server) judgeDCV(f *faults, p product, b *orderBody, names []string) {
 		f.invalid("dcv_emails", "dcv_emails is for the dcv_method email")
 	}
 	for _, e := range b.DCVEmails {
-		if !slices.ContainsFunc(names, func(n string) bool { return bare(n) == bare(e.DNSName) }) {
+		if !slices.ContainsFunc(names, func(n string) bool { return sandbox.Bare(n) == sandbox.Bare(e.DNSName) }) {
 			f.invalid("dcv_emails.dns_name", "dcv_emails.dns_name %s is no name of the certificate", e.DNSName)
 		}
-		if !strings.EqualFold(e.EmailDomain, baseOf(e.DNSName)) {
-			f.invalid("dcv_emails.email_domain", "dcv_emails.email_domain of %s must be %s", e.DNSName, baseOf(e.DNSName))
+		if !strings.EqualFold(e.EmailDomain, sandbox.BaseOf(e.DNSName)) {
+			f.invalid("dcv_emails.email_domain", "dcv_emails.email_domain of %s must be %s", e.DNSName, sandbox.BaseOf(e.DNSName))
 		}
 	}
 }
@@ -173,9 +173,9 @@ func (s *Server) judgeAuthKey(f *faults, p product, b *orderBody) {
 	switch {
 	case b.AuthKeyID == "":
 		f.missing("auth_key_id", "auth_key_id is required with use_auth_key")
-	case len(s.st.AuthKeys) == 0:
+	case len(s.Account.AuthKeys) == 0:
 		f.add(http.StatusBadRequest, "auth_key_not_setup", "The account has no AuthKey.")
-	case s.st.authKey(b.AuthKeyID, s.clock.Now()) == nil:
+	case s.Account.authKey(b.AuthKeyID, s.Now()) == nil:
 		f.invalid("auth_key_id", "auth_key_id is not active, has expired or does not exist")
 	}
 }
@@ -188,7 +188,7 @@ func (s *Server) judgeContainer(c *call, f *faults, b *orderBody, j *judged) {
 	if b.Container == nil {
 		return
 	}
-	if s.st.Containers[b.Container.ID] == nil || !c.user.sees(b.Container.ID) {
+	if s.Account.Containers[b.Container.ID] == nil || !c.user.sees(b.Container.ID) {
 		f.invalid("container.id", "container.id %d is no container that the key may use", b.Container.ID)
 		return
 	}
@@ -198,20 +198,20 @@ func (s *Server) judgeContainer(c *call, f *faults, b *orderBody, j *judged) {
 func (s *Server) judgeCustomFields(f *faults, b *orderBody) {
 	given := map[int64]bool{}
 	for _, field := range b.CustomFields {
-		i := slices.IndexFunc(s.st.Metadata, func(m metadata) bool { return m.ID == field.MetadataID && m.Active })
+		i := slices.IndexFunc(s.Account.Metadata, func(m metadata) bool { return m.ID == field.MetadataID && m.Active })
 		if i < 0 {
 			f.invalid("custom_fields.metadata_id", "custom_fields.metadata_id %d is no active custom field", field.MetadataID)
 			continue
 		}
 		given[field.MetadataID] = true
-		if _, err := strconv.ParseInt(field.Value, 10, 64); err != nil && s.st.Metadata[i].DataType == "int" {
-			f.invalid("custom_fields.value", "custom_fields.value of %s must be a number", s.st.Metadata[i].Label)
+		if _, err := strconv.ParseInt(field.Value, 10, 64); err != nil && s.Account.Metadata[i].DataType == "int" {
+			f.invalid("custom_fields.value", "custom_fields.value of %s must be a number", s.Account.Metadata[i].Label)
 		}
-		if s.st.Metadata[i].DataType == "email_address" && !s.patterns.email.MatchString(field.Value) {
-			f.invalid("custom_fields.value", "custom_fields.value of %s must be an email address", s.st.Metadata[i].Label)
+		if s.Account.Metadata[i].DataType == "email_address" && !s.patterns.email.MatchString(field.Value) {
+			f.invalid("custom_fields.value", "custom_fields.value of %s must be an email address", s.Account.Metadata[i].Label)
 		}
 	}
-	for _, m := range s.st.Metadata {
+	for _, m := range s.Account.Metadata {
 		if m.Required && m.Active && !given[m.ID] {
 			f.missing("custom_fields", "custom_fields must have %s (metadata_id %d)", m.Label, m.ID)
 		}
@@ -223,7 +223,7 @@ func (s *Server) judgeRenewal(c *call, f *faults, b *orderBody, j *judged) {
 	var old *order
 	switch {
 	case b.RenewalOfOrderID != 0:
-		if old = s.st.order(c.user, b.RenewalOfOrderID); old == nil {
+		if old = s.Account.order(c.user, b.RenewalOfOrderID); old == nil {
 			f.invalid("renewal_of_order_id", "renewal_of_order_id %d is no order of the account", b.RenewalOfOrderID)
 			return
 		}
@@ -232,7 +232,7 @@ func (s *Server) judgeRenewal(c *call, f *faults, b *orderBody, j *judged) {
 			return
 		}
 	case b.RenewedThumbprint != "":
-		for _, o := range s.st.sorted(c.user) {
+		for _, o := range s.Account.sorted(c.user) {
 			if strings.EqualFold(o.primary().Thumbprint, b.RenewedThumbprint) {
 				old = o
 			}
@@ -248,17 +248,17 @@ func (s *Server) judgeRenewal(c *call, f *faults, b *orderBody, j *judged) {
 	case old.RenewedBy != 0:
 		f.add(http.StatusBadRequest, "order_renewed_already", "The order %d was renewed by order %d.", old.ID, old.RenewedBy)
 	case old.Status != statusIssued && old.Status != statusExpired && old.Status != statusReissuePending,
-		left > renewalWindow*s.opts.Day:
+		left > renewalWindow*s.Day():
 		f.add(http.StatusBadRequest, "order_not_eligible_for_renewal", "The order %d cannot be renewed: it is %s and ends in %d days.",
-			old.ID, old.Status, int64(left/s.opts.Day))
+			old.ID, old.Status, int64(left/s.Day()))
 	}
 	j.renews = old
 }
 
 // judgeAccount checks what the account's settings have a say in.
 func (s *Server) judgeAccount(c *call, f *faults, b *orderBody) {
-	if id := b.AlternativeOrderID; id != "" && s.st.Settings.UniqueAlternativeIDs {
-		for _, o := range s.st.Orders {
+	if id := b.AlternativeOrderID; id != "" && s.Account.Settings.UniqueAlternativeIDs {
+		for _, o := range s.Account.Orders {
 			if o.AlternativeID == id {
 				// Unconfirmed: status and code for an alternative_order_id that is taken.
 				f.add(http.StatusBadRequest, "invalid_value:alternative_order_id", "The alternative order ID is assigned to another order.")
@@ -266,16 +266,16 @@ func (s *Server) judgeAccount(c *call, f *faults, b *orderBody) {
 			}
 		}
 	}
-	if b.EnableGuestAccess != nil && !s.st.Settings.GuestAccess {
+	if b.EnableGuestAccess != nil && !s.Account.Settings.GuestAccess {
 		f.invalid("enable_guest_access", "enable_guest_access is not allowed: guest access is disabled in the account")
 	}
-	if b.DisableCT != nil && !s.st.Settings.ChooseCT {
+	if b.DisableCT != nil && !s.Account.Settings.ChooseCT {
 		c.remark("disable_ct is ignored: the account does not choose CT logging for each order")
 	}
 	if b.AutoRenew != 0 {
 		c.remark("auto_renew lets DigiCert place the next order by itself, which the sandbox does not")
 	}
-	if b.AutoReissue != 0 && !s.st.Settings.MultiYearPlans {
+	if b.AutoReissue != 0 && !s.Account.Settings.MultiYearPlans {
 		c.remark("auto_reissue is ignored: the account has no Multi-year Plans")
 	}
 	if b.SkipApproval && b.Comments != "" {
@@ -302,7 +302,7 @@ func (s *Server) judgePayment(c *call, f *faults, b *orderBody, j *judged) {
 		c.remark("vat_number is only for payment_method card or profile")
 	}
 	if b.PaymentMethod == "" || b.PaymentMethod == payBalance {
-		if j.price > s.st.Balance {
+		if j.price > s.Account.Balance {
 			// Unconfirmed: status and code where the balance does not suffice.
 			f.add(http.StatusBadRequest, "insufficient_funds", "The balance of the account does not suffice.")
 		}
@@ -328,7 +328,7 @@ func (s *Server) judgeEmails(ctx context.Context, f *faults, emails []dcvEmail) 
 		}
 		local, at, _ := strings.Cut(strings.ToLower(e.Email), "@")
 		constructed := slices.Contains([]string{"admin", "administrator", "webmaster", "hostmaster", "postmaster"}, local)
-		if constructed && covers(strings.ToLower(e.EmailDomain), at) && covers(at, e.DNSName) {
+		if constructed && sandbox.Covers(strings.ToLower(e.EmailDomain), at) && sandbox.Covers(at, e.DNSName) {
 			continue
 		}
 		texts, err := s.look.Texts(ctx, "_validation-contactemail."+e.EmailDomain)

@@ -20,7 +20,7 @@ func (s *Server) certDate(t time.Time) any { return s.days.date(t) }
 // Unconfirmed: which certificate the order shows while a reissue is under way; the stand-in shows the one in force until the new one is issued.
 func (s *Server) orderView(o *order) obj {
 	p, _ := productByID(o.Product)
-	u := s.st.user(o.User)
+	u := s.Account.user(o.User)
 	v := obj{
 		"id": o.ID, "status": o.Status, "is_renewal": o.RenewalOf != 0, "is_renewed": o.RenewedBy != 0,
 		"date_created": stamp(o.Created), "order_valid_till": s.days.date(o.ValidTill),
@@ -43,7 +43,7 @@ func (s *Server) orderView(o *order) obj {
 	if o.RenewalOf != 0 {
 		v["renewed_order_id"] = o.RenewalOf
 	}
-	if org := s.st.Organizations[o.Organization]; org != nil {
+	if org := s.Account.Organizations[o.Organization]; org != nil {
 		v["organization"] = obj{"id": org.ID, "name": org.Name}
 	}
 	if !o.Terms.Until.IsZero() {
@@ -57,7 +57,7 @@ func (s *Server) orderView(o *order) obj {
 func (s *Server) orderRequests(o *order) []obj {
 	list := []obj{}
 	for _, n := range o.Requests {
-		if r := s.st.Requests[n]; r != nil {
+		if r := s.Account.Requests[n]; r != nil {
 			list = append(list, obj{"id": r.ID, "type": r.Type, "status": r.Status, "date": stamp(r.Date), "comments": r.Comments})
 		}
 	}
@@ -73,16 +73,16 @@ func (s *Server) certificateView(o *order, cert *certificate) obj {
 	if cert.Announced {
 		v["id"] = cert.ID
 	}
-	if i := s.st.Authority.Issuer(cert.Issuer); i != nil {
+	if i := s.Account.Authority.Issuer(cert.Issuer); i != nil {
 		v["ca_cert"] = obj{"id": i.ID, "name": i.Cert.Subject.CommonName}
 	}
-	if org := s.st.Organizations[o.Organization]; org != nil {
+	if org := s.Account.Organizations[o.Organization]; org != nil {
 		v["organization"] = obj{"id": org.ID}
 	}
 	if !cert.Issued.IsZero() {
 		v["serial_number"], v["thumbprint"], v["date_issued"] = cert.Serial, cert.Thumbprint, stamp(cert.Issued)
 		v["valid_from"], v["valid_till"] = s.certDate(cert.NotBefore), s.certDate(cert.NotAfter)
-		v["days_remaining"] = int64(cert.NotAfter.Sub(s.clock.Now()) / s.opts.Day)
+		v["days_remaining"] = int64(cert.NotAfter.Sub(s.Now()) / s.Day())
 	}
 	if csr, err := parseCSR(cert.CSR); err == nil {
 		v["key_size"] = keySize(csr)
@@ -99,11 +99,11 @@ func (s *Server) certificateView(o *order, cert *certificate) obj {
 // findOrder finds an order by its id, or by thumbprint or serial number of its primary certificate. The lock is held.
 func (s *Server) findOrder(c *call, name string) *order {
 	if n, err := strconv.ParseInt(name, 10, 64); err == nil {
-		if o := s.st.order(c.user, n); o != nil {
+		if o := s.Account.order(c.user, n); o != nil {
 			return o
 		}
 	}
-	for _, o := range s.st.sorted(c.user) {
+	for _, o := range s.Account.sorted(c.user) {
 		if p := o.primary(); p.Serial != "" && (strings.EqualFold(p.Serial, name) || strings.EqualFold(p.Thumbprint, name)) {
 			return o
 		}
@@ -119,7 +119,7 @@ func (s *Server) getOrder(c *call) (reply, error) {
 			return reply{}, err
 		}
 	}
-	err := s.read(func(*state) error {
+	err := s.Read(func(*state) error {
 		o := s.findOrder(c, c.r.PathValue("id"))
 		if o == nil {
 			return orderNotFound()
@@ -144,7 +144,7 @@ func (s *Server) listOrders(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		orders := st.sorted(c.user)
 		filter.order(orders)
 		for _, o := range orders {
@@ -173,7 +173,7 @@ func (s *Server) alternate(c *call) (reply, error) {
 	name := c.r.PathValue("id")
 	list := []obj{}
 	missing := false
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, o := range st.sorted(c.user) {
 			if o.AlternativeID != name || c.now.Sub(o.Created) < time.Duration(st.Settings.AlternateDelay) {
 				continue
@@ -222,7 +222,7 @@ func (s *Server) statusChanges(c *call) (reply, error) {
 		return reply{}, fail(http.StatusBadRequest, "time_frame_too_long", "The time frame must not exceed 7 days.")
 	}
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, o := range st.sorted(c.user) {
 			if !o.Updated.Before(from) && !o.Updated.After(to) {
 				list = append(list, obj{"order_id": o.ID, "certificate_id": o.primary().ID, "status": o.Status})
@@ -244,10 +244,10 @@ func (s *Server) putOrderStatus(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := c.decode(&struct{}{}, s.settings().Strict, required(textOf("status", statusCanceled)), text("note"), boolean("send_emails")); err != nil {
+	if err := c.decode(&struct{}{}, s.settings().Strict, sandbox.Required(sandbox.TextOf("status", statusCanceled)), sandbox.Text("note"), sandbox.Boolean("send_emails")); err != nil {
 		return reply{}, err
 	}
-	err = s.change(c.now, func(st *state) error {
+	err = s.Change(c.now, func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()

@@ -67,7 +67,7 @@ func (s *Server) judgeOrganization(c *call, f *faults, b *orderBody, j *judged) 
 		return // that there must be one is a rule of the fields
 	}
 	if org.ID != 0 {
-		found := s.st.Organizations[org.ID]
+		found := s.Account.Organizations[org.ID]
 		if found == nil || !c.user.sees(found.Container) && found.Container != rootContainer {
 			f.invalid("organization.id", "organization.id %d is no organization of the account", org.ID)
 			return
@@ -86,7 +86,7 @@ func (s *Server) judgeOrganization(c *call, f *faults, b *orderBody, j *judged) 
 		}
 	}
 	if !org.SkipDuplicateOrgCheck {
-		for _, have := range sortedByID(s.st.Organizations) {
+		for _, have := range sortedByID(s.Account.Organizations) {
 			if strings.EqualFold(have.Name, org.Name) && strings.EqualFold(have.City, org.City) && strings.EqualFold(have.Country, org.Country) {
 				c.remark("organization %d is taken, whose details match", have.ID)
 				j.organization = have
@@ -95,7 +95,7 @@ func (s *Server) judgeOrganization(c *call, f *faults, b *orderBody, j *judged) 
 		}
 	}
 	j.organization = &organization{
-		ID: s.st.nextID(), Name: org.Name, Address: org.Address, City: org.City, State: org.State, Country: org.Country,
+		ID: s.Account.nextID(), Name: org.Name, Address: org.Address, City: org.City, State: org.State, Country: org.Country,
 		Telephone: org.Telephone, Container: j.container, Active: true, Validated: map[string]time.Time{},
 	}
 }
@@ -104,7 +104,7 @@ func (s *Server) judgeOrganization(c *call, f *faults, b *orderBody, j *judged) 
 func (s *Server) listOrganizations(c *call) (reply, error) {
 	q := c.r.URL.Query()
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, o := range sortedByID(st.Organizations) {
 			if !c.user.sees(o.Container) && o.Container != rootContainer {
 				continue
@@ -128,7 +128,7 @@ func (s *Server) organizationOf(c *call, show func(o *organization)) error {
 	if err != nil {
 		return err
 	}
-	return s.read(func(st *state) error {
+	return s.Read(func(st *state) error {
 		o := st.Organizations[n]
 		if o == nil || !c.user.sees(o.Container) && o.Container != rootContainer {
 			return notFound("organization")
@@ -154,8 +154,8 @@ func (s *Server) organizationValidation(c *call) (reply, error) {
 
 // validateOrganization sets or ends an organization's validations.
 func (s *Server) validateOrganization(n int64, types []string, validated bool) error {
-	now := s.clock.Now()
-	return s.change(now, func(st *state) error {
+	now := s.Now()
+	return s.Change(now, func(st *state) error {
 		o := st.Organizations[n]
 		if o == nil {
 			return fail(http.StatusNotFound, "sandbox_not_found", "there is no organization %d", n)
@@ -167,7 +167,7 @@ func (s *Server) validateOrganization(n int64, types []string, validated bool) e
 		}
 		for _, kind := range types {
 			if validated {
-				o.Validated[kind] = now.Add(organizationReuse * s.opts.Day)
+				o.Validated[kind] = now.Add(organizationReuse * s.Day())
 			} else {
 				delete(o.Validated, kind)
 			}

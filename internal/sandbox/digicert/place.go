@@ -69,7 +69,7 @@ func (s *Server) place(c *call, p product, b *orderBody, f *faults) (reply, erro
 		miss = s.requestTokens(c.ctx(), b)
 	}
 	var id int64
-	err := s.change(c.now, func(st *state) error {
+	err := s.Change(c.now, func(st *state) error {
 		j := s.judgeOrder(c, f, p, b)
 		ap := s.approvalFor(c, f, p, b.SkipApproval)
 		if err := f.err(); err != nil {
@@ -98,7 +98,7 @@ func (s *Server) place(c *call, p product, b *orderBody, f *faults) (reply, erro
 //
 // Unconfirmed: when an order is charged; the stand-in books it when it accepts the order, also where it waits for approval, and gives it back when it is rejected or canceled before its first certificate.
 func (s *Server) newOrder(c *call, b *orderBody, j *judged, ap approval) *order {
-	st := s.st
+	st := s.Account
 	o := &order{
 		ID: st.nextID(), AlternativeID: b.AlternativeOrderID, Product: j.product.NameID, Container: j.container, User: c.user.ID,
 		Status: statusPending, Terms: j.terms, Created: c.now, Updated: c.now, Price: j.price, Payment: b.PaymentMethod,
@@ -156,7 +156,7 @@ func truthy(v any) bool {
 // newCertificate adds a certificate that is still to be issued.
 func (s *Server) newCertificate(c *call, o *order, b *orderBody, j *judged, kind string, ap approval) *certificate {
 	cert := &certificate{
-		ID: s.st.nextID(), Kind: kind, Status: statusPending, CSR: b.Certificate.CSR,
+		ID: s.Account.nextID(), Kind: kind, Status: statusPending, CSR: b.Certificate.CSR,
 		CommonName: b.Certificate.CommonName, DNSNames: b.Certificate.DNSNames, SignatureHash: b.Certificate.SignatureHash,
 		Platform: -1, Issuer: j.issuer.ID, ClientAuth: b.Certificate.ProfileOption == "server_client_auth_eku",
 		Terms: j.terms, Created: c.now, Announced: !ap.wait(),
@@ -167,7 +167,7 @@ func (s *Server) newCertificate(c *call, o *order, b *orderBody, j *judged, kind
 	if b.Certificate.ServerPlatform != nil {
 		cert.Platform = b.Certificate.ServerPlatform.ID
 	}
-	if s.st.Settings.FreeCounterpart && baseOf(cert.CommonName) == cert.CommonName && !isAddress(cert.CommonName) {
+	if s.Account.Settings.FreeCounterpart && sandbox.BaseOf(cert.CommonName) == cert.CommonName && !sandbox.IsAddress(cert.CommonName) {
 		cert.DNSNames = append(cert.DNSNames, "www."+cert.CommonName)
 	}
 	if ap.wait() {
@@ -189,7 +189,7 @@ func (s *Server) entry(now time.Time, kind string, o *order) sandbox.Entry {
 // certificate is issued, no certificate_id where a person must approve.
 func (s *Server) placed(c *call, id int64, status int) (reply, error) {
 	var body obj
-	err := s.read(func(st *state) error {
+	err := s.Read(func(st *state) error {
 		o := st.Orders[id]
 		if o == nil {
 			return fmt.Errorf("order %d is gone", id)
@@ -204,7 +204,7 @@ func (s *Server) placed(c *call, id int64, status int) (reply, error) {
 		}
 		body["certificate_id"] = cert.ID
 		if cert.Status == statusIssued {
-			body["certificate_chain"] = chainObjects(s.st.Authority, cert)
+			body["certificate_chain"] = chainObjects(s.Account.Authority, cert)
 			return nil
 		}
 		if o.DCV.usesRandom() && !o.DCV.done() && cert.Kind != kindDuplicate {
@@ -222,7 +222,7 @@ func (s *Server) placed(c *call, id int64, status int) (reply, error) {
 func (s *Server) placedRequests(o *order, cert *certificate) []obj {
 	var list []obj
 	for _, id := range o.Requests {
-		r := s.st.Requests[id]
+		r := s.Account.Requests[id]
 		if r != nil && r.Type != requestTypeRevoke && (r.Certificate == cert.ID || r.Certificate == 0 && cert.Kind == kindOriginal) {
 			list = append(list, obj{"id": r.ID, "status": r.Status})
 		}
@@ -234,7 +234,7 @@ func (s *Server) placedRequests(o *order, cert *certificate) []obj {
 func (s *Server) placedDomains(o *order) []obj {
 	var list []obj
 	for _, v := range o.DCV.Validations {
-		d := s.st.Domains[v.Domain]
+		d := s.Account.Domains[v.Domain]
 		if d == nil || !v.Approved.IsZero() {
 			continue
 		}

@@ -34,7 +34,7 @@ func (s *Server) another(c *call, kind string) (reply, error) {
 	if b.UseAuthKey {
 		miss = s.requestTokens(c.ctx(), b)
 	}
-	err = s.change(c.now, func(st *state) error {
+	err = s.Change(c.now, func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()
@@ -60,7 +60,7 @@ func (s *Server) another(c *call, kind string) (reply, error) {
 }
 
 func (s *Server) productOf(c *call, n int64) (p product, err error) {
-	err = s.read(func(st *state) error {
+	err = s.Read(func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()
@@ -80,7 +80,7 @@ func (s *Server) judgeAnother(c *call, f *faults, kind string, p product, b *ord
 	s.judgeCertificate(c, f, p, &b.Certificate, j)
 	s.judgeDCV(f, p, b, j.names)
 	if b.Certificate.CACertID == "" {
-		if before := s.st.Authority.Issuer(o.primary().Issuer); before != nil {
+		if before := s.Account.Authority.Issuer(o.primary().Issuer); before != nil {
 			j.issuer = before
 		}
 	}
@@ -110,8 +110,8 @@ func (s *Server) judgeDuplicate(c *call, f *faults, p product, o *order, j *judg
 		return
 	}
 	for _, name := range j.names {
-		if !p.reuses() || !slices.ContainsFunc(sortedByID(s.st.Domains), func(d *domain) bool {
-			return d.Organization == o.Organization && d.valid(c.now) && covers(d.Name, name)
+		if !p.reuses() || !slices.ContainsFunc(sortedByID(s.Account.Domains), func(d *domain) bool {
+			return d.Organization == o.Organization && d.valid(c.now) && sandbox.Covers(d.Name, name)
 		}) {
 			f.add(http.StatusBadRequest, "dcv_required|"+name, "The domain validation of %s is not valid; reissue the order first.", name)
 		}
@@ -140,7 +140,7 @@ func (s *Server) makeAnother(c *call, kind string, p product, b *orderBody, o *o
 	if kind == kindReissue && len(gone) > 0 {
 		entry.Detail = "drops " + strings.Join(gone, " ")
 	}
-	s.st.Ledger.Add(entry)
+	s.Account.Ledger.Add(entry)
 	if added := dropped(j.names, before.names()); kind == kindReissue && len(added) > 0 {
 		s.chargeNames(c, p, o, added)
 	}
@@ -151,12 +151,12 @@ func (s *Server) makeAnother(c *call, kind string, p product, b *orderBody, o *o
 // Unconfirmed: what added names cost; the stand-in takes the price of a name for what is left of the plan.
 func (s *Server) chargeNames(c *call, p product, o *order, added []string) {
 	entry := s.entry(c.now, sandbox.ExtraNames, o)
-	years := o.ValidTill.Sub(c.now).Hours() / (365 * s.opts.Day.Hours())
+	years := o.ValidTill.Sub(c.now).Hours() / (365 * s.Day().Hours())
 	entry.Names, entry.Amount = added, int64(float64(int64(len(added))*p.Extra)*max(0, years))
 	if o.Payment == payBalance {
-		s.st.Balance -= entry.Amount
+		s.Account.Balance -= entry.Amount
 	}
-	s.st.Ledger.Add(entry)
+	s.Account.Ledger.Add(entry)
 }
 
 // listReissues is GET /order/certificate/{id}/reissue, listDuplicates the same of duplicates.
@@ -172,7 +172,7 @@ func (s *Server) listKind(c *call, kind string) (reply, error) {
 		return reply{}, err
 	}
 	list := []obj{}
-	err = s.read(func(st *state) error {
+	err = s.Read(func(st *state) error {
 		o := st.order(c.user, n)
 		if o == nil {
 			return orderNotFound()

@@ -25,10 +25,10 @@ func (a approval) wait() bool { return a == requestPending || a == requestSubmit
 // Unconfirmed: that an EV order of a user who is no EV approver becomes a request in spite of skip_approval.
 func (s *Server) approvalFor(c *call, f *faults, p product, skip bool) approval {
 	may := c.user.approves() && (p.Validation != typeEV || c.user.EVApprover)
-	switch mode := s.st.Settings.Approval; {
+	switch mode := s.Account.Settings.Approval; {
 	case skip && may, mode == ApproveNone && may:
 		return ""
-	case skip && s.st.Settings.SkipDeniedFails:
+	case skip && s.Account.Settings.SkipDeniedFails:
 		f.add(http.StatusForbidden, "access_denied|missing_permission", "The API key may not skip approval.")
 		return requestPending
 	case mode == ApproveAutomatically && may:
@@ -48,20 +48,20 @@ func (s *Server) approvalFor(c *call, f *faults, p product, skip bool) approval 
 // newRequest records a request. The lock is held.
 func (s *Server) newRequest(c *call, kind string, ap approval, o *order, certificate int64, comments string) *request {
 	r := &request{
-		ID: s.st.nextID(), Type: kind, Status: string(ap), Order: o.ID, Certificate: certificate, User: c.user.ID, Date: c.now, Comments: comments,
+		ID: s.Account.nextID(), Type: kind, Status: string(ap), Order: o.ID, Certificate: certificate, User: c.user.ID, Date: c.now, Comments: comments,
 	}
-	s.st.Requests[r.ID] = r
+	s.Account.Requests[r.ID] = r
 	return r
 }
 
 func (s *Server) requestView(r *request, full bool) obj {
-	u := s.st.user(r.User)
+	u := s.Account.user(r.User)
 	v := obj{
 		"id": r.ID, "date": r.Date.Format(time.RFC3339), "type": r.Type, "status": r.Status, "comments": r.Comments,
 		"requester": obj{"id": u.ID, "first_name": u.Name, "last_name": "User", "email": "api@sandbox.invalid"},
 	}
 	if full {
-		o := s.st.Orders[r.Order]
+		o := s.Account.Orders[r.Order]
 		v["order"] = s.orderView(o)
 		if r.Processor != "" {
 			v["processor_comment"] = r.Processor
@@ -77,7 +77,7 @@ func (s *Server) getRequest(c *call) (reply, error) {
 		return reply{}, err
 	}
 	var body obj
-	err = s.read(func(st *state) error {
+	err = s.Read(func(st *state) error {
 		r := st.Requests[n]
 		if r == nil || st.order(c.user, r.Order) == nil {
 			return notFound("request")
@@ -92,7 +92,7 @@ func (s *Server) getRequest(c *call) (reply, error) {
 func (s *Server) listRequests(c *call) (reply, error) {
 	status := c.r.URL.Query().Get("status")
 	var list []obj
-	_ = s.read(func(st *state) error { // the function returns none
+	_ = s.Read(func(st *state) error { // the function returns none
 		for _, r := range sortedByID(st.Requests) {
 			o := st.order(c.user, r.Order)
 			if o == nil || status != "" && r.Status != status {
@@ -118,11 +118,11 @@ func (s *Server) putRequestStatus(c *call) (reply, error) {
 		Comment string `json:"processor_comment"`
 	}
 	if err := c.decode(&b, s.settings().Strict,
-		required(textOf("status", requestSubmitted, requestPending, requestApproved, requestRejected)), text("processor_comment")); err != nil {
+		sandbox.Required(sandbox.TextOf("status", requestSubmitted, requestPending, requestApproved, requestRejected)), sandbox.Text("processor_comment")); err != nil {
 		return reply{}, err
 	}
 	var orderID int64
-	err = s.change(c.now, func(st *state) error {
+	err = s.Change(c.now, func(st *state) error {
 		r := st.Requests[n]
 		if r == nil || st.order(c.user, r.Order) == nil {
 			return notFound("request")
@@ -152,7 +152,7 @@ func (s *Server) process(now time.Time, r *request, status, comment string) erro
 		return fail(http.StatusBadRequest, "request_already_processed", "The request is %s.", r.Status)
 	}
 	r.Processor = comment
-	o := s.st.Orders[r.Order]
+	o := s.Account.Orders[r.Order]
 	switch {
 	case status == requestRejected:
 		r.Status = requestRejected
@@ -215,14 +215,14 @@ func (s *Server) refund(now time.Time, o *order, why string) {
 	}
 	o.Refunded = true
 	if o.Payment == payBalance {
-		s.st.Balance += o.Price
+		s.Account.Balance += o.Price
 	}
-	if old := s.st.Orders[o.RenewalOf]; old != nil && old.RenewedBy == o.ID {
+	if old := s.Account.Orders[o.RenewalOf]; old != nil && old.RenewedBy == o.ID {
 		old.RenewedBy = 0
 	}
 	entry := s.entry(now, sandbox.Refund, o)
 	entry.Amount, entry.Detail = -o.Price, why
-	s.st.Ledger.Add(entry)
+	s.Account.Ledger.Add(entry)
 }
 
 // sortedByID lists the values of a map by their keys.

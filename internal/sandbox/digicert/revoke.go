@@ -43,8 +43,8 @@ func (s *Server) revoke(c *call, find func(st *state) (*order, *certificate, err
 		SkipApproval bool   `json:"skip_approval"`
 	}
 	if err := c.decode(&b, s.settings().Strict,
-		textOf("revocation_reason", "unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"),
-		text("comments"), text("comment"), boolean("skip_approval"),
+		sandbox.TextOf("revocation_reason", "unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"),
+		sandbox.Text("comments"), sandbox.Text("comment"), sandbox.Boolean("skip_approval"),
 	); err != nil {
 		return reply{}, err
 	}
@@ -52,7 +52,7 @@ func (s *Server) revoke(c *call, find func(st *state) (*order, *certificate, err
 		b.Reason = "unspecified"
 	}
 	var body obj
-	err := s.change(c.now, func(st *state) error {
+	err := s.Change(c.now, func(st *state) error {
 		o, cert, err := find(st)
 		if err != nil {
 			return err
@@ -102,5 +102,5 @@ func (s *Server) revokeNow(now time.Time, o *order, which int64, reason string) 
 			entry.Detail += ", serial " + c.Serial
 		}
 	}
-	s.st.Ledger.Add(entry)
+	s.Account.Ledger.Add(entry)
 }

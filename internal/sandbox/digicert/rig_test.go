@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -19,10 +18,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
+	"github.com/certbridge/certbridged/internal/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,21 +36,18 @@ type rig struct {
 	url    string
 	key    string
 	client *http.Client
-
-	mu    sync.Mutex
-	zone  map[string][]dns.RR // by lower-case name and type
-	files map[string]string   // by host and path
+	world  *sandboxtest.World
 }
 
 // newRig makes one with an administrator's key.
 func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, zone: map[string][]dns.RR{}, files: map[string]string{}}
+	r := &rig{t: t, world: sandboxtest.NewWorld(t)}
 	authority, err := sharedAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Authority: authority, Look: &sandbox.Look{Resolver: r.nameServer(), HTTPPort: r.webServer(), HTTPSPort: -1}}
+	o := Options{Authority: authority, Look: r.world.Look()}
 	for _, c := range change {
 		c(&o)
 	}
@@ -68,78 +64,14 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	return r
 }
 
-func (r *rig) nameServer() string {
-	packets, err := (&net.ListenConfig{}).ListenPacket(r.t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	ready := make(chan struct{})
-	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(r.answer), NotifyStartedFunc: func() { close(ready) }}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.ActivateAndServe() }()
-	<-ready
-	r.t.Cleanup(func() { _ = server.Shutdown(); <-done })
-	return packets.LocalAddr().String()
-}
-
-func (r *rig) answer(w dns.ResponseWriter, q *dns.Msg) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := new(dns.Msg).SetReply(q)
-	name := strings.ToLower(q.Question[0].Name)
-	kind := q.Question[0].Qtype
-	m.Answer = r.zone[name+dns.TypeToString[kind]]
-	if len(m.Answer) == 0 {
-		m.Answer = r.zone[name+"CNAME"]
-	}
-	if len(m.Answer) == 0 && kind == dns.TypeA && len(r.zone[name+"gone"]) == 0 {
-		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1)}}
-	}
-	if strings.HasPrefix(name, "broken.") {
-		m.Rcode = dns.RcodeServerFailure
-	}
-	_ = w.WriteMsg(m)
-}
-
 // publish puts a record into the DNS.
-func (r *rig) publish(text string) {
+func (r *rig) publish(record string) {
 	r.t.Helper()
-	rr, err := dns.NewRR(text)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at := strings.ToLower(rr.Header().Name) + dns.TypeToString[rr.Header().Rrtype]
-	r.zone[at] = append(r.zone[at], rr)
-}
-
-func (r *rig) webServer() int {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		r.mu.Lock()
-		body, there := r.files[q.Host+q.URL.Path]
-		r.mu.Unlock()
-		if !there {
-			http.NotFound(w, q)
-			return
-		}
-		_, _ = io.WriteString(w, body)
-	}))
-	r.t.Cleanup(server.Close)
-	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return n
+	r.world.Publish(record)
 }
 
 // file puts a file on a web server.
-func (r *rig) file(url, body string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.files[url] = body
-}
+func (r *rig) file(where, body string) { r.world.File("http", where, body) }
 
 // raw calls the API and returns what it answers.
 func (r *rig) raw(method, path string, body any) (int, []byte, error) {
@@ -156,7 +88,7 @@ func (r *rig) raw(method, path string, body any) (int, []byte, error) {
 		}
 	}
 	at := r.url + path
-	if !strings.HasPrefix(path, adminPath) {
+	if !strings.HasPrefix(path, sandbox.AdminPath) {
 		at = r.url + BasePath + path
 	}
 	req, err := http.NewRequestWithContext(r.t.Context(), method, at, bytes.NewReader(text))

@@ -76,7 +76,7 @@ func TestRulesOfDVOrders(t *testing.T) {
 		"address with TXT":                 {"certificate.dns_names", []any{"192.0.2.1"}, "invalid_value:dcv_method"},
 		"no CSR":                           {"certificate.csr", nil, "required_param:certificate.csr"},
 		"CSR without header":               {"certificate.csr", "MIIC", "invalid_value:certificate.csr"},
-		"CSR is garbage":                   {"certificate.csr", csrBegin + "\nMIIC\n" + csrEnd, "invalid_value:certificate.csr"},
+		"CSR is garbage":                   {"certificate.csr", "-----BEGIN CERTIFICATE REQUEST-----\nMIIC\n-----END CERTIFICATE REQUEST-----", "invalid_value:certificate.csr"},
 		"CSR on one line":                  {"certificate.csr", strings.ReplaceAll(csrOf(t, testKey()), "\n", ""), ""},
 		"CSR of a small key":               {"certificate.csr", csrOf(t, small), "invalid_value:certificate.csr"},
 		"CSR of another curve":             {"certificate.csr", csrOf(t, p224), "invalid_value:certificate.csr"},
@@ -155,7 +155,7 @@ func TestRulesOfDVOrders(t *testing.T) {
 	})
 }
 
-func issuerID(r *rig, name string) string { return r.s.st.Authority.Named(name).ID }
+func issuerID(r *rig, name string) string { return r.s.Account.Authority.Named(name).ID }
 
 func TestRulesOfOVOrders(t *testing.T) {
 	r := newRig(t)
@@ -290,13 +290,13 @@ func FuzzOrder(f *testing.F) {
 	f.Add([]byte(`{"order_validity":{"custom_expiration_date":"09 JUN 2027"},"certificate":{"common_name":"a.b","csr":"x","dns_names":[null]}}`), true)
 	r := newRig(f)
 	f.Fuzz(func(t *testing.T, body []byte, isDV bool) {
-		c := &call{r: (&http.Request{}).WithContext(t.Context()), user: &User{Role: Administrator}, body: body, now: r.s.clock.Now()}
+		c := &call{r: (&http.Request{}).WithContext(t.Context()), user: &User{Role: Administrator}, body: body, now: r.s.Now()}
 		b, found, err := decodeOrder(c, r.s.patterns.orderFields(isDV, !isDV), true)
 		if err != nil {
 			return
 		}
 		p, _ := productByID(map[bool]string{true: "ssl_dv_geotrust_flex", false: "ssl_basic"}[isDV])
-		_ = r.s.read(func(*state) error {
+		_ = r.s.Read(func(*state) error {
 			j := r.s.judgeOrder(c, found, p, b)
 			if found.err() == nil && (j.csr == nil || j.issuer == nil || len(j.names) == 0 || j.price <= 0 || j.terms == terms{}) {
 				t.Errorf("an order was accepted that cannot be fulfilled: %+v", j)

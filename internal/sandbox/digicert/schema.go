@@ -42,33 +42,6 @@ func newPatterns() patterns {
 	}
 }
 
-func text(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.String} }
-
-func textOf(name string, allowed ...string) sandbox.Field {
-	return sandbox.Field{Name: name, Type: sandbox.String, Allowed: allowed}
-}
-
-func integer(name string, least, most int64) sandbox.Field {
-	return sandbox.Field{Name: name, Type: sandbox.Int, Min: least, Max: most}
-}
-
-func boolean(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.Bool} }
-
-func zeroOrOne(name string) sandbox.Field { return sandbox.Field{Name: name, Type: sandbox.Flag} }
-
-func object(name string, fields ...sandbox.Field) sandbox.Field {
-	return sandbox.Field{Name: name, Type: sandbox.Object, Fields: fields}
-}
-
-func list(name string, elem sandbox.Field) sandbox.Field {
-	return sandbox.Field{Name: name, Type: sandbox.List, Elem: &elem}
-}
-
-func required(f sandbox.Field) sandbox.Field {
-	f.Required = true
-	return f
-}
-
 func deprecated(f sandbox.Field, instead string) sandbox.Field {
 	f.Deprecated = instead
 	return f
@@ -85,12 +58,12 @@ func (p patterns) emailField(name string) sandbox.Field {
 }
 
 func (p patterns) contact(name string, telephone bool) sandbox.Field {
-	phone := text("telephone")
+	phone := sandbox.Text("telephone")
 	phone.Required = telephone
-	f := object(name, required(text("first_name")), required(text("last_name")), required(p.emailField("email")),
-		text("job_title"), phone)
+	f := sandbox.ObjectOf(name, sandbox.Required(sandbox.Text("first_name")), sandbox.Required(sandbox.Text("last_name")), sandbox.Required(p.emailField("email")),
+		sandbox.Text("job_title"), phone)
 	if !telephone {
-		f.Fields = append(f.Fields, text("telephone_extension"))
+		f.Fields = append(f.Fields, sandbox.Text("telephone_extension"))
 	}
 	return f
 }
@@ -112,37 +85,37 @@ func (p patterns) orderFields(dv, hint bool) []sandbox.Field {
 	}
 	fields := []sandbox.Field{
 		cert,
-		object("order_validity", integer("years", 1, mostPlanYears), integer("days", 1, mostPlanDays), text("custom_expiration_date")),
+		sandbox.ObjectOf("order_validity", sandbox.Integer("years", 1, mostPlanYears), sandbox.Integer("days", 1, mostPlanDays), sandbox.Text("custom_expiration_date")),
 		{Name: "renewed_thumbprint", Type: sandbox.String, Pattern: p.thumbprint, Wants: "a SHA-1 thumbprint of 40 hexadecimal digits"},
-		integer("renewal_of_order_id", 1, mostID),
-		text("comments"), boolean("apply_cr_discount"), text("serial_number"), zeroOrOne("auto_renew"), zeroOrOne("auto_reissue"),
-		text("custom_renewal_message"), boolean("disable_renewal_notifications"),
-		list("additional_emails", p.emailField("")),
-		textOf("dcv_method", dcvMethods()...),
+		sandbox.Integer("renewal_of_order_id", 1, mostID),
+		sandbox.Text("comments"), sandbox.Boolean("apply_cr_discount"), sandbox.Text("serial_number"), sandbox.ZeroOrOne("auto_renew"), sandbox.ZeroOrOne("auto_reissue"),
+		sandbox.Text("custom_renewal_message"), sandbox.Boolean("disable_renewal_notifications"),
+		sandbox.ListOf("additional_emails", p.emailField("")),
+		sandbox.TextOf("dcv_method", dcvMethods()...),
 		p.dcvEmails(),
-		boolean("use_auth_key"), text("auth_key_id"),
+		sandbox.Boolean("use_auth_key"), sandbox.Text("auth_key_id"),
 		{Name: "locale", Type: sandbox.String, Pattern: p.locale, Wants: "a locale code such as en"},
-		boolean("skip_approval"),
+		sandbox.Boolean("skip_approval"),
 		// The DV page has an integer and the type_hint page a boolean.
 		{Name: "disable_ct", Type: sandbox.BoolOrFlag},
-		object("container", required(integer("id", 1, mostID))),
-		list("custom_fields", object("", required(integer("metadata_id", 1, mostID)), required(text("value")))),
+		sandbox.ObjectOf("container", sandbox.Required(sandbox.Integer("id", 1, mostID))),
+		sandbox.ListOf("custom_fields", sandbox.ObjectOf("", sandbox.Required(sandbox.Integer("metadata_id", 1, mostID)), sandbox.Required(sandbox.Text("value")))),
 		p.contact("technical_contact", dv),
 		{Name: "alternative_order_id", Type: sandbox.String, MaxLength: 64, Pattern: p.alphanumeric, Wants: "alphanumeric"},
-		zeroOrOne("enable_guest_access"),
-		textOf("certificate_dcv_scope", scopeBase, scopeFQDN),
+		sandbox.ZeroOrOne("enable_guest_access"),
+		sandbox.TextOf("certificate_dcv_scope", scopeBase, scopeFQDN),
 	}
 	fields = append(fields, paymentFields()...)
 	if dv {
 		return fields
 	}
 	fields = append(fields,
-		required(p.organizationField()), p.contact("organization_contact", false),
-		deprecated(integer("validity_years", 1, mostPlanYears), useValidity), deprecated(integer("validity_days", 1, mostPlanDays), useValidity),
-		deprecated(text("custom_expiration_date"), useValidity),
+		sandbox.Required(p.organizationField()), p.contact("organization_contact", false),
+		deprecated(sandbox.Integer("validity_years", 1, mostPlanYears), useValidity), deprecated(sandbox.Integer("validity_days", 1, mostPlanDays), useValidity),
+		deprecated(sandbox.Text("custom_expiration_date"), useValidity),
 	)
 	if hint {
-		fields = append(fields, object("product", textOf("type_hint", typeOV, typeEV, "grid", typePrivate)))
+		fields = append(fields, sandbox.ObjectOf("product", sandbox.TextOf("type_hint", typeOV, typeEV, "grid", typePrivate)))
 	}
 	return fields
 }
@@ -151,23 +124,23 @@ func (p patterns) orderFields(dv, hint bool) []sandbox.Field {
 //
 // Unconfirmed: the glossaries of server platforms and of certificate profile options; any platform from -1 on and any profile of lower-case letters, digits and underscores is taken.
 func (p patterns) certificateFields(dv bool) sandbox.Field {
-	validity := object("cert_validity", integer("days", 1, mostHintCertDays), text("custom_expiration_date"))
+	validity := sandbox.ObjectOf("cert_validity", sandbox.Integer("days", 1, mostHintCertDays), sandbox.Text("custom_expiration_date"))
 	if !dv {
-		validity.Fields = append(validity.Fields, integer("years", 0, 0)) // certTerms allows 1 alone
+		validity.Fields = append(validity.Fields, sandbox.Integer("years", 0, 0)) // certTerms allows 1 alone
 	}
-	f := object("certificate",
-		required(text("common_name")), list("dns_names", text("")), required(text("csr")),
-		textOf("signature_hash", "sha256", "sha384", "sha512"),
-		text("ca_cert_id"), deprecated(list("organization_units", text("")), unitsIgnored),
-		object("server_platform", required(integer("id", -1, 1000))),
+	f := sandbox.ObjectOf("certificate",
+		sandbox.Required(sandbox.Text("common_name")), sandbox.ListOf("dns_names", sandbox.Text("")), sandbox.Required(sandbox.Text("csr")),
+		sandbox.TextOf("signature_hash", "sha256", "sha384", "sha512"),
+		sandbox.Text("ca_cert_id"), deprecated(sandbox.ListOf("organization_units", sandbox.Text("")), unitsIgnored),
+		sandbox.ObjectOf("server_platform", sandbox.Required(sandbox.Integer("id", -1, 1000))),
 		sandbox.Field{Name: "profile_option", Type: sandbox.String, Pattern: p.profile, Wants: "the name of a certificate profile"},
 		validity,
 	)
-	return required(f)
+	return sandbox.Required(f)
 }
 
 func (p patterns) dcvEmails() sandbox.Field {
-	return list("dcv_emails", object("", required(text("dns_name")), required(text("email_domain")), p.emailField("email")))
+	return sandbox.ListOf("dcv_emails", sandbox.ObjectOf("", sandbox.Required(sandbox.Text("dns_name")), sandbox.Required(sandbox.Text("email_domain")), p.emailField("email")))
 }
 
 // paymentFields are those of the DV page.
@@ -175,12 +148,12 @@ func (p patterns) dcvEmails() sandbox.Field {
 // Unconfirmed: the allowed values of payment_method; the page's list is lost, and these are what clients in the field use.
 func paymentFields() []sandbox.Field {
 	return []sandbox.Field{
-		textOf("payment_method", payBalance, payCard, payProfile, "wire_transfer"),
-		object("credit_card", required(text("number")), required(integer("expiration_month", 1, 12)),
-			required(integer("expiration_year", 2000, 2999)), required(integer("cvv", 0, 9999)), required(text("cardholder_name"))),
-		object("billing_address", required(text("address")), text("address2"), required(text("city")), text("state"),
-			required(text("country")), text("zip")),
-		text("vat_number"),
+		sandbox.TextOf("payment_method", payBalance, payCard, payProfile, "wire_transfer"),
+		sandbox.ObjectOf("credit_card", sandbox.Required(sandbox.Text("number")), sandbox.Required(sandbox.Integer("expiration_month", 1, 12)),
+			sandbox.Required(sandbox.Integer("expiration_year", 2000, 2999)), sandbox.Required(sandbox.Integer("cvv", 0, 9999)), sandbox.Required(sandbox.Text("cardholder_name"))),
+		sandbox.ObjectOf("billing_address", sandbox.Required(sandbox.Text("address")), sandbox.Text("address2"), sandbox.Required(sandbox.Text("city")), sandbox.Text("state"),
+			sandbox.Required(sandbox.Text("country")), sandbox.Text("zip")),
+		sandbox.Text("vat_number"),
 	}
 }
 
@@ -194,12 +167,12 @@ const (
 //
 // Unconfirmed: the fields of a new organization; they stand in a page that is not at hand.
 func (p patterns) organizationField() sandbox.Field {
-	contact := object("", textOf("contact_type", "organization_contact", "technical_contact", "ev_approver", "cs_approver"),
-		integer("user_id", 1, mostID), text("first_name"), text("last_name"), p.emailField("email"), text("job_title"),
-		text("telephone"), text("telephone_extension"))
-	return object("organization", integer("id", 1, mostID), list("contacts", contact), boolean("skip_duplicate_org_check"),
-		text("name"), text("assumed_name"), text("address"), text("address2"), text("city"), text("state"), text("zip"),
-		text("country"), text("telephone"), object("container", required(integer("id", 1, mostID))))
+	contact := sandbox.ObjectOf("", sandbox.TextOf("contact_type", "organization_contact", "technical_contact", "ev_approver", "cs_approver"),
+		sandbox.Integer("user_id", 1, mostID), sandbox.Text("first_name"), sandbox.Text("last_name"), p.emailField("email"), sandbox.Text("job_title"),
+		sandbox.Text("telephone"), sandbox.Text("telephone_extension"))
+	return sandbox.ObjectOf("organization", sandbox.Integer("id", 1, mostID), sandbox.ListOf("contacts", contact), sandbox.Boolean("skip_duplicate_org_check"),
+		sandbox.Text("name"), sandbox.Text("assumed_name"), sandbox.Text("address"), sandbox.Text("address2"), sandbox.Text("city"), sandbox.Text("state"), sandbox.Text("zip"),
+		sandbox.Text("country"), sandbox.Text("telephone"), sandbox.ObjectOf("container", sandbox.Required(sandbox.Integer("id", 1, mostID))))
 }
 
 // reissueFields are those of a reissue.
@@ -213,10 +186,10 @@ func (p patterns) reissueFields(dv bool) []sandbox.Field {
 		}
 	}
 	return []sandbox.Field{
-		cert, textOf("dcv_method", dcvMethods()...), boolean("skip_approval"), text("comments"),
-		textOf("certificate_dcv_scope", scopeBase, scopeFQDN), p.dcvEmails(), boolean("use_auth_key"), text("auth_key_id"),
+		cert, sandbox.TextOf("dcv_method", dcvMethods()...), sandbox.Boolean("skip_approval"), sandbox.Text("comments"),
+		sandbox.TextOf("certificate_dcv_scope", scopeBase, scopeFQDN), p.dcvEmails(), sandbox.Boolean("use_auth_key"), sandbox.Text("auth_key_id"),
 		{Name: "locale", Type: sandbox.String, Pattern: p.locale, Wants: "a locale code such as en"},
-		boolean("store_reissue_as_duplicate"), {Name: "disable_ct", Type: sandbox.BoolOrFlag},
+		sandbox.Boolean("store_reissue_as_duplicate"), {Name: "disable_ct", Type: sandbox.BoolOrFlag},
 	}
 }
 

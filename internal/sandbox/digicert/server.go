@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
@@ -50,77 +49,59 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Server is the stand-in. It is an http.Handler, and safe for concurrent use.
+// Server is the stand-in. It is an http.Handler, and safe for concurrent use. What it shares with the other stand-ins is
+// in its frame.
 type Server struct {
-	opts     Options
-	log      *slog.Logger
+	*sandbox.Frame[*state]
 	look     *sandbox.Look
-	clock    *sandbox.Clock
 	days     calendar
-	store    sandbox.Store
 	patterns patterns
 	mux      *http.ServeMux
-	mischief *sandbox.Mischief
-	calls    sandbox.Calls
 	limits   limiter
-
-	mu sync.Mutex
-	st *state
 }
 
 // New makes a stand-in, or goes on with the one that is kept in the folder.
 func New(o Options) (*Server, error) {
-	s := &Server{
-		opts: o, log: o.Logger, look: o.Look, clock: &sandbox.Clock{}, store: sandbox.Store{Dir: o.Dir, Name: stateName}, patterns: newPatterns(),
-		mischief: &sandbox.Mischief{
-			TooMany: []byte(`{"errors":[{"code":"request_limit_exceeded","message":"Service unavailable, please limit request volume."}]}`),
-			Failed:  []byte(`{"errors":[{"code":"internal_server_error","message":"An unexpected error occurred."}]}`),
-		},
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	s := &Server{look: o.Look, patterns: newPatterns()}
 	if s.look == nil {
 		s.look = &sandbox.Look{}
 	}
-	if s.opts.Day == 0 {
-		s.opts.Day = 24 * time.Hour
-	}
-	if s.opts.Day < time.Millisecond {
-		return nil, fmt.Errorf("a day of %v is too short", s.opts.Day)
-	}
-	s.days = calendar{s.opts.Day}
 	s.routes()
-	st := &state{}
-	found, err := s.store.Load(st)
+	var err error
+	s.Frame, err = sandbox.NewFrame(sandbox.FrameOptions[*state]{
+		BasePath: BasePath, API: s.mux, Elsewhere: http.HandlerFunc(elsewhere),
+		Dir: o.Dir, File: stateName, Version: stateVersion, Empty: &state{}, Due: s.due, Look: s.lookAtAll, Day: o.Day, Unit: "USD",
+		New:     func(now time.Time) (*state, error) { return newState(o, now) },
+		TooMany: []byte(`{"errors":[{"code":"request_limit_exceeded","message":"Service unavailable, please limit request volume."}]}`),
+		Failed:  []byte(`{"errors":[{"code":"internal_server_error","message":"An unexpected error occurred."}]}`),
+		Logger:  o.Logger, ServingIssuer: issuerPrivate,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if found && st.Version != stateVersion {
-		return nil, fmt.Errorf("%s is of version %d; this program knows version %d", stateName, st.Version, stateVersion)
-	}
-	if !found {
-		if st, err = newState(o, s.clock.Now(), s.opts.Day); err != nil {
-			return nil, err
-		}
-		if err := s.store.Save(st); err != nil {
-			return nil, err
-		}
-	}
-	s.st = st
-	s.clock.SetOffset(st.ClockOffset)
+	s.days = calendar{s.Day()}
+	s.adminCalls()
 	return s, nil
 }
 
+// elsewhere answers what is not of the API.
+func elsewhere(w http.ResponseWriter, r *http.Request) {
+	writeError(w, fail(http.StatusNotFound, "not_found|route", "There is nothing at %s; the API is below %s.", r.URL.Path, BasePath))
+}
+
 // newState is a new account: an organization that is validated, one that is not, and a division.
-func newState(o Options, now time.Time, day time.Duration) (*state, error) {
+func newState(o Options, now time.Time) (*state, error) {
 	st := &state{
-		Version: stateVersion, Settings: DefaultSettings(), Authority: o.Authority, LastID: 900100000, Balance: 10_000_000,
+		Head: sandbox.Head{Authority: o.Authority}, Settings: DefaultSettings(), LastID: 900100000, Balance: 10_000_000,
 		Orders: map[int64]*order{}, Requests: map[int64]*request{}, Domains: map[int64]*domain{},
 		Containers: map[int64]*container{
 			rootContainer: {ID: rootContainer, Name: "Sandbox account"}, DemoContainer: {ID: DemoContainer, Name: "Web team", Parent: rootContainer},
 		},
 		Organizations: map[int64]*organization{},
+	}
+	day := o.Day
+	if day == 0 {
+		day = 24 * time.Hour
 	}
 	until := now.Add(organizationReuse * day)
 	for n, validated := range map[int64]map[string]time.Time{DemoOrganization: {typeOV: until, typeEV: until}, PendingOrganization: {}} {
@@ -187,29 +168,14 @@ func (st *state) addUser(u User) error {
 	return nil
 }
 
-// read calls do with the state, which it must not change.
-func (s *Server) read(do func(st *state) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return do(s.st)
-}
-
-// change calls do with the state and keeps what it changed. It must change nothing where it returns an error.
-func (s *Server) change(now time.Time, do func(st *state) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.due(now)
-	if err := do(s.st); err != nil {
-		return err
-	}
-	s.st.ClockOffset = s.clock.Offset()
-	return s.store.Save(s.st)
-}
-
+// settings are the account's.
 func (s *Server) settings() Settings {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.st.Settings
+	var now Settings
+	_ = s.Read(func(st *state) error { // the function returns none
+		now = st.Settings
+		return nil
+	})
+	return now
 }
 
 // call is one request to the API while it is answered.
@@ -305,42 +271,19 @@ func (r reply) write(w http.ResponseWriter) {
 	_, _ = w.Write(raw) // a client that has gone reads nothing
 }
 
-// ServeHTTP answers the API below BasePath and the rehearsal's own calls below /_sandbox/.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, adminPath) {
-		s.admin(w, r)
-		return
-	}
-	at, below := strings.CutPrefix(r.URL.Path, BasePath)
-	if !below {
-		writeError(w, fail(http.StatusNotFound, "not_found|route", "There is nothing at %s; the API is below %s.", r.URL.Path, BasePath))
-		return
-	}
-	number := s.calls.Begin(s.clock.Now(), r.Method, at)
-	s.mischief.Serve(w, r, at, func(what string) {
-		s.calls.Note(number, func(c *sandbox.Call) { c.Misbehaved = what })
-	}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), numberKey{}, number)))
-	}))
-}
-
-type numberKey struct{}
-
 // handle makes a handler of the mux from one of the API's calls.
 func (s *Server) handle(do func(c *call) (reply, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		number, _ := r.Context().Value(numberKey{}).(int)
-		c := &call{r: r, now: s.clock.Now()}
+		c := &call{r: r, now: s.Now()}
 		answer, err := s.admitted(c, do)
 		status, code := answer.status, ""
 		if err != nil {
 			status, code = codeOf(err)
 		}
 		if status == http.StatusInternalServerError {
-			s.log.Error("a call failed in the sandbox itself", "path", r.URL.Path, "error", err)
+			s.Log.Error("a call failed in the sandbox itself", "path", r.URL.Path, "error", err)
 		}
-		s.calls.Note(number, func(n *sandbox.Call) { n.Status, n.Code, n.Remarks = status, code, c.remarks })
-		s.log.Info("call", "method", r.Method, "path", r.URL.Path, "status", status, "code", code, "remarks", strings.Join(c.remarks, "; "))
+		s.Note(r, status, code, c.remarks)
 		if err != nil {
 			writeError(w, err)
 			return
@@ -352,7 +295,7 @@ func (s *Server) handle(do func(c *call) (reply, error)) http.HandlerFunc {
 // admitted checks who calls and how, and then answers.
 func (s *Server) admitted(c *call, do func(c *call) (reply, error)) (reply, error) {
 	key := c.r.Header.Get("X-DC-DEVKEY")
-	if err := s.read(func(st *state) error {
+	if err := s.Read(func(st *state) error {
 		for _, u := range st.Users {
 			if u.Key == key && key != "" {
 				have := *u
@@ -420,5 +363,6 @@ func writeError(w http.ResponseWriter, err error) {
 	if !errors.As(err, &api) {
 		api = fail(http.StatusInternalServerError, "internal_server_error", "%v", err)
 	}
-	reply{status: api.status, body: obj{"errors": api.errors}}.write(w)
+	status, body := api.Answer()
+	sandbox.WriteJSON(w, status, body)
 }

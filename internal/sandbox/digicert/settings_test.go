@@ -124,8 +124,8 @@ func TestValueThatChangesWhileItIsLookedAt(t *testing.T) {
 	placed := r.call(http.StatusCreated, http.MethodPost, dv, dvOrder(t, "example.com"))
 	id := num(placed["id"])
 	var seen pendingProof
-	if err := r.s.read(func(st *state) error {
-		seen = r.s.toLookAt(st.Orders[id], r.s.clock.Now(), nil)
+	if err := r.s.Read(func(st *state) error {
+		seen = r.s.toLookAt(st.Orders[id], r.s.Now(), nil)
 		return nil
 	}); err != nil {
 		t.Fatal(err)

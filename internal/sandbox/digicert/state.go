@@ -28,12 +28,10 @@ const (
 	requestRejected  = "rejected"
 )
 
-// state is all that the stand-in remembers. It is plain data, guarded by the server's lock.
+// state is all that the stand-in remembers. It is plain data, guarded by the frame's lock.
 type state struct {
-	Version       int                     `json:"version"`
-	ClockOffset   time.Duration           `json:"clock_offset"`
+	sandbox.Head
 	Settings      Settings                `json:"settings"`
-	Authority     *sandbox.Authority      `json:"authority"`
 	Users         []*User                 `json:"users"`
 	LastID        int64                   `json:"last_id"`
 	Orders        map[int64]*order        `json:"orders"`
@@ -44,8 +42,7 @@ type state struct {
 	Metadata      []metadata              `json:"metadata"`
 	AuthKeys      []*authKey              `json:"auth_keys"`
 	// Balance is in cents.
-	Balance int64          `json:"balance"`
-	Ledger  sandbox.Ledger `json:"ledger"`
+	Balance int64 `json:"balance"`
 }
 
 // nextID counts all ids in one sequence, so that an order's id is never a certificate's by accident.

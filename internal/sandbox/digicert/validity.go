@@ -118,7 +118,7 @@ func (s *Server) planTerms(c *call, f *faults, b *orderBody) terms {
 			return s.planUntil(c, f, "custom_expiration_date", endOfDay(date))
 		}
 	}
-	multi := s.st.Settings.MultiYearPlans
+	multi := s.Account.Settings.MultiYearPlans
 	switch {
 	case v.CustomExpirationDate != nil:
 		at := path + "custom_expiration_date"
@@ -133,8 +133,8 @@ func (s *Server) planTerms(c *call, f *faults, b *orderBody) terms {
 	case v.Years == nil:
 		f.missing(path+"years", "%syears, or days or custom_expiration_date in its place, is required", path)
 		return terms{}
-	case *v.Years < 1 || *v.Years > s.st.Settings.PlanYears:
-		f.invalid(path+"years", "%syears must be from 1 to %d", path, s.st.Settings.PlanYears)
+	case *v.Years < 1 || *v.Years > s.Account.Settings.PlanYears:
+		f.invalid(path+"years", "%syears must be from 1 to %d", path, s.Account.Settings.PlanYears)
 		return terms{}
 	case multi:
 		return terms{Years: *v.Years}
@@ -148,10 +148,10 @@ func (s *Server) planTerms(c *call, f *faults, b *orderBody) terms {
 }
 
 func (s *Server) planDays(c *call, f *faults, at string, days int64) terms {
-	multi := s.st.Settings.MultiYearPlans
+	multi := s.Account.Settings.MultiYearPlans
 	switch {
-	case days < 1 || days > s.st.Settings.PlanYears*365:
-		f.invalid(at, "%s must be from 1 to %d", at, s.st.Settings.PlanYears*365)
+	case days < 1 || days > s.Account.Settings.PlanYears*365:
+		f.invalid(at, "%s must be from 1 to %d", at, s.Account.Settings.PlanYears*365)
 		return terms{}
 	case !multi && days > longest(c.now):
 		c.remark("%s is %d, and silently capped to %d days: the account has no Multi-year Plans", at, days, longest(c.now))
@@ -161,9 +161,9 @@ func (s *Server) planDays(c *call, f *faults, at string, days int64) terms {
 }
 
 func (s *Server) planUntil(c *call, f *faults, at string, until time.Time) terms {
-	last := s.days.addYears(c.now, s.st.Settings.PlanYears)
-	limit := fmt.Sprintf("%d years", s.st.Settings.PlanYears)
-	if !s.st.Settings.MultiYearPlans {
+	last := s.days.addYears(c.now, s.Account.Settings.PlanYears)
+	limit := fmt.Sprintf("%d years", s.Account.Settings.PlanYears)
+	if !s.Account.Settings.MultiYearPlans {
 		last, limit = s.days.add(c.now, longest(c.now)+1), "the longest certificate, as the account has no Multi-year Plans"
 	}
 	switch {
@@ -216,7 +216,7 @@ func (s *Server) certTerms(c *call, f *faults, p product, v *validityBody, t *te
 	}
 	longer := t.Years > 1 || t.Days > 365 || !t.Until.IsZero() && t.Until.After(s.days.addYears(c.now, 1))
 	switch {
-	case !s.st.Settings.MultiYearPlans:
+	case !s.Account.Settings.MultiYearPlans:
 		c.remark("certificate.cert_validity is ignored: the account has no Multi-year Plans")
 	case !longer:
 		c.remark("certificate.cert_validity is ignored: the order lasts no longer than a year")
