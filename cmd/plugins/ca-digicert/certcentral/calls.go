@@ -5,59 +5,65 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // get reads one JSON object.
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
-	return c.read(ctx, call{path: path, query: query}, func(body []byte) error { return decode(body, into) })
+	return c.rest.Read(ctx, restca.Call{Path: path, Query: query}, func(a restca.Answer) error { return restca.Decode(a.Body, into) })
 }
 
 // put makes a call that is safe to repeat. An empty answer leaves into as it is; any other must be of the API's form, or
 // a gateway's page would count as done.
 func (c *Client) put(ctx context.Context, path string, body, into any) (status int, err error) {
-	k := call{method: http.MethodPut, path: path}
+	k := restca.Call{Method: http.MethodPut, Path: path}
 	if body != nil {
-		if k.body, err = json.Marshal(body); err != nil {
+		if k.Body, err = json.Marshal(body); err != nil {
 			return 0, fmt.Errorf("encode the request: %w", err)
 		}
-	}
-	a, err := c.send(ctx, k)
-	if err != nil || len(bytes.TrimSpace(a.body)) == 0 {
-		return a.status, err
 	}
 	if into == nil {
 		into = &struct{}{}
 	}
-	return a.status, decode(a.body, into)
+	err = c.rest.Do(ctx, k, func(a restca.Answer) error {
+		status = a.Status
+		if len(bytes.TrimSpace(a.Body)) == 0 {
+			return nil
+		}
+		return restca.Decode(a.Body, into)
+	})
+	return status, err
 }
 
 // Place sends an order: the call that spends money. path is below the base URL. It goes out once, on a connection of
-// its own; FailOnce tells what its failure means.
+// its own; restca.FailOnce tells what its failure means.
 func (c *Client) Place(ctx context.Context, path string, body []byte) (Placed, error) {
-	a, err := c.send(ctx, call{method: http.MethodPost, path: path, body: body, once: true})
+	var p Placed
+	err := c.rest.Do(ctx, restca.Call{Method: http.MethodPost, Path: path, Body: body, Once: true}, func(a restca.Answer) error {
+		if err := restca.Decode(a.Body, &p); err != nil {
+			return err
+		}
+		if p.ID == 0 {
+			return restca.NewGarbage("without an order id", a.Body)
+		}
+		return nil
+	})
 	if err != nil {
 		return Placed{}, err
-	}
-	var p Placed
-	if err := decode(a.body, &p); err != nil {
-		return Placed{}, err
-	}
-	if p.ID == 0 {
-		return Placed{}, &Garbage{What: "without an order id", excerpt: excerpt(a.body)}
 	}
 	return p, nil
 }
 
 // Reissue asks for another certificate of an order. It goes out once, as Place does.
 func (c *Client) Reissue(ctx context.Context, order ID, body []byte) (Placed, error) {
-	p, err := c.Place(ctx, path("order", "certificate", order.String(), "reissue"), body)
+	p, err := c.Place(ctx, restca.Path("order", "certificate", order.String(), "reissue"), body)
 	if err == nil && p.ID != order {
-		return Placed{}, &Garbage{What: fmt.Sprintf("about order %s instead of %s", p.ID, order)}
+		return Placed{}, &restca.Garbage{What: fmt.Sprintf("about order %s instead of %s", p.ID, order)}
 	}
 	return p, err
 }
@@ -66,7 +72,7 @@ func (c *Client) Reissue(ctx context.Context, order ID, body []byte) (Placed, er
 func (c *Client) Order(ctx context.Context, id ID) (Order, error) {
 	o, err := c.OrderOf(ctx, id.String())
 	if err == nil && o.ID != id {
-		return Order{}, &Garbage{What: fmt.Sprintf("about order %s instead of %s", o.ID, id)}
+		return Order{}, &restca.Garbage{What: fmt.Sprintf("about order %s instead of %s", o.ID, id)}
 	}
 	return o, err
 }
@@ -74,11 +80,11 @@ func (c *Client) Order(ctx context.Context, id ID) (Order, error) {
 // OrderOf reads an order by the serial number or thumbprint of its primary certificate, or by its id.
 func (c *Client) OrderOf(ctx context.Context, name string) (Order, error) {
 	var o Order
-	if err := c.get(ctx, path("order", "certificate", name), nil, &o); err != nil {
+	if err := c.get(ctx, restca.Path("order", "certificate", name), nil, &o); err != nil {
 		return Order{}, err
 	}
 	if o.ID == 0 || o.Status == "" {
-		return Order{}, &Garbage{What: "an order without id or status"}
+		return Order{}, &restca.Garbage{What: "an order without id or status"}
 	}
 	return o, nil
 }
@@ -88,12 +94,11 @@ func (c *Client) OrderOf(ctx context.Context, name string) (Order, error) {
 // (Not confirmed by DigiCert's pages: whether an unknown id gives an empty list or 404; both are taken.)
 func (c *Client) OrdersByAlternative(ctx context.Context, id string) ([]Alternate, error) {
 	var found []Alternate
-	err := c.read(ctx, call{path: path("order", "alternate", id)}, func(body []byte) (err error) {
-		found, err = decodeAlternates(body)
+	err := c.rest.Read(ctx, restca.Call{Path: restca.Path("order", "alternate", id)}, func(a restca.Answer) (err error) {
+		found, err = decodeAlternates(a.Body)
 		return err
 	})
-	var no *Refusal
-	if errors.As(err, &no) && no.Status == http.StatusNotFound && no.Has("not_found") && !no.Has("not_found|route") {
+	if no := restca.RefusalOf(err); no != nil && no.Status == http.StatusNotFound && Has(no, "not_found") && !Has(no, "not_found|route") {
 		return nil, nil
 	}
 	return found, err
@@ -104,22 +109,22 @@ func decodeAlternates(body []byte) ([]Alternate, error) {
 		Orders json.RawMessage `json:"orders"`
 		Page   page            `json:"page"`
 	}
-	if err := decode(body, &in); err != nil {
+	if err := restca.Decode(body, &in); err != nil {
 		return nil, err
 	}
 	var found List[Alternate]
 	_ = found.UnmarshalJSON(in.Orders) // takes everything
 	for _, o := range found {
 		if o.OrderID == 0 {
-			return nil, &Garbage{What: "a list of orders with one that has no id", excerpt: excerpt(body)}
+			return nil, restca.NewGarbage("a list of orders with one that has no id", body)
 		}
 	}
 	whole := in.Page.Total != nil && int(*in.Page.Total) == len(found)
 	switch {
 	case in.Page.Total != nil && int(*in.Page.Total) > len(found):
-		return nil, &Garbage{What: "a list that holds less than it says", excerpt: excerpt(body)}
+		return nil, restca.NewGarbage("a list that holds less than it says", body)
 	case len(found) == 0 && !whole && !isList(in.Orders) && !isEmptyObject(body):
-		return nil, &Garbage{What: "without a list of orders", excerpt: excerpt(body)}
+		return nil, restca.NewGarbage("without a list of orders", body)
 	}
 	return found, nil
 }
@@ -136,8 +141,8 @@ func (c *Client) Duplicates(ctx context.Context, order ID) ([]Certificate, error
 
 func (c *Client) certificates(ctx context.Context, order ID, what string) ([]Certificate, error) {
 	var list []Certificate
-	err := c.read(ctx, call{path: path("order", "certificate", order.String(), what)}, func(body []byte) (err error) {
-		list, err = decodeCertificates(body)
+	err := c.rest.Read(ctx, restca.Call{Path: restca.Path("order", "certificate", order.String(), what)}, func(a restca.Answer) (err error) {
+		list, err = decodeCertificates(a.Body)
 		return err
 	})
 	return list, err
@@ -148,13 +153,13 @@ func decodeCertificates(body []byte) ([]Certificate, error) {
 	var in struct {
 		Certificates json.RawMessage `json:"certificates"`
 	}
-	if err := decode(body, &in); err != nil {
+	if err := restca.Decode(body, &in); err != nil {
 		return nil, err
 	}
 	var list List[Certificate]
 	_ = list.UnmarshalJSON(in.Certificates)                // takes everything
 	if len(in.Certificates) == 0 && !isEmptyObject(body) { // null is a list that is empty
-		return nil, &Garbage{What: "without a list of certificates", excerpt: excerpt(body)}
+		return nil, restca.NewGarbage("without a list of certificates", body)
 	}
 	return list, nil
 }
@@ -166,13 +171,13 @@ func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(tex
 // Validation reads where an order's validation stands.
 func (c *Client) Validation(ctx context.Context, order ID) (Validation, error) {
 	var v Validation
-	err := c.get(ctx, path("order", "certificate", order.String(), "validation"), nil, &v)
+	err := c.get(ctx, restca.Path("order", "certificate", order.String(), "validation"), nil, &v)
 	return v, err
 }
 
 // CheckDCV makes DigiCert look at what is published for an order.
 func (c *Client) CheckDCV(ctx context.Context, order ID) error {
-	_, err := c.put(ctx, path("order", "certificate", order.String(), "check-dcv"), nil, nil)
+	_, err := c.put(ctx, restca.Path("order", "certificate", order.String(), "check-dcv"), nil, nil)
 	return err
 }
 
@@ -188,9 +193,9 @@ func (c *Client) ChangeMethod(ctx context.Context, order ID, method string) (Ran
 
 func (c *Client) randomValue(ctx context.Context, order ID, what string, body any) (RandomValue, error) {
 	var v RandomValue
-	status, err := c.put(ctx, path("order", "certificate", order.String(), what), body, &v)
+	status, err := c.put(ctx, restca.Path("order", "certificate", order.String(), what), body, &v)
 	if err == nil && status != http.StatusNoContent && v.Value == "" {
-		return v, &Garbage{What: "without a random value"}
+		return v, &restca.Garbage{What: "without a random value"}
 	}
 	return v, err
 }
@@ -198,19 +203,19 @@ func (c *Client) randomValue(ctx context.Context, order ID, what string, body an
 // Request reads a request.
 func (c *Client) Request(ctx context.Context, id ID) (Request, error) {
 	var r Request
-	err := c.get(ctx, path("request", id.String()), nil, &r)
+	err := c.get(ctx, restca.Path("request", id.String()), nil, &r)
 	return r, err
 }
 
 // RejectRequest rejects a request that waits for approval.
 func (c *Client) RejectRequest(ctx context.Context, id ID, comment string) error {
-	_, err := c.put(ctx, path("request", id.String(), "status"), map[string]string{"status": RequestRejected, "processor_comment": comment}, nil)
+	_, err := c.put(ctx, restca.Path("request", id.String(), "status"), map[string]string{"status": RequestRejected, "processor_comment": comment}, nil)
 	return err
 }
 
 // Cancel cancels an order that has no certificate, or the reissue of one that is under way.
 func (c *Client) Cancel(ctx context.Context, order ID, note string) error {
-	_, err := c.put(ctx, path("order", "certificate", order.String(), "status"), map[string]string{"status": OrderCanceled, "note": note}, nil)
+	_, err := c.put(ctx, restca.Path("order", "certificate", order.String(), "status"), map[string]string{"status": OrderCanceled, "note": note}, nil)
 	return err
 }
 
@@ -219,7 +224,7 @@ func (c *Client) Cancel(ctx context.Context, order ID, note string) error {
 func (c *Client) Revoke(ctx context.Context, certificate, reason, comments string, skipApproval bool) (*Request, error) {
 	body := map[string]any{"revocation_reason": reason, "comments": comments, "skip_approval": skipApproval}
 	var r Request
-	status, err := c.put(ctx, path("certificate", certificate, "revoke"), body, &r)
+	status, err := c.put(ctx, restca.Path("certificate", certificate, "revoke"), body, &r)
 	if err != nil || status == http.StatusNoContent || r.ID == 0 || r.Status == "approved" {
 		return nil, err
 	}
@@ -229,14 +234,14 @@ func (c *Client) Revoke(ctx context.Context, certificate, reason, comments strin
 // Download reads a certificate of an order with its intermediates, in no particular order.
 // (In the format pem_noroot; what comes is judged by its content alone.)
 func (c *Client) Download(ctx context.Context, certificate ID) ([][]byte, error) {
-	return c.download(ctx, path("certificate", certificate.String(), "download", "format", "pem_noroot"))
+	return c.download(ctx, restca.Path("certificate", certificate.String(), "download", "format", "pem_noroot"))
 }
 
 func (c *Client) download(ctx context.Context, path string) ([][]byte, error) {
 	var list [][]byte
-	err := c.read(ctx, call{path: path, accept: "*/*"}, func(body []byte) error {
-		if list = decodePEM(body); len(list) == 0 {
-			return &Garbage{What: "no certificate in PEM", excerpt: excerpt(body)}
+	err := c.rest.Read(ctx, restca.Call{Path: path, Header: http.Header{"Accept": {"*/*"}}}, func(a restca.Answer) error {
+		if list = decodePEM(a.Body); len(list) == 0 {
+			return restca.NewGarbage("no certificate in PEM", a.Body)
 		}
 		return nil
 	})
@@ -250,7 +255,7 @@ func (c *Client) Chain(ctx context.Context, certificate ID) ([][]byte, error) {
 			PEM Text `json:"pem"`
 		}] `json:"intermediates"`
 	}
-	if err := c.get(ctx, path("certificate", certificate.String(), "chain"), nil, &in); err != nil {
+	if err := c.get(ctx, restca.Path("certificate", certificate.String(), "chain"), nil, &in); err != nil {
 		return nil, err
 	}
 	var out [][]byte
@@ -301,7 +306,7 @@ func (c *Client) Products(ctx context.Context, container int64) ([]Product, erro
 // Organization reads an organization.
 func (c *Client) Organization(ctx context.Context, id ID) (Organization, error) {
 	var o Organization
-	err := c.get(ctx, path("organization", id.String()), nil, &o)
+	err := c.get(ctx, restca.Path("organization", id.String()), nil, &o)
 	return o, err
 }
 
@@ -310,7 +315,7 @@ func (c *Client) OrganizationValidations(ctx context.Context, id ID) ([]Organiza
 	var in struct {
 		Validations List[OrganizationStatus] `json:"validations"`
 	}
-	err := c.get(ctx, path("organization", id.String(), "validation"), nil, &in)
+	err := c.get(ctx, restca.Path("organization", id.String(), "validation"), nil, &in)
 	return in.Validations, err
 }
 

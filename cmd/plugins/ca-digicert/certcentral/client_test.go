@@ -2,31 +2,30 @@ package certcentral
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/time/rate"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testKey = "TOP-SECRET-KEY-0123456789"
 
-func newTestClient(t *testing.T, base string) *Client {
+func newTestClient(t *testing.T, base string, timeout time.Duration) *Client {
 	t.Helper()
-	c, err := New(Options{BaseURL: base, Key: pluginapi.NewSecret(testKey), UserAgent: "certbridged/test", Timeout: 2 * time.Second})
+	c, err := New(Options{BaseURL: base, Key: pluginapi.NewSecret(testKey), UserAgent: "certbridged/test", Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,17 +107,17 @@ func TestPlaceGoesOutOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, requests := serve(t, c.do)
-			client := newTestClient(t, base)
-			client.timeout = 20 * time.Second
+			timeout := 20 * time.Second
 			if name == "a slow answer" {
-				client.timeout = time.Second
+				timeout = time.Second
 			}
+			client := newTestClient(t, base, timeout)
 			placed, err := client.Place(t.Context(), "/order/certificate/ssl_basic", []byte(`{"a":1}`))
 			if c.kind == 0 {
 				if err != nil || placed.ID != 900 {
 					t.Errorf("got %+v, %v", placed, err)
 				}
-			} else if got := FailOnce("place the order", err); got.Kind != c.kind {
+			} else if got := restca.FailOnce("place the order", err); got.Kind != c.kind {
 				t.Errorf("got %s: %s, want %s", got.Kind, got, c.kind)
 			} else if strings.Contains(got.Error(), testKey) {
 				t.Errorf("the key stands in %s", got)
@@ -139,100 +138,16 @@ func TestPlaceThatNeverLeft(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	client := newTestClient(t, "http://"+address)
+	client := newTestClient(t, "http://"+address, 2*time.Second)
 	_, err = client.Place(t.Context(), "order/certificate/ssl_basic", []byte(`{}`))
-	if got := FailOnce("place the order", err); got.Kind != pluginapi.Unavailable {
+	if got := restca.FailOnce("place the order", err); got.Kind != pluginapi.Unavailable {
 		t.Errorf("nobody listens: got %s: %v", got.Kind, got)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = client.Place(ended, "order/certificate/ssl_basic", []byte(`{}`))
-	if got := FailOnce("place the order", err); got.Kind != pluginapi.Unavailable {
+	if got := restca.FailOnce("place the order", err); got.Kind != pluginapi.Unavailable {
 		t.Errorf("a context that has ended: got %s: %v", got.Kind, got)
-	}
-}
-
-// A connection that was kept may die just when it is used again, and the transport repeats what it may: the paid call
-// has a connection of its own.
-func TestPlaceUsesAFreshConnection(t *testing.T) {
-	var mu sync.Mutex
-	seen := map[string][]string{} // connection -> methods
-	base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		seen[r.RemoteAddr] = append(seen[r.RemoteAddr], r.Method)
-		mu.Unlock()
-		reply(200, `{"id":1,"status":"pending"}`)(w, r)
-	})
-	client := newTestClient(t, base)
-	for range 3 {
-		if _, err := client.Order(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.Place(t.Context(), "order", []byte(`{}`)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if len(seen) != 4 {
-		t.Errorf("%d connections, want one for three reads and three for the orders: %v", len(seen), seen)
-	}
-	for address, methods := range seen {
-		if len(methods) > 1 && strings.Contains(strings.Join(methods, " "), http.MethodPost) {
-			t.Errorf("an order shared the connection %s: %v", address, methods)
-		}
-	}
-}
-
-func TestReadsAreRepeated(t *testing.T) {
-	good := reply(200, `{"id":900,"status":"issued"}`)
-	for name, c := range map[string]struct {
-		steps    []http.HandlerFunc
-		requests int32
-		kind     pluginapi.ErrorKind
-	}{
-		"503, then good":     {[]http.HandlerFunc{reply(503, ""), good}, 2, 0},
-		"dropped, then good": {[]http.HandlerFunc{drop, drop, good}, 3, 0},
-		"cut off, then good": {[]http.HandlerFunc{cutOff, good}, 2, 0},
-		"HTML, then good":    {[]http.HandlerFunc{reply(200, "<html>"), good}, 2, 0},
-		"429, then good": {[]http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "1")
-			reply(429, `{"errors":[{"code":"request_limit_exceeded"}]}`)(w, r)
-		}, good}, 2, 0},
-		"429 for long": {[]http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "120")
-			reply(429, ``)(w, r)
-		}}, 1, pluginapi.RateLimited},
-		"always 502":       {[]http.HandlerFunc{reply(502, "")}, 3, pluginapi.Unavailable},
-		"404":              {[]http.HandlerFunc{reply(404, `{"errors":[{"code":"not_found|order"}]}`)}, 1, pluginapi.NotFound},
-		"a gateway's 404":  {[]http.HandlerFunc{reply(404, `<html>`)}, 1, pluginapi.Unavailable},
-		"no such path":     {[]http.HandlerFunc{reply(404, `{"errors":[{"code":"not_found|route"}]}`)}, 1, pluginapi.Unavailable},
-		"another order":    {[]http.HandlerFunc{reply(200, `{"id":901,"status":"issued"}`)}, 1, pluginapi.Unavailable},
-		"without a status": {[]http.HandlerFunc{reply(200, `{"id":900}`)}, 1, pluginapi.Unavailable},
-	} {
-		t.Run(name, func(t *testing.T) {
-			base, requests := serve(t, c.steps...)
-			_, err := newTestClient(t, base).Order(t.Context(), 900)
-			if c.kind == 0 && err != nil || c.kind != 0 && Fail("read", err).Kind != c.kind {
-				t.Errorf("got %v, want %s", err, c.kind)
-			}
-			if n := requests.Load(); n != c.requests {
-				t.Errorf("%d requests, want %d", n, c.requests)
-			}
-		})
-	}
-}
-
-func TestARedirectIsNotFollowed(t *testing.T) {
-	var leaked atomic.Bool
-	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		leaked.Store(r.Header.Get("X-DC-DEVKEY") != "")
-	}))
-	defer other.Close()
-	base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
-	_, err := newTestClient(t, base).Me(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "points to") || leaked.Load() {
-		t.Errorf("got %v, key leaked: %v", err, leaked.Load())
 	}
 }
 
@@ -242,7 +157,7 @@ func TestHeadersAndPaths(t *testing.T) {
 		got = r.Clone(context.Background())
 		reply(404, `{"errors":[{"code":"not_found"}]}`)(w, r)
 	})
-	client := newTestClient(t, base)
+	client := newTestClient(t, base, 2*time.Second)
 	found, err := client.OrdersByAlternative(t.Context(), "a/../b?c")
 	if err != nil || found != nil {
 		t.Fatalf("an unknown mark: got %v, %v", found, err)
@@ -257,33 +172,13 @@ func TestHeadersAndPaths(t *testing.T) {
 	}
 }
 
-func TestAnswersAreBounded(t *testing.T) {
-	base, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		for range maxBody/1000 + 10 {
-			if _, err := w.Write(make([]byte, 1000)); err != nil {
-				return
-			}
-		}
-	})
-	client := newTestClient(t, base)
-	client.timeout = 20 * time.Second
-	_, err := client.Download(t.Context(), 1)
-	var g *Garbage
-	if !errors.As(err, &g) || !strings.Contains(err.Error(), "more than") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // The key's limits hold over all calls: 100 in 5 seconds, 1000 in 3 minutes.
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, err := New(Options{BaseURL: BaseUS, Timeout: time.Second, PerSecond: MaxPerSecond})
-		if err != nil {
-			t.Fatal(err)
-		}
+		limiter := rate.NewLimiter(MaxPerSecond, burst)
 		var sent []time.Time
 		for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); {
-			if err := client.turn(t.Context()); err != nil {
+			if err := limiter.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			sent = append(sent, time.Now())
@@ -302,38 +197,6 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestAfter429NothingIsSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, err := New(Options{BaseURL: BaseUS, Timeout: time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client.keepQuiet(4 * time.Second)
-		began := time.Now()
-		if err := client.turn(t.Context()); err != nil || time.Since(began) < 4*time.Second {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-		client.keepQuiet(time.Hour)
-		began = time.Now()
-		failure := Fail("read", client.turn(t.Context()))
-		if failure.Kind != pluginapi.RateLimited || failure.RetryAfter < 59*time.Minute || time.Since(began) != 0 {
-			t.Errorf("got %s, retry after %s, waited %s", failure.Kind, failure.RetryAfter, time.Since(began))
-		}
-	})
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-7": 0, "x": 0, "999999999": time.Hour,
-		"Sun, 22 Nov 2026 12:01:00 GMT": time.Minute, "Sun, 22 Nov 2026 11:00:00 GMT": 0,
-	} {
-		if got := retryAfter(text, now); got != want {
-			t.Errorf("%q: got %s, want %s", text, got, want)
-		}
-	}
 }
 
 // Every code of the table, and what qualifies it.
@@ -361,23 +224,72 @@ func TestKinds(t *testing.T) {
 		"order_not_eligible_for_renewal":     {pluginapi.NeedsPerson, ""},
 		"something_that_nobody_has_seen_yet": {pluginapi.InvalidRequest, ""},
 	} {
-		r := &Refusal{Status: 400, Problems: []Problem{{Code: code}}}
-		if kind, field := r.Kind(); kind != want.kind || field != want.field {
-			t.Errorf("%s: got %s %q, want %s %q", code, kind, field, want.kind, want.field)
+		r := &restca.Refusal{Status: 400, Problems: []restca.Problem{{Code: code}}}
+		if got := judge(r); got.Kind != want.kind || got.Field != want.field {
+			t.Errorf("%s: got %s %q, want %s %q", code, got.Kind, got.Field, want.kind, want.field)
 		}
 	}
 	for status, want := range map[int]pluginapi.ErrorKind{
 		409: pluginapi.Conflict, 403: pluginapi.Unauthorized, 404: pluginapi.NotFound, 500: pluginapi.Unavailable, 400: pluginapi.InvalidRequest,
 	} {
-		r := &Refusal{Status: status, Problems: []Problem{{Code: "odd"}}}
-		if kind, _ := r.Kind(); kind != want {
-			t.Errorf("%d: got %s, want %s", status, kind, want)
+		r := &restca.Refusal{Status: status, Problems: []restca.Problem{{Code: "odd"}}}
+		if got := judge(r); got.Kind != want {
+			t.Errorf("%d: got %s, want %s", status, got.Kind, want)
 		}
 	}
 }
 
-func ExampleFail() {
-	no := &Refusal{Status: 403, Problems: []Problem{{Code: "access_denied|missing_permission", Message: "You do not have permission."}}}
-	fmt.Println(Fail("place the order", no))
-	// Output: place the order: You do not have permission (access_denied|missing_permission); give the key's user a role with this right (administrator or manager), or leave skip_approval out
+func TestAdvice(t *testing.T) {
+	base, _ := serve(t, reply(403, `{"errors":[{"code":"access_denied|missing_permission","message":"You do not have permission."}]}`))
+	_, err := newTestClient(t, base, 2*time.Second).Place(t.Context(), "order/certificate/ssl_basic", []byte(`{}`))
+	const want = "place the order: You do not have permission (access_denied|missing_permission); give the key's user a role with this right (administrator or manager), or leave skip_approval out"
+	if got := restca.FailOnce("place the order", err); got.Error() != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What a body of the API says is wrong is no failure of a call that went well.
+func TestErrorsOfASuccessAreNone(t *testing.T) {
+	base, _ := serve(t, reply(200, `{"id":900,"status":"issued","errors":[{"code":"odd"}]}`))
+	if _, err := newTestClient(t, base, 2*time.Second).Order(t.Context(), 900); err != nil {
+		t.Error(err)
+	}
+}
+
+// A number like that of a card, which an answer repeats, is not repeated again.
+func TestCardsAreHidden(t *testing.T) {
+	for in, want := range map[string]string{
+		"card 4111 1111 1111 1111 is no": "card [number] is no",
+		"card 4111111111111111.":         "card [number].",
+		"order 900100200 is gone":        "order 900100200 is gone",
+	} {
+		base, _ := serve(t, reply(400, `{"errors":[{"code":"odd","message":"`+in+`"}]}`))
+		_, err := newTestClient(t, base, 2*time.Second).Order(t.Context(), 900)
+		if got := restca.Fail("read", err).Error(); !strings.Contains(got, strings.TrimSuffix(want, ".")) || strings.Contains(got, "4111") {
+			t.Errorf("%q: got %q", in, got)
+		}
+	}
+}
+
+// Orders are read from answers that are about them.
+func TestAnswersAboutAnotherOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		kind pluginapi.ErrorKind
+	}{
+		"no such path":     {`{"errors":[{"code":"not_found|route"}]}`, pluginapi.Unavailable},
+		"no such order":    {`{"errors":[{"code":"not_found|order"}]}`, pluginapi.NotFound},
+		"another order":    {`{"id":901,"status":"issued"}`, pluginapi.Unavailable},
+		"without a status": {`{"id":900}`, pluginapi.Unavailable},
+	} {
+		status := 200
+		if strings.Contains(c.text, "errors") {
+			status = 404
+		}
+		base, requests := serve(t, reply(status, c.text))
+		_, err := newTestClient(t, base, 2*time.Second).Order(t.Context(), 900)
+		if got := restca.Fail("read", err).Kind; got != c.kind || requests.Load() != 1 {
+			t.Errorf("%s: got %s after %d requests", name, got, requests.Load())
+		}
+	}
 }

@@ -1,5 +1,16 @@
 package certcentral
 
+import "github.com/certbridge/certbridged/pkg/pluginapi/restca"
+
+// The types of what the API answers with: they take numbers for text, null for a list, and so on.
+type (
+	ID          = restca.ID
+	Text        = restca.Text
+	Flag        = restca.Flag
+	Time        = restca.Time
+	List[T any] = restca.List[T]
+)
+
 // What the API answers with, as far as it is of use here. Every field may be missing.
 
 // Placed is the answer to an order or a reissue.

@@ -8,6 +8,7 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // approval is the reply while a person at the customer must approve.
@@ -93,7 +94,7 @@ func (c *CA) CancelOrder(ctx context.Context, placed pluginapi.PlacedOrder, reas
 		err = s.client.Cancel(ctx, v.id, cancelNote(reason))
 	}
 	if err != nil {
-		return pluginapi.OrderReply{}, certcentral.Fail("cancel order "+v.id.String(), err)
+		return pluginapi.OrderReply{}, restca.Fail("cancel order "+v.id.String(), err)
 	}
 	s.log.Info("order canceled", "order", v.id, "kind", placed.Kind.String())
 	return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("order %s was canceled at DigiCert", v.id)}), nil
@@ -109,7 +110,7 @@ func cancelNote(reason string) string {
 // RevokeCertificate revokes one certificate; others of its order stay. Where the key may not do that alone, a request is
 // left for a person.
 func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocation) (pluginapi.RevocationReply, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return pluginapi.RevocationReply{}, err
 	}
@@ -136,7 +137,7 @@ func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocat
 		return pluginapi.RevocationReply{Detail: "the certificate was revoked before"}, nil
 	}
 	if err != nil {
-		return pluginapi.RevocationReply{}, certcentral.Fail("revoke the certificate", err)
+		return pluginapi.RevocationReply{}, restca.Fail("revoke the certificate", err)
 	}
 	if r != nil {
 		return s.revocationWaits(*r), nil
@@ -157,7 +158,7 @@ func revocationReasons() map[int]string {
 // already reports that what is to be revoked is revoked.
 // (Not confirmed by DigiCert's pages: the codes; other clients have met them.)
 func already(err error) bool {
-	no := refusalOf(err)
+	no := restca.RefusalOf(err)
 	return no != nil && no.Status < http.StatusInternalServerError &&
-		no.Has("order_already_revoked", "order_is_revoked", "certificate_already_revoked", "cert_already_revoked", "already_revoked")
+		certcentral.Has(no, "order_already_revoked", "order_is_revoked", "certificate_already_revoked", "cert_already_revoked", "already_revoked")
 }

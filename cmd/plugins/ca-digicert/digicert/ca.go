@@ -9,12 +9,12 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 const (
@@ -41,8 +41,7 @@ type CA struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	mu sync.RWMutex
-	up *session // nil before Configure
+	up restca.Configured[session]
 }
 
 // session is a configured CA.
@@ -51,7 +50,7 @@ type session struct {
 	client   *certcentral.Client
 	now      func() time.Time
 	log      *slog.Logger
-	orders   gate
+	orders   restca.Gate
 }
 
 var _ interface {
@@ -117,11 +116,7 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 	if log == nil {
 		log = slog.Default()
 	}
-	c.mu.Lock()
-	before := c.up
-	c.up = &session{settings: settings, client: client, now: c.now, log: log}
-	c.mu.Unlock()
-	if before != nil {
+	if before := c.up.Set(&session{settings: settings, client: client, now: c.now, log: log}); before != nil {
 		before.client.Close()
 	}
 	return pluginapi.Configured{Findings: findings}, nil
@@ -129,22 +124,10 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 
 // Close drops idle connections. Calls under way end with their contexts.
 func (c *CA) Close() error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.up != nil {
-		c.up.client.Close()
+	if s, err := c.up.Get(); err == nil {
+		s.client.Close()
 	}
 	return nil
-}
-
-// configured returns the session, or an error before Configure.
-func (c *CA) configured() (*session, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.up == nil {
-		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "the account is not configured: call Configure first, with settings that have no fault")
-	}
-	return c.up, nil
 }
 
 // orderSettings are a certificate's with what the account fills in.
@@ -157,38 +140,4 @@ func (s *session) orderSettings(o pluginapi.Settings) pluginapi.Settings {
 // baseName is what control is shown over.
 func baseName(name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "*."), ".")
-}
-
-// gate lets one caller at a time work on what has a name: two calls at once must not both find nothing and both buy.
-type gate struct {
-	mu   sync.Mutex
-	busy map[string]chan struct{} // closed when its holder is done
-}
-
-// enter waits for its turn, or for the context's end. The caller must call leave.
-func (g *gate) enter(ctx context.Context, name string) (leave func(), err error) {
-	for {
-		g.mu.Lock()
-		before, taken := g.busy[name]
-		if !taken {
-			mine := make(chan struct{})
-			if g.busy == nil {
-				g.busy = map[string]chan struct{}{}
-			}
-			g.busy[name] = mine
-			g.mu.Unlock()
-			return func() {
-				g.mu.Lock()
-				delete(g.busy, name)
-				g.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		g.mu.Unlock()
-		select {
-		case <-before:
-		case <-ctx.Done():
-			return nil, pluginapi.Errorf(pluginapi.Unavailable, "the order is being placed by another call: %w", ctx.Err())
-		}
-	}
 }

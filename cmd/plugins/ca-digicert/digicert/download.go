@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,16 +11,8 @@ import (
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
-
-// refusalOf returns the API's refusal in an error, or nil.
-func refusalOf(err error) *certcentral.Refusal {
-	var no *certcentral.Refusal
-	if errors.As(err, &no) {
-		return no
-	}
-	return nil
-}
 
 // mostTried bounds how many certificates of an order are downloaded in search of ours.
 const mostTried = 12
@@ -33,8 +24,12 @@ func (s *session) ownChain(ctx context.Context, v *view) ([][]byte, error) {
 	if err != nil {
 		return nil, pluginapi.FieldErrorf("csr", "cannot be read: %w", err)
 	}
+	var previous [][]byte
+	if p := v.placed.Previous; p != nil {
+		previous = p.Chain
+	}
 	search := &search{s: s, tried: map[certcentral.ID]bool{}, fits: func(c *x509.Certificate) bool {
-		return !c.IsCA && bytes.Equal(c.RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) && !isOld(c, v.placed.Previous)
+		return !c.IsCA && bytes.Equal(c.RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) && !restca.IsEarlier(c, previous)
 	}}
 	first := []certcentral.ID{v.st.CertificateID, v.order.Certificate.ID}
 	if chain, err := search.among(ctx, first); err != nil || chain != nil {
@@ -60,22 +55,12 @@ func (s *session) found(v *view, search *search, chain [][]byte) [][]byte {
 	return chain
 }
 
-// isOld reports whether a certificate is the one that the order follows, or one from before it: with a key that is
-// kept, all generations fit.
-func isOld(c *x509.Certificate, previous *pluginapi.PreviousOrder) bool {
-	if previous == nil || len(previous.Chain) == 0 {
-		return false
-	}
-	before, err := x509.ParseCertificate(previous.Chain[0])
-	return err == nil && (before.Equal(c) || c.NotBefore.Before(before.NotBefore))
-}
-
 // otherCertificates lists the certificates of an order besides its primary one, the youngest first. For a reissue those
 // that were there before are left out.
 func (s *session) otherCertificates(ctx context.Context, v *view) ([]certcentral.ID, error) {
 	list, err := s.client.Reissues(ctx, v.id)
 	if err != nil && !absent(err) {
-		return nil, certcentral.Fail("list the reissues of order "+v.id.String(), err)
+		return nil, restca.Fail("list the reissues of order "+v.id.String(), err)
 	}
 	if v.placed.Kind == pluginapi.Reissue {
 		list = youngerThanPrevious(list, v.placed.OrderRequest)
@@ -123,9 +108,9 @@ func (f *search) among(ctx context.Context, ids []certcentral.ID) ([][]byte, err
 			continue
 		}
 		if err != nil {
-			return nil, certcentral.Fail("download certificate "+id.String(), err)
+			return nil, restca.Fail("download certificate "+id.String(), err)
 		}
-		pool := parse(parts)
+		pool := restca.ParseDER(parts)
 		i := slices.IndexFunc(pool, f.fits)
 		if i < 0 {
 			f.strangers++
@@ -139,49 +124,18 @@ func (f *search) among(ctx context.Context, ids []certcentral.ID) ([][]byte, err
 
 // complete orders a chain, and asks for what is missing in it.
 func (s *session) complete(ctx context.Context, id certcentral.ID, leaf *x509.Certificate, pool []*x509.Certificate) ([][]byte, error) {
-	if chain, whole := arrange(leaf, pool); whole {
+	if chain, whole := restca.Arrange(leaf, pool); whole {
 		return chain, nil
 	}
 	more, err := s.client.Chain(ctx, id)
 	if err != nil && !absent(err) {
-		return nil, certcentral.Fail("read the chain of certificate "+id.String(), err)
+		return nil, restca.Fail("read the chain of certificate "+id.String(), err)
 	}
-	chain, whole := arrange(leaf, append(pool, parse(more)...))
+	chain, whole := restca.Arrange(leaf, append(pool, restca.ParseDER(more)...))
 	if !whole {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "DigiCert gives certificate %s without the certificate of its issuer, %s", id, leaf.Issuer)
 	}
 	return chain, nil
-}
-
-// arrange puts a chain together from a pool in no order: the leaf, and each issuer after what it signed, without the
-// root. It is whole when the leaf's issuer is there.
-func arrange(leaf *x509.Certificate, pool []*x509.Certificate) (chain [][]byte, whole bool) {
-	chain = [][]byte{leaf.Raw}
-	used := []*x509.Certificate{leaf}
-	for at := leaf; ; {
-		i := slices.IndexFunc(pool, func(c *x509.Certificate) bool {
-			return bytes.Equal(c.RawSubject, at.RawIssuer) && !slices.ContainsFunc(used, c.Equal) && at.CheckSignatureFrom(c) == nil
-		})
-		if i < 0 {
-			return chain, len(used) > 1
-		}
-		at = pool[i]
-		used = append(used, at)
-		if bytes.Equal(at.RawSubject, at.RawIssuer) {
-			return chain, true // a root: servers have no use for it
-		}
-		chain = append(chain, at.Raw)
-	}
-}
-
-func parse(list [][]byte) []*x509.Certificate {
-	var out []*x509.Certificate
-	for _, der := range list {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			out = append(out, c)
-		}
-	}
-	return out
 }
 
 // chainOf completes the chain of a certificate that is on disk.
@@ -192,9 +146,9 @@ func (s *session) chainOf(ctx context.Context, o certcentral.Order, der []byte) 
 	}
 	parts, err := s.client.Download(ctx, o.Certificate.ID)
 	if err != nil {
-		return nil, certcentral.Fail("download certificate "+o.Certificate.ID.String(), err)
+		return nil, restca.Fail("download certificate "+o.Certificate.ID.String(), err)
 	}
-	chain, _ := arrange(leaf, parse(parts))
+	chain, _ := restca.Arrange(leaf, restca.ParseDER(parts))
 	return chain, nil
 }
 
@@ -266,14 +220,5 @@ func serialOf(der []byte) (string, error) {
 	if err != nil {
 		return "", pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
 	}
-	return serialText(leaf), nil
-}
-
-// serialText is a serial number as the API writes it: whole bytes in upper-case hexadecimal.
-func serialText(leaf *x509.Certificate) string {
-	text := strings.ToUpper(leaf.SerialNumber.Text(16))
-	if len(text)%2 == 1 {
-		text = "0" + text
-	}
-	return text
+	return restca.Serial(leaf), nil
 }

@@ -12,11 +12,12 @@ import (
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // FindOrder tells whether a lost PlaceOrder call arrived: an order by its mark, a reissue by its certificate request.
 func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -65,7 +66,7 @@ func (s *session) amongNewest(ctx context.Context, order pluginapi.OrderRequest)
 
 // witness leaves an answer as it is when the second witness may not speak, and asks again when it cannot just now.
 func witness(answer error, what string, err error) error {
-	failure := certcentral.Fail(what, err)
+	failure := restca.Fail(what, err)
 	switch failure.Kind {
 	case pluginapi.Unavailable, pluginapi.RateLimited:
 		return failure
@@ -123,7 +124,7 @@ func notNotFound(err error) error {
 
 // FindOrderByCertificate finds the order that a certificate on disk belongs to, so that it can be reissued and renewed.
 func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi.OrderReply, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -161,13 +162,13 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (certcentr
 	if err != nil {
 		return certcentral.Order{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
 	}
-	for _, name := range []string{serialText(leaf), thumbprint(der)} {
+	for _, name := range []string{restca.Serial(leaf), restca.Thumbprint(der)} {
 		o, err := s.client.OrderOf(ctx, name)
 		if err == nil && s.belongs(ctx, o, der) {
 			return o, nil
 		}
 		if err != nil && !absent(err) {
-			return certcentral.Order{}, certcentral.Fail("find the order of a certificate", err)
+			return certcentral.Order{}, restca.Fail("find the order of a certificate", err)
 		}
 	}
 	return s.scan(ctx, leaf)
@@ -175,8 +176,8 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (certcentr
 
 // absent reports an answer that what was asked for is not there.
 func absent(err error) bool {
-	var no *certcentral.Refusal
-	return errors.As(err, &no) && (no.Status == http.StatusNotFound || no.Status == http.StatusBadRequest) && len(no.Problems) > 0 && !no.Has("not_found|route")
+	var no *restca.Refusal
+	return errors.As(err, &no) && (no.Status == http.StatusNotFound || no.Status == http.StatusBadRequest) && len(no.Problems) > 0 && !certcentral.Has(no, "not_found|route")
 }
 
 // belongs reports whether a certificate is one of an order.
@@ -203,7 +204,7 @@ func sameCertificate(c certcentral.Certificate, der []byte) bool {
 		return false
 	}
 	if c.Thumbprint != "" {
-		return strings.EqualFold(strings.ReplaceAll(string(c.Thumbprint), ":", ""), thumbprint(der))
+		return strings.EqualFold(strings.ReplaceAll(string(c.Thumbprint), ":", ""), restca.Thumbprint(der))
 	}
 	return sameSerial(string(c.Serial), leaf.SerialNumber)
 }
@@ -217,7 +218,7 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 	for page, offset := 0, 0; page < scannedPages; page++ {
 		orders, more, err := s.client.Orders(ctx, offset)
 		if err != nil {
-			return certcentral.Order{}, certcentral.Fail("look through the list of orders", err)
+			return certcentral.Order{}, restca.Fail("look through the list of orders", err)
 		}
 		offset += len(orders)
 		for _, listed := range orders {
@@ -226,7 +227,7 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			}
 			o, err := s.client.Order(ctx, listed.ID)
 			if err != nil && !absent(err) {
-				return certcentral.Order{}, certcentral.Fail("read order "+listed.ID.String(), err)
+				return certcentral.Order{}, restca.Fail("read order "+listed.ID.String(), err)
 			}
 			if err == nil && s.belongs(ctx, o, leaf.Raw) {
 				return o, nil
@@ -249,13 +250,13 @@ func (s *session) scan(ctx context.Context, leaf *x509.Certificate) (certcentral
 			ids = append(ids, o.ID.String())
 		}
 		return certcentral.Order{}, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s may be of any of the orders %s, and DigiCert does not show of which; look in the console",
-			serialText(leaf), strings.Join(ids, ", "))
+			restca.Serial(leaf), strings.Join(ids, ", "))
 	}
 	hint := ""
 	if len(similar) > 0 {
 		hint = fmt.Sprintf(", as far as it shows; for %s it has the orders %s", leaf.Subject.CommonName, strings.Join(similar, ", "))
 	}
-	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to%s", serialText(leaf), hint)
+	return certcentral.Order{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to%s", restca.Serial(leaf), hint)
 }
 
 // canBeFirst reports whether a certificate can be the first one of an order that was reissued since: for the same names,

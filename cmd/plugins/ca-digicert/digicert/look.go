@@ -10,6 +10,7 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // view is what is known of an order during one call.
@@ -35,7 +36,7 @@ func (c *CA) GetOrder(ctx context.Context, placed pluginapi.PlacedOrder) (plugin
 
 // view reads an order from DigiCert.
 func (c *CA) view(ctx context.Context, placed pluginapi.PlacedOrder) (*session, *view, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +52,7 @@ func (c *CA) view(ctx context.Context, placed pluginapi.PlacedOrder) (*session, 
 func (s *session) refresh(ctx context.Context, v *view) error {
 	o, err := s.client.Order(ctx, v.id)
 	if err != nil {
-		return certcentral.Fail("read order "+v.id.String(), err)
+		return restca.Fail("read order "+v.id.String(), err)
 	}
 	v.order = o
 	switch validation := strings.ToLower(string(o.Product.ValidationType)); validation {
@@ -156,7 +157,7 @@ func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, b
 	}
 	list, err := s.client.Reissues(ctx, v.id)
 	if err != nil {
-		return pluginapi.Order{}, false, certcentral.Fail("list the reissues of order "+v.id.String(), err)
+		return pluginapi.Order{}, false, restca.Fail("list the reissues of order "+v.id.String(), err)
 	}
 	i := slices.IndexFunc(list, func(c certcentral.Certificate) bool { return v.st.CertificateID != 0 && c.ID == v.st.CertificateID })
 	own, found := ownCertificate(list, v.placed.OrderRequest)

@@ -1,8 +1,6 @@
 package digicert
 
 import (
-	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -220,40 +218,6 @@ func TestOwnCertificate(t *testing.T) {
 	}
 }
 
-func TestArrange(t *testing.T) {
-	rootKey, oneKey, twoKey, leafKey := newKey(t), newKey(t), newKey(t), newKey(t)
-	root := newCert(t, "root", 1, rootKey.Public(), nil, rootKey, true)
-	two := newCert(t, "two", 2, twoKey.Public(), root, rootKey, true)
-	one := newCert(t, "one", 3, oneKey.Public(), two, twoKey, true)
-	leaf := newCert(t, "a.example", 4, leafKey.Public(), one, oneKey, false)
-	impostor := newCert(t, "one", 5, newKey(t).Public(), two, twoKey, true) // the same name, another key
-	for name, c := range map[string]struct {
-		pool  []*x509.Certificate
-		want  []*x509.Certificate
-		whole bool
-	}{
-		"in order":             {[]*x509.Certificate{leaf, one, two, root}, []*x509.Certificate{leaf, one, two}, true},
-		"in no order":          {[]*x509.Certificate{root, two, leaf, one}, []*x509.Certificate{leaf, one, two}, true},
-		"twice":                {[]*x509.Certificate{one, one, leaf, two, leaf, two}, []*x509.Certificate{leaf, one, two}, true},
-		"without the root":     {[]*x509.Certificate{leaf, one}, []*x509.Certificate{leaf, one}, true},
-		"without the issuer":   {[]*x509.Certificate{leaf, two, root}, []*x509.Certificate{leaf}, false},
-		"the leaf alone":       {[]*x509.Certificate{leaf}, []*x509.Certificate{leaf}, false},
-		"with another's issue": {[]*x509.Certificate{impostor, leaf, one}, []*x509.Certificate{leaf, one}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, whole := arrange(leaf, c.pool)
-			if whole != c.whole || len(got) != len(c.want) {
-				t.Fatalf("got %d certificates, whole %v", len(got), whole)
-			}
-			for i, cert := range c.want {
-				if !bytes.Equal(got[i], cert.Raw) {
-					t.Errorf("certificate %d is not %s", i, cert.Subject)
-				}
-			}
-		})
-	}
-}
-
 func TestNamesToShow(t *testing.T) {
 	v := &view{placed: pluginapi.PlacedOrder{OrderRequest: pluginapi.OrderRequest{Identifiers: []pluginapi.Identifier{{Value: "*.a.example"}, {Value: "A.example"}}}}}
 	names := func(scope, status string, hosts ...certcentral.Text) certcentral.NameValidation {
@@ -316,36 +280,6 @@ func TestLifetimeWords(t *testing.T) {
 		if words := lifetimeWords(v, leaf.Raw); (words != "") != c.warn {
 			t.Errorf("%s: got %q", name, words)
 		}
-	}
-}
-
-func TestGate(t *testing.T) {
-	var g gate
-	leave, err := g.enter(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := g.enter(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other()
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := g.enter(ended, "a"); pluginapi.KindOf(err) != pluginapi.Unavailable {
-		t.Errorf("a taken gate with an ended context: %v", err)
-	}
-	got := make(chan error)
-	go func() {
-		again, err := g.enter(t.Context(), "a")
-		if err == nil {
-			again()
-		}
-		got <- err
-	}()
-	leave()
-	if err := <-got; err != nil {
-		t.Error(err)
 	}
 }
 

@@ -3,20 +3,19 @@ package digicert
 import (
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // the API names certificates by it
-	"encoding/hex"
 	"slices"
 	"strings"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // PlaceOrder buys an order, or asks for a reissue inside a plan. It looks first whether an earlier call arrived, and
 // sends the one request that can have an effect at most once.
 func (c *CA) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -43,7 +42,7 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	leave, err := s.orders.enter(ctx, order.IdempotencyKey)
+	leave, err := s.orders.Enter(ctx, order.IdempotencyKey)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -63,7 +62,7 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 func (s *session) arrived(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, bool, error) {
 	found, err := s.client.OrdersByAlternative(ctx, alternativeID(order))
 	if err != nil {
-		return pluginapi.OrderReply{}, false, certcentral.Fail("look whether the order was placed already", err)
+		return pluginapi.OrderReply{}, false, restca.Fail("look whether the order was placed already", err)
 	}
 	if len(found) == 0 {
 		return pluginapi.OrderReply{}, false, nil
@@ -89,8 +88,8 @@ func (s *session) adopt(found []certcentral.Alternate) pluginapi.OrderReply {
 // (Not confirmed by DigiCert's pages: code and status of that refusal.)
 func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
 	const what = "place the order"
-	failure := certcentral.FailOnce(what, cause)
-	no := refusalOf(cause)
+	failure := restca.FailOnce(what, cause)
+	no := restca.RefusalOf(cause)
 	if no == nil || forbidden(no) || failure.Kind == pluginapi.UnknownOutcome {
 		return pluginapi.OrderReply{}, failure
 	}
@@ -189,15 +188,9 @@ func link(c *request.Computed, previous *pluginapi.PreviousOrder) error {
 		}
 		c.RenewalOfOrderID = int64(id)
 	default:
-		c.RenewedThumbprint = thumbprint(previous.Chain[0])
+		c.RenewedThumbprint = restca.Thumbprint(previous.Chain[0])
 	}
 	return nil
-}
-
-// thumbprint is a certificate's SHA-1 sum in hexadecimal, as the API names certificates.
-func thumbprint(der []byte) string {
-	sum := sha1.Sum(der) //nolint:gosec // a name, not a protection
-	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 // chooseMethod decides how control over all names of an order is shown: DigiCert wants one way for all. What the

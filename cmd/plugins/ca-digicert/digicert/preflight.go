@@ -10,12 +10,13 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // Preflight looks whether the key is good and may do what is asked of it, whether the products are enabled and the
 // organizations valid, and what money there is. It changes nothing.
 func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
-	s, err := c.configured()
+	s, err := c.up.Get()
 	if err != nil {
 		return pluginapi.PreflightReply{}, err
 	}
@@ -48,7 +49,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 type preflight struct {
 	*session
 	orders []pluginapi.Settings
-	found  findings
+	found  restca.Findings
 }
 
 // passed turns the failure of a look into a finding where that is an answer: a key may lack the right to look.
@@ -56,15 +57,15 @@ func (p *preflight) passed(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	failure := certcentral.Fail(what, err)
+	failure := restca.Fail(what, err)
 	switch failure.Kind {
 	case pluginapi.RateLimited, pluginapi.Unavailable:
-		var odd *certcentral.Garbage
+		var odd *restca.Garbage
 		if !errors.As(err, &odd) {
 			return failure
 		}
 	}
-	p.found.add(pluginapi.Info, "", "could not look: %s", failure.Message)
+	p.found.Add(pluginapi.Info, "", "could not look: %s", failure.Message)
 	return nil
 }
 
@@ -72,17 +73,17 @@ func (p *preflight) passed(what string, err error) error {
 func (p *preflight) key(ctx context.Context) (bool, error) {
 	me, err := p.client.Me(ctx)
 	if err != nil {
-		failure := certcentral.Fail("log in to "+p.client.Host(), err)
+		failure := restca.Fail("log in to "+p.client.Host(), err)
 		switch failure.Kind {
 		case pluginapi.Unauthorized:
-			if no := refusalOf(err); no != nil && no.Has("access_denied|missing_permission") {
-				p.found.add(pluginapi.Warning, "api_key", "the key is known, but may not read whose it is; its role is not checked")
+			if no := restca.RefusalOf(err); no != nil && certcentral.Has(no, "access_denied|missing_permission") {
+				p.found.Add(pluginapi.Warning, "api_key", "the key is known, but may not read whose it is; its role is not checked")
 				return true, nil
 			}
-			p.found.fault("api_key", "%s", failure.Message)
+			p.found.Fault("api_key", "%s", failure.Message)
 			return false, nil
 		case pluginapi.NotFound, pluginapi.InvalidRequest:
-			p.found.fault("base_url", "%s", failure.Message)
+			p.found.Fault("base_url", "%s", failure.Message)
 			return false, nil
 		default:
 			return false, failure
@@ -92,7 +93,7 @@ func (p *preflight) key(ctx context.Context) (bool, error) {
 	for _, r := range me.Roles {
 		roles = append(roles, string(r.Name))
 	}
-	p.found.add(pluginapi.Info, "api_key", "the key is that of %s (%s)", orElse(string(me.Username), "user "+me.ID.String()), orElse(strings.Join(roles, ", "), "no roles told"))
+	p.found.Add(pluginapi.Info, "api_key", "the key is that of %s (%s)", orElse(string(me.Username), "user "+me.ID.String()), orElse(strings.Join(roles, ", "), "no roles told"))
 	p.role(roles)
 	return true, nil
 }
@@ -106,9 +107,9 @@ func (p *preflight) role(roles []string) {
 	switch {
 	case len(roles) == 0 || may:
 	case skips:
-		p.found.add(pluginapi.Warning, "skip_approval", "only administrators and managers may skip approval, and the key's user is neither: orders, reissues and revocations will wait for a person; change the user's role, or leave skip_approval out")
+		p.found.Add(pluginapi.Warning, "skip_approval", "only administrators and managers may skip approval, and the key's user is neither: orders, reissues and revocations will wait for a person; change the user's role, or leave skip_approval out")
 	default:
-		p.found.add(pluginapi.Info, "skip_approval", "orders, reissues and revocations will wait for a person's approval, unless the account approves them by itself: the key's user is no administrator or manager")
+		p.found.Add(pluginapi.Info, "skip_approval", "orders, reissues and revocations will wait for a person's approval, unless the account approves them by itself: the key's user is no administrator or manager")
 	}
 }
 
@@ -133,11 +134,11 @@ func (p *preflight) products(ctx context.Context) error {
 		asked = append(asked, name)
 		i := slices.IndexFunc(list, func(l certcentral.Product) bool { return string(l.NameID) == name })
 		if i < 0 {
-			p.found.faultOf(at, "product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
+			p.found.FaultOf(at, "product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
 			continue
 		}
 		if next := list[i].Replacement; next != "" && string(next) != name {
-			p.found.of(at, pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
+			p.found.AddOf(at, pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
 		}
 	}
 	return nil
@@ -176,12 +177,12 @@ func (p *preflight) organization(ctx context.Context, id certcentral.ID, validat
 	o, err := p.client.Organization(ctx, id)
 	switch {
 	case absent(err):
-		p.found.fault("organization_id", "the account has no organization %s that the key can see", id)
+		p.found.Fault("organization_id", "the account has no organization %s that the key can see", id)
 		return nil
 	case err != nil:
 		return p.passed(what, err)
 	case o.Status != "" && o.Status != "active":
-		p.found.fault("organization_id", "organization %s (%s) is %s; activate it, or name another", id, o.Name, o.Status)
+		p.found.Fault("organization_id", "organization %s (%s) is %s; activate it, or name another", id, o.Name, o.Status)
 		return nil
 	}
 	if validation != request.OV && validation != request.EV {
@@ -194,11 +195,11 @@ func (p *preflight) organization(ctx context.Context, id certcentral.ID, validat
 	now := p.now()
 	for _, v := range list {
 		if string(v.Type) == validation && v.Status == "active" && (v.ValidatedUntil.IsZero() || v.ValidatedUntil.After(now)) {
-			p.found.add(pluginapi.Info, "organization_id", "organization %s (%s) is validated for %s", id, o.Name, strings.ToUpper(validation))
+			p.found.Add(pluginapi.Info, "organization_id", "organization %s (%s) is validated for %s", id, o.Name, strings.ToUpper(validation))
 			return nil
 		}
 	}
-	p.found.add(pluginapi.Warning, "organization_id", "organization %s (%s) is not validated for %s: orders will wait until DigiCert has done so; submit it for validation in the console", id, o.Name, strings.ToUpper(validation))
+	p.found.Add(pluginapi.Warning, "organization_id", "organization %s (%s) is not validated for %s: orders will wait until DigiCert has done so; submit it for validation in the console", id, o.Name, strings.ToUpper(validation))
 	return nil
 }
 
@@ -214,7 +215,7 @@ func (p *preflight) customFields(ctx context.Context) error {
 		}
 		for at, o := range p.orders {
 			if !hasCustomField(o, f.ID) {
-				p.found.faultOf(at, "custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
+				p.found.FaultOf(at, "custom_fields", "the account demands the custom field %s (%s) on every order: add { metadata_id = %s, value = \"...\" }", f.ID, f.Label, f.ID)
 			}
 		}
 	}
@@ -236,7 +237,7 @@ func (p *preflight) balance(ctx context.Context) error {
 		return p.passed("read the account's balance", err)
 	}
 	if b.Balance != "" {
-		p.found.add(pluginapi.Info, "", "the account's balance is %s", strings.TrimSpace(string(b.Balance)+" "+string(b.Currency)))
+		p.found.Add(pluginapi.Info, "", "the account's balance is %s", strings.TrimSpace(string(b.Balance)+" "+string(b.Currency)))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // reissue asks for another certificate inside the paid plan of an order. A reissue has no mark as an order has, so it is
@@ -32,7 +33,7 @@ func (s *session) reissue(ctx context.Context, order pluginapi.OrderRequest) (pl
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	leave, err := s.orders.enter(ctx, "order "+id.String())
+	leave, err := s.orders.Enter(ctx, "order "+id.String())
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -58,8 +59,8 @@ func (s *session) reissue(ctx context.Context, order pluginapi.OrderRequest) (pl
 // notReissued says what the failure of a request for a reissue means. A refusal may be the answer to an earlier call's
 // success, or to somebody else's reissue.
 func (s *session) notReissued(ctx context.Context, id certcentral.ID, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
-	failure := certcentral.FailOnce("reissue order "+id.String(), cause)
-	no := refusalOf(cause)
+	failure := restca.FailOnce("reissue order "+id.String(), cause)
+	no := restca.RefusalOf(cause)
 	if no == nil || forbidden(no) || failure.Kind == pluginapi.UnknownOutcome {
 		return pluginapi.OrderReply{}, failure
 	}
@@ -127,11 +128,11 @@ func (f foundReissue) placed() certcentral.Placed {
 func (s *session) findReissue(ctx context.Context, id certcentral.ID, order pluginapi.OrderRequest) (foundReissue, error) {
 	o, err := s.client.Order(ctx, id)
 	if err != nil {
-		return foundReissue{}, certcentral.Fail("read order "+id.String(), err)
+		return foundReissue{}, restca.Fail("read order "+id.String(), err)
 	}
 	list, err := s.client.Reissues(ctx, id)
 	if err != nil {
-		return foundReissue{}, certcentral.Fail("list the reissues of order "+id.String(), err)
+		return foundReissue{}, restca.Fail("list the reissues of order "+id.String(), err)
 	}
 	f := foundReissue{order: o}
 	if own, ok := ownCertificate(list, order); ok {

@@ -2,25 +2,14 @@ package digicert
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
-	"net/url"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
-const (
-	// defaultRequestTimeout leaves an order that is issued at once the time for it: an answer given up on is an outcome
-	// that has to be found out.
-	defaultRequestTimeout = 60 * time.Second
-	minRequestTimeout     = time.Second
-	maxRequestTimeout     = 2 * time.Minute
-	leastPerSecond        = 0.1
-)
+const leastPerSecond = 0.1
 
 // accountSettings are an account's settings after readAccount.
 type accountSettings struct {
@@ -53,103 +42,39 @@ func accountSchema() []pluginapi.Field {
 		{Name: "skip_approval", Type: pluginapi.Boolean, Help: "Whether orders that do not say it themselves skip the approval by an administrator; the key must have the right to."},
 		{Name: "link_renewals", Type: pluginapi.Boolean, Default: true, Help: "Link renewals to the order they follow; false orders without the link, for accounts whose earlier orders DigiCert will not renew."},
 		{Name: "requests_per_second", Type: pluginapi.Number, Default: certcentral.DefaultPerSecond, Help: "How many API calls to make a second in the long run, 0.1 to 5; less where the key has other users."},
-		{Name: "request_timeout", Type: pluginapi.Duration, Default: defaultRequestTimeout.String(), Help: "How long one API call may take, 1s to 2m."},
+		restca.TimeoutField(),
 	}
 }
 
 // readAccount reads an account's settings and finds all that is wrong with them.
 func readAccount(s pluginapi.Settings) (accountSettings, []pluginapi.Finding) {
-	found := findings(pluginapi.CheckSettings(accountSchema(), s))
+	found := restca.Findings(pluginapi.CheckSettings(accountSchema(), s))
 	var raw rawAccount
 	if err := s.Decode(&raw); err != nil {
 		var e *pluginapi.Error
 		if errors.As(err, &e) && len(found) == 0 {
-			found.fault(e.Field, "%s", e.Message)
+			found.Fault(e.Field, "%s", e.Message)
 		}
 		return accountSettings{}, found
 	}
 	out := accountSettings{
-		baseURL: found.baseURL(raw.BaseURL), key: found.apiKey(s.Secret("api_key")),
-		organization: found.id("organization_id", raw.OrganizationID), container: found.id("container_id", raw.ContainerID),
+		baseURL: found.BaseURL(raw.BaseURL, certcentral.BaseUS), key: found.Credential("api_key", s.Secret("api_key")),
+		organization: positive(&found, "organization_id", raw.OrganizationID), container: positive(&found, "container_id", raw.ContainerID),
 		skipApproval: raw.SkipApproval, linkRenewals: raw.LinkRenewals == nil || *raw.LinkRenewals,
-		perSecond: certcentral.DefaultPerSecond, requestTimeout: found.timeout(raw.RequestTimeout),
+		perSecond: certcentral.DefaultPerSecond, requestTimeout: found.Timeout(raw.RequestTimeout),
 	}
 	if p := raw.RequestsPerSecond; p != nil {
 		if out.perSecond = *p; *p < leastPerSecond || *p > certcentral.MaxPerSecond {
-			found.fault("requests_per_second", "must lie between %v and %v: DigiCert takes 1000 calls in 3 minutes", leastPerSecond, certcentral.MaxPerSecond)
+			found.Fault("requests_per_second", "must lie between %v and %v: DigiCert takes 1000 calls in 3 minutes", leastPerSecond, certcentral.MaxPerSecond)
 		}
 	}
 	return out, found
 }
 
-// findings collects what is wrong, and what is worth knowing.
-type findings []pluginapi.Finding
-
-func (f *findings) add(severity pluginapi.Severity, field, format string, args ...any) {
-	*f = append(*f, pluginapi.Finding{Severity: severity, Field: field, Message: fmt.Sprintf(format, args...)})
-}
-
-// of notes something about the order settings with an index.
-func (f *findings) of(order int, severity pluginapi.Severity, field, format string, args ...any) {
-	f.add(severity, field, format, args...)
-	(*f)[len(*f)-1].Order = order + 1
-}
-
-func (f *findings) faultOf(order int, field, format string, args ...any) {
-	f.of(order, pluginapi.Fault, field, format, args...)
-}
-
-func (f *findings) fault(field, format string, args ...any) {
-	f.add(pluginapi.Fault, field, format, args...)
-}
-
-// baseURL checks the address that the key is sent to.
-func (f *findings) baseURL(text string) string {
-	if text == "" {
-		return certcentral.BaseUS
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "":
-		f.fault("base_url", "is no address; write for example %s", certcentral.BaseUS) // not as it stands: it may hold a password
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		f.fault("base_url", "must hold no user, query or fragment")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		f.fault("base_url", "must begin with https://, or the key could be read on its way; http:// is for 127.0.0.1 alone")
-	case u.Scheme != "https" && u.Scheme != "http":
-		f.fault("base_url", "must begin with https://")
-	}
-	return strings.TrimRight(text, "/")
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
-}
-
-// apiKey checks that the key can stand in a header.
-func (f *findings) apiKey(key pluginapi.Secret) pluginapi.Secret {
-	text := strings.TrimSpace(key.Reveal())
-	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }) {
-		f.fault("api_key", "holds characters that no API key has; does the file hold the key and nothing else?")
-	}
-	return pluginapi.NewSecret(text)
-}
-
-func (f *findings) id(field string, id int64) int64 {
+// positive checks the number of something that DigiCert numbers; zero is none.
+func positive(found *restca.Findings, field string, id int64) int64 {
 	if id < 0 {
-		f.fault(field, "is negative; the console shows the number")
+		found.Fault(field, "is negative; the console shows the number")
 	}
 	return id
-}
-
-func (f *findings) timeout(text string) time.Duration {
-	if text == "" {
-		return defaultRequestTimeout
-	}
-	d, err := time.ParseDuration(text)
-	if err == nil && (d < minRequestTimeout || d > maxRequestTimeout) {
-		f.fault("request_timeout", "must lie between %s and %s", minRequestTimeout, maxRequestTimeout)
-	}
-	return d
 }

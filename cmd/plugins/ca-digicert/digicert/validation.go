@@ -14,6 +14,7 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 const (
@@ -75,7 +76,7 @@ func (s *session) validating(v *view) bool {
 func (s *session) change(ctx context.Context, v *view, method string) error {
 	value, err := s.client.ChangeMethod(ctx, v.id, method)
 	if err != nil {
-		return certcentral.Fail(fmt.Sprintf("change dcv_method of order %s to %s", v.id, method), err)
+		return restca.Fail(fmt.Sprintf("change dcv_method of order %s to %s", v.id, method), err)
 	}
 	s.log.Info("dcv_method changed", "order", v.id, "dcv_method", method)
 	v.st.Responded, v.st.Checks, v.st.NextCheck = false, 0, time.Time{}
@@ -92,20 +93,20 @@ func (s *session) check(ctx context.Context, v *view) error {
 		pause = pauses[v.st.Checks]
 	}
 	err := s.client.CheckDCV(ctx, v.id)
-	no := refusalOf(err)
+	no := restca.RefusalOf(err)
 	switch {
 	case err == nil:
 	case no != nil && len(no.Problems) > 0 && no.Status >= 400 && no.Status < 500 && !forbidden(no):
 		v.remark = no.Error()
 	default:
-		return certcentral.Fail("have DigiCert look at the challenges of order "+v.id.String(), err)
+		return restca.Fail("have DigiCert look at the challenges of order "+v.id.String(), err)
 	}
 	v.st.Checks++
 	v.st.NextCheck = s.now().Add(pause).UTC()
 	return s.refresh(ctx, v)
 }
 
-func forbidden(no *certcentral.Refusal) bool {
+func forbidden(no *restca.Refusal) bool {
 	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status)
 }
 
@@ -121,7 +122,7 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 	}
 	status, err := s.client.Validation(ctx, v.id)
 	if err != nil {
-		return pluginapi.Order{}, certcentral.Fail("read the validation of order "+v.id.String(), err)
+		return pluginapi.Order{}, restca.Fail("read the validation of order "+v.id.String(), err)
 	}
 	method := v.method(string(status.DCVMethod))
 	names := namesToShow(v, status, method)
@@ -225,7 +226,7 @@ func (s *session) value(ctx context.Context, v *view, method string) error {
 	}
 	value, err := s.client.RandomValue(ctx, v.id)
 	if err != nil {
-		return certcentral.Fail("read the random value of order "+v.id.String(), err)
+		return restca.Fail("read the random value of order "+v.id.String(), err)
 	}
 	return s.keep(v, method, value)
 }

@@ -1,4 +1,4 @@
-package certcentral
+package restca
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The API sends numbers as text and text as numbers, null or nothing for what is empty, and one object for a list of
+// Such APIs send numbers as text and text as numbers, null or nothing for what is empty, and one object for a list of
 // one. These types take all of it; what they cannot make sense of is their zero value, never an error.
 
 // ID is a number that names something; zero is none.
@@ -60,7 +60,7 @@ func (f *Flag) UnmarshalJSON(text []byte) error {
 // Time is an instant, or a day as its midnight in UTC.
 type Time struct{ time.Time }
 
-// UnmarshalJSON takes the forms of time that the API uses.
+// UnmarshalJSON takes the usual forms of time.
 func (t *Time) UnmarshalJSON(text []byte) error {
 	t.Time = time.Time{}
 	s := unquote(text)
@@ -116,4 +116,19 @@ func unquote(text []byte) string {
 		return s
 	}
 	return string(text)
+}
+
+// Decode reads one JSON object. Fields whose type is another than expected are left out: the types of such APIs are
+// loose, and who needs a field looks whether it is there. What is no JSON object is Garbage.
+func Decode(body []byte, into any) error {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 || body[0] != '{' {
+		return NewGarbage("not a JSON object", body)
+	}
+	err := json.Unmarshal(body, into)
+	var loose *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &loose) {
+		return NewGarbage("broken or cut off", body)
+	}
+	return nil
 }
