@@ -22,7 +22,8 @@ const lockWait = 3 * time.Second
 
 // Store is an open file of records.
 type Store struct {
-	db *bbolt.DB
+	db      *bbolt.DB
+	commits *committer
 }
 
 // Open opens the file at path and makes it, readable by its owner alone, when there is none. The folder must exist.
@@ -38,7 +39,7 @@ func Open(path string) (*Store, error) {
 	if err := refuseShared(path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, commits: &committer{db: db}}, nil
 }
 
 // ErrDamaged says that a file is not what the daemon wrote, or no longer.
@@ -96,26 +97,10 @@ func refuseShared(path string) error {
 func (s *Store) Close() error { return s.db.Close() }
 
 // Write puts records into a bucket in one durable transaction: when it returns nil, all of them survive a power cut;
-// otherwise none has changed. A nil value deletes its record. Concurrent calls may share one transaction's cost.
+// otherwise none has changed. A nil value deletes its record. Concurrent calls share a transaction's cost, and keep their
+// outcomes apart.
 func (s *Store) Write(bucket string, records map[string][]byte) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte(bucket))
-		if err != nil {
-			return err
-		}
-		for key, value := range records {
-			if value == nil {
-				err = b.Delete([]byte(key))
-			} else {
-				err = b.Put([]byte(key), value)
-			}
-			if err != nil {
-				return fmt.Errorf("record %q: %w", key, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.commits.write(bucket, records); err != nil {
 		return fmt.Errorf("write state %s: %w", bucket, err)
 	}
 	return nil
