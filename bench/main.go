@@ -36,6 +36,7 @@ type options struct {
 	daemon, plugins  string
 	pebble, dir, out string
 	keep             bool
+	env              []string
 }
 
 func main() {
@@ -72,7 +73,11 @@ func readFlags() (options, error) {
 	flag.StringVar(&o.pebble, "pebble", "build/bench/pebble", "the mended Pebble")
 	flag.StringVar(&o.dir, "dir", "build/bench", "where to work; it must be on a real disk")
 	flag.StringVar(&o.out, "json", "build/bench/result.json", "where to write the result")
-	flag.BoolVar(&o.keep, "keep", false, "leave the folders of the runs")
+	flag.BoolVar(&o.keep, "keep", false, "leave the folders of the runs, with the daemon's log")
+	flag.Func("env", "`NAME=VALUE` for the environment of the daemon, such as GODEBUG=gctrace=1; may be given more than once", func(text string) error {
+		o.env = append(o.env, text)
+		return nil
+	})
 	flag.Parse()
 	if flag.NArg() > 0 {
 		errs[0] = errors.Join(errs[0], fmt.Errorf("unexpected argument %q", flag.Arg(0)))
@@ -170,6 +175,7 @@ func (b *bench) folder() (*lab.Folder, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	f.Env, f.KeepLog = b.env, b.keep
 	return f, func() {
 		if b.keep {
 			fmt.Fprintln(os.Stderr, "kept", f.Dir)

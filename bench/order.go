@@ -241,6 +241,9 @@ func (b *bench) pebbleSite(ctx context.Context, dir string) (*site, func(), erro
 	}, nil
 }
 
+// leastCeiling is how many orders the ceiling is measured with at least: it must not look low for want of a warm start.
+const leastCeiling = 300
+
 // ceiling is how many certificates a second a client gets that does nothing but order.
 func (b *bench) ceiling(ctx context.Context, n int, challenge string, inFlight int) (float64, error) {
 	f, remove, err := b.folder()
@@ -257,6 +260,7 @@ func (b *bench) ceiling(ctx context.Context, n int, challenge string, inFlight i
 	if challenge == "http-01" {
 		load.HTTPAddress = s.files
 	}
+	n = max(n, leastCeiling)
 	for _, c := range names(n, "ceiling", "", "") {
 		load.Domains = append(load.Domains, c.Domain)
 	}

@@ -94,6 +94,12 @@ func (d *Daemon) launch() error {
 }
 
 func (d *Daemon) read(log io.Reader) {
+	if d.folder.KeepLog {
+		if kept, err := os.OpenFile(d.folder.Path("daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
+			defer kept.Close()
+			log = io.TeeReader(log, kept)
+		}
+	}
 	lines := bufio.NewReaderSize(log, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')

@@ -19,6 +19,8 @@ type Folder struct {
 	Binary, Plugins string
 	// Env is what the daemon's environment holds beside the necessary.
 	Env []string
+	// KeepLog lets the daemon's log be kept in the folder, as daemon.log.
+	KeepLog bool
 }
 
 // NewFolder makes a folder below base, which must be on a real disk: what durability costs is part of the measurement.

@@ -63,10 +63,17 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.cmd = exec.Command(o.Binary, "-config", filepath.Join(o.Dir, "pebble.json"), "-strict", "-dnsserver", o.DNS)
 	s.cmd.Env = []string{
 		"PEBBLE_VA_NOSLEEP=1",
-		// All names are new, so no authorization could be used again; to look for one takes Pebble longer with each order.
+		// All names are new, so no authorization could be used again. tools/pebblemend says why none must be looked for.
 		"PEBBLE_AUTHZREUSE=0",
 		"PEBBLE_WFE_NONCEREJECT=" + strconv.Itoa(o.NonceReject),
 	}
+	// Its log would be a part of the load. What it says as it dies, also of a signal that asks for its goroutines, is kept.
+	words, err := os.Create(filepath.Join(o.Dir, "pebble.err"))
+	if err != nil {
+		return nil, err
+	}
+	defer words.Close()
+	s.cmd.Stderr = words
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)
 	go func() {

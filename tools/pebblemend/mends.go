@@ -34,11 +34,28 @@ func mends() []mending {
 		},
 		{
 			// The same issue, why one stuck order stopped the whole server: looking an order up waited for that order's
-			// lock while it held the one for all orders. Now the lock for all is held for the map alone. This also ends a
-			// circle with the handler of authorizations, which holds an authorization's lock while it looks up the account.
+			// lock while it held the one for all orders. Now the lock for all is held for the map alone.
 			file: "db/memorystore.go", function: "GetOrderByID",
 			changes: []change{
 				{"m.RLock()\n\tdefer m.RUnlock()\n\n\tif order, ok := m.ordersByID[id]; ok {", "m.RLock()\n\torder, ok := m.ordersByID[id]\n\tm.RUnlock()\n\n\tif ok {"},
+			},
+		},
+		{
+			// A circle that stops the server too, seen here with some hundred orders: the handler of authorizations holds an
+			// authorization's lock and waits for the one for all, to look up the account; a writer waits for the one for all;
+			// and a new order, which holds that for reading, waits for every authorization's lock in turn, to find one to use
+			// again. Where nothing is to be used again (PEBBLE_AUTHZREUSE=0) it need not look. The search is also what made
+			// each order take longer than the one before.
+			file: "wfe/wfe.go", function: "makeAuthorizations",
+			changes: []change{
+				{"authz := wfe.db.FindValidAuthorization(order.AccountID, ident)", "var authz *core.Authorization\n\t\tif wfe.authzReusePercent > 0 {\n\t\t\tauthz = wfe.db.FindValidAuthorization(order.AccountID, ident)\n\t\t}"},
+			},
+		},
+		{
+			// To show a validated authorization left the challenges locked that it did not show.
+			file: "wfe/wfe.go", function: "prepAuthorizationForDisplay",
+			changes: []change{
+				{"c.Status != acme.StatusValid) {\n", "c.Status != acme.StatusValid) {\n\t\t\tc.RUnlock()\n"},
 			},
 		},
 		{
