@@ -31,9 +31,11 @@ var floors = map[string][]string{
 	"proto/certbridge/control/v1": {},
 
 	// The plugin contract for plugin authors.
-	"pkg/pluginapi/restca":     {"pkg/pluginapi"},
-	"pkg/pluginapi/wire":       {"pkg/pluginapi", "proto/certbridge/plugin/v1"},
-	"pkg/pluginapi/plugintest": {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
+	"pkg/pluginapi/restca":                   {"pkg/pluginapi"},
+	"pkg/pluginapi/restca/fields":            {"pkg/pluginapi"},
+	"pkg/pluginapi/restca/fields/fieldstest": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
+	"pkg/pluginapi/wire":                     {"pkg/pluginapi", "proto/certbridge/plugin/v1"},
+	"pkg/pluginapi/plugintest":               {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
 
 	// Adapters: each speaks to one thing outside, and none knows another.
 	"internal/config":     {"pkg/pluginapi", "internal/cert"},
@@ -67,7 +69,7 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-digicert":             {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-digicert/digicert"},
 	"cmd/plugins/ca-digicert/digicert":    {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-digicert/certcentral", "cmd/plugins/ca-digicert/request"},
 	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi", "pkg/pluginapi/restca"},
-	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi"},
+	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
 
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},
@@ -100,7 +102,7 @@ var floors = map[string][]string{
 // owners says who may import a package from outside of the module, each with all that is below it. What is not here is
 // imported by nobody.
 var owners = map[string][]string{
-	"github.com/BurntSushi/toml":                 {"internal/config"},
+	"github.com/BurntSushi/toml":                 {"internal/config", "pkg/pluginapi/restca/fields/fieldstest"},
 	"github.com/coreos/go-systemd/v22":           {"cmd/certbridged"},
 	"github.com/fsnotify/fsnotify":               {"internal/certstore", "internal/pluginhost", "internal/daemon"},
 	"github.com/go-acme/lego/v4":                 {"cmd/plugins/ca-acme", "cmd/plugins/dcv-lego"},
