@@ -14,6 +14,19 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
+func TestFaultOf(t *testing.T) {
+	for want, err := range map[string]error{
+		"3 years: are too many":           pluginapi.FieldErrorf("years", "are too many"),
+		"3 : no order can be read":        errors.New("no order can be read"),
+		"3 years: order: years: too many": fmt.Errorf("order: %w", pluginapi.FieldErrorf("years", "too many")),
+	} {
+		f := pluginapi.FaultOf(err, 3)
+		if got := fmt.Sprintf("%d %s: %s", f.Order, f.Field, f.Message); got != want || f.Severity != pluginapi.Fault {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSecretPrintsNowhere(t *testing.T) {
 	const text = "planted-secret"
 	s := pluginapi.NewSecret(text)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // Secret is text that does not print itself: fmt, slog and encoding/json show a placeholder. Reveal gives the text.
@@ -162,6 +163,16 @@ type Finding struct {
 // Faultf makes a Finding that keeps the settings from being used.
 func Faultf(field, format string, args ...any) Finding {
 	return Finding{Severity: Fault, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// FaultOf makes a Finding of an error about settings: its field, and its words without the field. order says which order's
+// they are, counted from 1; zero: the account's.
+func FaultOf(err error, order int) Finding {
+	f := Finding{Severity: Fault, Field: FieldOf(err), Message: err.Error(), Order: order}
+	if f.Field != "" {
+		f.Message = strings.TrimPrefix(f.Message, f.Field+": ")
+	}
+	return f
 }
 
 // HasFault reports whether one of the findings keeps the settings from being used.

@@ -32,6 +32,7 @@ type localCA struct {
 var _ interface {
 	pluginapi.CA
 	pluginapi.Preflighter
+	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
 	pluginapi.OrderCanceler
@@ -55,12 +56,20 @@ func (l *localCA) Configure(_ context.Context, in pluginapi.Account) (pluginapi.
 	return pluginapi.Configured{Findings: findings}, nil
 }
 
-func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
-	var f faults
-	for _, s := range orders {
+func (l *localCA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	var found []pluginapi.Finding
+	for i, s := range orders {
 		if _, err := l.account.orderLifetime(s); err != nil {
-			f.add(pluginapi.FieldOf(err), err.Error())
+			found = append(found, pluginapi.FaultOf(err, i+1))
 		}
+	}
+	return found, nil
+}
+
+func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
+	findings, err := l.CheckOrders(ctx, orders)
+	if err != nil {
+		return pluginapi.PreflightReply{}, err
 	}
 	unlock, err := l.folder().lock(ctx)
 	if err != nil {
@@ -69,10 +78,9 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 	defer unlock()
 	ca, err := l.folder().authority(l.account.commonName, l.now())
 	if err != nil {
-		f.add("dir", err.Error())
-		return pluginapi.PreflightReply{Findings: f}, nil
+		return pluginapi.PreflightReply{Findings: append(findings, pluginapi.Faultf("dir", "%v", err))}, nil
 	}
-	findings := append([]pluginapi.Finding(f), pluginapi.Finding{
+	findings = append(findings, pluginapi.Finding{
 		Severity: pluginapi.Info, Field: "dir",
 		Message: fmt.Sprintf("clients must trust %s, good until %s", caFile(l.account.dir, rootName), ca.root.NotAfter.Format(time.DateOnly)),
 	})
