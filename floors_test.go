@@ -87,6 +87,7 @@ var floors = map[string][]string{
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
+	"test/cadrive":       {"pkg/pluginapi", "internal/sandbox"},
 	"test/dcvplugins":    {},
 	"test/peer":          {},
 	"examples":           {},
