@@ -96,6 +96,9 @@ type shop struct {
 	spoil func(o *pluginapi.Order)
 	// approval keeps orders pending approval until it is false.
 	approval bool
+	// rules, when set, answers CheckOrders, if the description has the ability; ruled counts the calls.
+	rules func([]pluginapi.Settings) ([]pluginapi.Finding, error)
+	ruled int
 	// reject makes orders end rejected after validation.
 	reject bool
 	// valid are identifiers the CA is content with already; stepwise makes each call of RespondToChallenges validate only
@@ -151,6 +154,14 @@ func newShop(now func() time.Time) *shop {
 }
 
 func (s *shop) Describe(context.Context) (pluginapi.Description, error) { return s.description, nil }
+
+func (s *shop) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	if s.rules == nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "this shop has no rules")
+	}
+	s.ruled++
+	return s.rules(orders)
+}
 
 func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
 	s.mu.Lock()

@@ -52,6 +52,13 @@ func (w *work) prepare(ctx context.Context) error {
 		return w.retry("adopt", problemKind(err), err)
 	}
 	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, Reason: w.record.Reason, History: history, Current: current, Now: w.Now()})
+	why, err := w.settingsAtFault(ctx, d, plan.Kind)
+	switch {
+	case err != nil:
+		return w.retry("check-settings", problemKind(err), err)
+	case why != "":
+		return w.update("held", func(r *Record) { w.hold(r, HoldSettings, why) })
+	}
 	key, keyType, err := w.makeKey(current)
 	if err != nil {
 		return w.retry("prepare", "key", err)

@@ -47,6 +47,8 @@ const (
 	HoldNeedsPerson HoldKind = "needs-person"
 	// HoldDropsNames: the CA will revoke earlier certificates because names are dropped.
 	HoldDropsNames HoldKind = "drops-names"
+	// HoldSettings: the order settings are at fault, and a purchase with them would be refused.
+	HoldSettings HoldKind = "order-settings"
 	// HoldUnclearOrder: the CA cannot say which paid order the certificate on disk belongs to.
 	HoldUnclearOrder HoldKind = "unclear-order"
 	// HoldRepeats: the last paid order for the certificate failed; another costs again.
