@@ -105,6 +105,13 @@ func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi
 	})
 }
 
+// InspectOrder implements pluginapi.OrderInspector.
+func (c *CA) InspectOrder(ctx context.Context, reference string, state []byte) (pluginapi.OrderReply, error) {
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.InspectOrder(ctx, reference, state)
+	})
+}
+
 // GetOrder implements pluginapi.CA.
 func (c *CA) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
 	c.inst.mask.add(order.Settings.Secrets)

@@ -35,6 +35,7 @@ var _ interface {
 	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	pluginapi.RenewalInformer
@@ -245,11 +246,30 @@ func (l *localCA) FindOrderByCertificate(_ context.Context, leaf []byte) (plugin
 	if !ok {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
 	}
+	return l.inspect(key)
+}
+
+// InspectOrder never finds an order over that has its certificate: a revoked one can be reissued here, and a plan that has
+// ended is told by its end.
+func (l *localCA) InspectOrder(_ context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	key, ok := keyOf(reference)
+	if !ok {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "there is no such order")
+	}
+	return l.inspect(key)
+}
+
+// inspect is what is known of an order, read only.
+func (l *localCA) inspect(key string) (pluginapi.OrderReply, error) {
 	r, err := l.find(key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	return l.reply(r), nil
+	out := l.reply(r)
+	for _, id := range r.Names {
+		out.Order.Names = append(out.Order.Names, id.Value)
+	}
+	return out, nil
 }
 
 // keyOfLeaf finds the order of a certificate, which must be exactly the one that was issued.
