@@ -57,7 +57,7 @@ type Driver[P pluginapi.CA] struct {
 	instance     *P
 	about        *pluginapi.Description
 	accountState []byte
-	published    []func()
+	published    map[string]func() // by challenge: what takes it down
 	deaths       int
 }
 
@@ -70,7 +70,10 @@ func New[P pluginapi.CA](t testing.TB, o Options[P]) *Driver[P] {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Driver[P]{World: o.World, Killed: true, Types: []pluginapi.ChallengeType{pluginapi.ChallengeDNS}, t: t, opts: o, log: &Log{}}
+	d := &Driver[P]{
+		World: o.World, Killed: true, Types: []pluginapi.ChallengeType{pluginapi.ChallengeDNS},
+		t: t, opts: o, log: &Log{}, published: map[string]func(){},
+	}
 	t.Cleanup(d.end)
 	return d
 }

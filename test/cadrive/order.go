@@ -168,7 +168,10 @@ func (d *Driver[P]) Finish(o pluginapi.OrderRequest, at pluginapi.Order) (plugin
 		}
 		at = next
 	}
-	return at, fmt.Errorf("still %s after %d calls: %s (last error: %w)", at.Status, mostSteps, at.Detail, err)
+	if err != nil {
+		return at, fmt.Errorf("still %s after %d calls: %s, and then: %w", at.Status, mostSteps, at.Detail, err)
+	}
+	return at, fmt.Errorf("still %s after %d calls: %s", at.Status, mostSteps, at.Detail)
 }
 
 // Again looks at an order once more, as after a person has acted.
@@ -195,12 +198,15 @@ func (d *Driver[P]) publish(at pluginapi.Order, told map[string]bool) ([]string,
 		if !ok || a.Valid || told[c.ID] {
 			continue
 		}
+		ids = append(ids, c.ID)
+		if d.published[c.ID] != nil {
+			continue // the plugin could not be told of it yet
+		}
 		withdraw, err := d.World.Publish(d.t.Context(), c)
 		if err != nil {
 			return nil, fmt.Errorf("publish %s: %w", c.ID, err)
 		}
-		d.published = append(d.published, withdraw)
-		ids = append(ids, c.ID)
+		d.published[c.ID] = withdraw
 	}
 	return ids, nil
 }
@@ -210,7 +216,7 @@ func (d *Driver[P]) withdraw() {
 	for _, w := range d.published {
 		w()
 	}
-	d.published = nil
+	clear(d.published)
 }
 
 func (d *Driver[P]) step(placed pluginapi.PlacedOrder, ids []string) (pluginapi.Order, error) {
