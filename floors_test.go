@@ -83,7 +83,8 @@ var floors = map[string][]string{
 	"internal/sandbox":             {},
 	"internal/sandbox/sandboxtest": {"internal/sandbox"}, // for the tests of all of them
 	"internal/sandbox/digicert":    {"internal/sandbox", "internal/sandbox/sandboxtest"},
-	"cmd/certbridge-sandbox":       {"internal/sandbox", "internal/sandbox/digicert"},
+	"internal/sandbox/tencent":     {"internal/sandbox", "internal/sandbox/sandboxtest"},
+	"cmd/certbridge-sandbox":       {"internal/sandbox", "internal/sandbox/digicert", "internal/sandbox/tencent"},
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
