@@ -31,6 +31,7 @@ var floors = map[string][]string{
 	"proto/certbridge/control/v1": {},
 
 	// The plugin contract for plugin authors.
+	"pkg/pluginapi/handover":                 {"pkg/pluginapi"},
 	"pkg/pluginapi/restca":                   {"pkg/pluginapi"},
 	"pkg/pluginapi/restca/fields":            {"pkg/pluginapi"},
 	"pkg/pluginapi/restca/fields/fieldstest": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
@@ -75,9 +76,9 @@ var floors = map[string][]string{
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
-	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire"},
-	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
-	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
+	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
+	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
+	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
 
 	// Stand-ins for commercial CAs. They share nothing with the plugins that are tried against them.
 	"internal/sandbox":             {},
@@ -89,7 +90,7 @@ var floors = map[string][]string{
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
 	"test/cadrive":       {"pkg/pluginapi", "internal/sandbox"},
-	"test/dcvplugins":    {},
+	"test/dcvplugins":    {"pkg/pluginapi"},
 	"test/peer":          {},
 	"examples":           {},
 	"examples/ca-python": {},

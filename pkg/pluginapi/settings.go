@@ -71,6 +71,19 @@ func (s Settings) Decode(into any) error {
 	return nil
 }
 
+// Read compares settings with a schema and puts their plain values into a struct, as Decode does. Nothing is in the struct
+// when there are findings.
+func (s Settings) Read(schema []Field, into any) []Finding {
+	findings := CheckSettings(schema, s)
+	if len(findings) > 0 {
+		return findings
+	}
+	if err := s.Decode(into); err != nil {
+		return []Finding{FaultOf(err, 0)}
+	}
+	return nil
+}
+
 // Secret returns the secret at a dotted path; it is empty when there is none.
 func (s Settings) Secret(path string) Secret { return s.Secrets[path] }
 
