@@ -131,7 +131,7 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
 	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook"},
-	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "examples/demo", "test"},
+	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "pkg/pluginapi/restca", "examples/demo", "test"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},
 }
