@@ -12,6 +12,7 @@ func (s *Server) adminCalls() {
 	on("POST certificates/{id}/review", s.adminReview)
 	on("POST certificates/{id}/show", func(c *sandbox.AdminCall) (any, error) { return nil, s.Show(c.Context(), c.PathValue("id")) })
 	on("POST certificates/{id}/status", s.adminStatus)
+	on("POST certificates/{id}/release", func(c *sandbox.AdminCall) (any, error) { return nil, s.Release(c.Context(), c.PathValue("id")) })
 	on("POST certificates/{id}/refund", func(c *sandbox.AdminCall) (any, error) { return nil, s.Refund(c.PathValue("id")) })
 	on("POST certificates/{id}/revocation-letter", func(c *sandbox.AdminCall) (any, error) { return nil, s.EndRevocation(c.PathValue("id")) })
 	on("POST certificates/{id}/bind", s.adminBind)

@@ -1,7 +1,6 @@
 package tencent
 
 import (
-	"slices"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
@@ -46,7 +45,7 @@ func (s *Server) cancel(now time.Time, cert *certificate, detail string) {
 	entry := entryOf(now, sandbox.Cancel, cert)
 	entry.Detail = detail
 	s.Account.Ledger.Add(entry)
-	cert.Status, cert.Message, cert.Canceling = statusCanceling, "", now
+	cert.Status, cert.Message, cert.Canceling, cert.Held = statusCanceling, "", now, false
 	s.due(now)
 }
 
@@ -62,7 +61,7 @@ func (s *Server) modifyCertificateResubmit(c *call) (obj, error) {
 		if cert.Status != statusFailed && cert.Status != statusCanceled || cert.Source != sourceBuy {
 			return fail(failedResubmit, "The certificate status %d does not allow resubmitting.", s.visible(cert, c.now))
 		}
-		cert.Status, cert.Message, cert.OrderID, cert.Letter = statusPaid, "", "", false
+		cert.Status, cert.Message, cert.OrderID, cert.Letter, cert.Held = statusPaid, "", "", false, false
 		cert.Submitted, cert.Ready, cert.Canceling, cert.DCV, cert.Materials = time.Time{}, time.Time{}, time.Time{}, dcvState{}, nil
 		return nil
 	})
@@ -90,6 +89,7 @@ func (s *Server) revokeCertificate(c *call) (obj, error) {
 		case cert.Bound:
 			return fail(failedRevokeResource, "The certificate is bound to cloud resources.")
 		}
+		cert.Held = false
 		p, _ := productByID(cert.Product)
 		switch {
 		case p.Validation != typeDV:
@@ -126,9 +126,4 @@ func (s *Server) modifyCertificateAlias(c *call) (obj, error) {
 		}
 		return err
 	})
-}
-
-// reviewable are the statuses in which a person has to do something.
-func reviewable(status int) bool {
-	return slices.Contains([]int{statusReview, statusAutoRecord, statusLetter, statusReissuing}, status)
 }

@@ -46,7 +46,7 @@ func caaIdentifiers() []string {
 
 // ready reports whether an order waits for nothing but the CA's own work.
 func (s *Server) ready(cert *certificate, now time.Time) bool {
-	return cert.pending() && !cert.Letter && cert.DCV.done() && !s.onTheWay(cert, now)
+	return cert.pending() && !cert.Held && !cert.Letter && cert.DCV.done() && !s.onTheWay(cert, now)
 }
 
 // tryIssue issues a certificate if nothing is left to wait for: people, domains, CAA, the CA's own time.

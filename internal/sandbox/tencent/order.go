@@ -97,7 +97,7 @@ func (s *Server) submit(now time.Time, cert *certificate, method string) {
 	cert.Submitted, cert.OrderID, cert.Ready = now, randomOf(idLetters+idDigits, idLength), time.Time{}
 	again := cert.Replaces != ""
 	cert.Letter = p.Validation != typeDV && (m == nil || m.Status != managerOK) && !again
-	cert.DCV = s.newDCV(now, cert, p, method)
+	cert.Held, cert.DCV = false, s.newDCV(now, cert, p, method)
 	cert.Status, cert.Message = statusReview, messageDCV
 	switch {
 	case cert.Letter:
@@ -149,6 +149,7 @@ func orNil(text string) any {
 func (s *Server) due(now time.Time) {
 	for _, cert := range s.Account.Certificates {
 		switch {
+		case cert.Held:
 		case cert.Status == statusCanceling && !now.Before(cert.Canceling.Add(time.Duration(s.Account.Settings.CancelTakes))):
 			cert.Status, cert.Message = statusCanceled, ""
 		case cert.pending() && !cert.DCV.done() && now.After(cert.DCV.Deadline):

@@ -40,7 +40,7 @@ func (s *Server) uploadConfirmLetter(c *call) (obj, error) {
 
 // reviewed ends what people had to do.
 func (c *certificate) reviewed() {
-	c.Letter = false
+	c.Letter, c.Held = false, false
 	if c.Status == statusLetter {
 		c.Status, c.Message = statusReview, messageReview
 	}

@@ -125,7 +125,7 @@ func entryOf(now time.Time, kind string, cert *certificate) sandbox.Entry {
 func (s *Server) renewThemselves(now time.Time) {
 	for _, cert := range slices.Clone(s.Account.Certificates) {
 		p, ok := productByID(cert.Product)
-		due := cert.Status == statusIssued && cert.Renewal == "" && cert.Materials != nil && cert.Materials.AutoRenew &&
+		due := !cert.Held && cert.Status == statusIssued && cert.Renewal == "" && cert.Materials != nil && cert.Materials.AutoRenew &&
 			now.After(cert.NotAfter.Add(-autoRenewDays*s.days.day))
 		if !ok || !due || !p.renewsItself() {
 			continue

@@ -101,14 +101,14 @@ func (s *Server) edit(id string, do func(st *state, cert *certificate) error) er
 // fails, with the words for StatusMsg.
 func (s *Server) Review(ctx context.Context, id string, passed bool, message string) error {
 	if err := s.edit(id, func(_ *state, cert *certificate) error {
-		if !reviewable(cert.Status) || !cert.pending() {
+		if !cert.pending() {
 			return fmt.Errorf("the certificate %s has status %d, and waits for no review", id, cert.Status)
 		}
 		if passed {
 			cert.reviewed()
 			return nil
 		}
-		cert.Status, cert.Message = statusFailed, orElse(message, "The review was not passed.")
+		cert.Status, cert.Held, cert.Message = statusFailed, false, orElse(message, "The review was not passed.")
 		return nil
 	}); err != nil {
 		return err
@@ -132,12 +132,23 @@ func (s *Server) Show(ctx context.Context, id string) error {
 	return s.tryIssue(ctx, id)
 }
 
-// SetStatus makes a certificate show a status, whatever it is about. The next thing that happens to it may change that.
+// SetStatus makes a certificate show a status, whatever it is about, until a call changes it or Release lets it go on.
 func (s *Server) SetStatus(id string, status int, message string) error {
 	return s.edit(id, func(_ *state, cert *certificate) error {
-		cert.Status, cert.Message = status, message
+		cert.Status, cert.Message, cert.Held = status, message, true
 		return nil
 	})
+}
+
+// Release lets a certificate go on from the status that SetStatus gave it.
+func (s *Server) Release(ctx context.Context, id string) error {
+	if err := s.edit(id, func(_ *state, cert *certificate) error {
+		cert.Held = false
+		return nil
+	}); err != nil {
+		return err
+	}
+	return s.tryIssue(ctx, id)
 }
 
 // Refund gives the price of an order back, as a person at the console does, where it was not issued.

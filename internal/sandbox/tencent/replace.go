@@ -149,7 +149,7 @@ func (s *Server) succeed(now time.Time) {
 	}
 	for _, cert := range slices.Clone(s.Account.Certificates) {
 		late := now.After(cert.NotAfter.Add(-replaceDays * s.days.day))
-		if cert.Status != statusIssued || cert.Source != sourceBuy || cert.Replaced != "" || !late || !cert.NotAfter.Before(cert.Ends) {
+		if cert.Held || cert.Status != statusIssued || cert.Source != sourceBuy || cert.Replaced != "" || !late || !cert.NotAfter.Before(cert.Ends) {
 			continue
 		}
 		m := *cert.Materials

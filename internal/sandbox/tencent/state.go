@@ -79,18 +79,20 @@ type tag struct {
 
 // certificate is one CertificateId: a purchase, a reissue, or a certificate that was uploaded.
 type certificate struct {
-	ID       string `json:"id"`
-	Source   string `json:"source"`
-	Deal     string `json:"deal,omitempty"`
-	Product  int64  `json:"product"`
-	Names    int64  `json:"names"` // how many were paid for
-	Years    int64  `json:"years"`
-	Tags     []tag  `json:"tags,omitempty"`
-	Alias    string `json:"alias,omitempty"`
-	Status   int    `json:"status"`
-	Message  string `json:"message,omitempty"`
-	Price    int64  `json:"price"`
-	Refunded bool   `json:"refunded,omitempty"`
+	ID      string `json:"id"`
+	Source  string `json:"source"`
+	Deal    string `json:"deal,omitempty"`
+	Product int64  `json:"product"`
+	Names   int64  `json:"names"` // how many were paid for
+	Years   int64  `json:"years"`
+	Tags    []tag  `json:"tags,omitempty"`
+	Alias   string `json:"alias,omitempty"`
+	Status  int    `json:"status"`
+	Message string `json:"message,omitempty"`
+	// Held: the status was set by hand, and stays until a call changes it.
+	Held     bool  `json:"held,omitempty"`
+	Price    int64 `json:"price"`
+	Refunded bool  `json:"refunded,omitempty"`
 
 	Created time.Time `json:"created"`
 	// Materials are nil until they were submitted, OrderID is empty until the CA has the order.
@@ -193,6 +195,9 @@ func (st *state) find(id string) *certificate {
 
 // pending reports whether the CA has the order and has not decided.
 func (c *certificate) pending() bool {
+	if c.OrderID == "" {
+		return false
+	}
 	return c.Status == statusReview || c.Status == statusAutoRecord || c.Status == statusLetter ||
 		c.Status == statusReissuing && len(c.DER) == 0
 }
