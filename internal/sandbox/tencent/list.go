@@ -119,7 +119,7 @@ func (s *Server) expiring(cert *certificate, now time.Time) bool {
 func (s *Server) entryView(cert *certificate, now time.Time) obj {
 	v := s.basics(cert, now)
 	p, _ := productByID(cert.Product)
-	v["ProjectInfo"] = obj{"ProjectId": projectID, "ProjectName": "Default", "OwnerUin": ownerUin}
+	v["ProjectInfo"] = obj{"ProjectId": projectID, "ProjectName": "Default", "OwnerUin": ownerNumber}
 	v["PreAuditInfo"] = obj{"TotalPeriod": cert.Years, "NowPeriod": 1, "ManagerId": nil}
 	v["AutoRenewFlag"] = boolInt(cert.Materials != nil && cert.Materials.AutoRenew)
 	v["HostingStatus"], v["HasRenewOrder"] = nil, orNil(cert.Renewal)

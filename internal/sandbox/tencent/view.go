@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// ownerUin is the number of the account.
-	ownerUin  = "100000000001"
-	projectID = "0"
+	// ownerUin is the number of the account, which the project alone has as a number.
+	ownerUin    = "100000000001"
+	ownerNumber = 100000000001
+	projectID   = "0"
 )
 
 // settle does what has become due, also for certificates that wait for nothing but the CA's own time.
