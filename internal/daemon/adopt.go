@@ -41,7 +41,7 @@ func FindOrders(ctx context.Context, c *config.Config, account string, leaves []
 		return nil, err
 	}
 	for _, leaf := range leaves {
-		_, h, err := order.Adopt(ctx, plugin, d, account, order.History{}, order.Current{Leaf: leaf})
+		h, err := order.Survey(ctx, plugin, d, account, order.History{}, order.Current{Leaf: leaf}, time.Now())
 		one := FoundOrder{Err: err}
 		if h.Last != nil {
 			one.Reference, one.CoverageEnd = h.Last.Reference, h.Last.CoverageEnd

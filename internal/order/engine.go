@@ -33,6 +33,7 @@ type CA interface {
 	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	Orderer

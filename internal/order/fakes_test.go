@@ -88,6 +88,10 @@ type shop struct {
 	freeName string
 	// byCertificate, when set, answers FindOrderByCertificate.
 	byCertificate func(leaf []byte) (pluginapi.Order, error)
+	// inspect, when set, changes what InspectOrder answers, if the description has the ability; inspected are the references it
+	// was asked about.
+	inspect   func(o *pluginapi.Order) error
+	inspected []string
 	// find, when set, answers FindOrder.
 	find func() error
 	// chain, when set, replaces what is issued.
@@ -217,6 +221,26 @@ func (s *shop) FindOrderByCertificate(_ context.Context, leaf []byte) (pluginapi
 	}
 	o, err := s.byCertificate(leaf)
 	return pluginapi.OrderReply{Order: o}, err
+}
+
+func (s *shop) InspectOrder(_ context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inspected = append(s.inspected, reference)
+	so := s.orders[reference]
+	if so == nil {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", reference)
+	}
+	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end}
+	for _, id := range so.request.Identifiers {
+		o.Names = append(o.Names, id.Value)
+	}
+	if s.inspect != nil {
+		if err := s.inspect(&o); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
+	return pluginapi.OrderReply{Order: o}, nil
 }
 
 func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {

@@ -67,7 +67,6 @@ func (e *Engine) RecheckSettings(id string) (Record, error) {
 		return nil
 	}, func(r *Record) {
 		r.Settings = spec.Settings.Values
-		r.Phase, r.Hold = r.Hold.Resume, nil
-		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
+		r.goOn(e.Now())
 	})
 }

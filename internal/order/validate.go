@@ -91,6 +91,9 @@ func (w *work) remember(o pluginapi.Order) sidecar {
 		if o.CoverageEnd.IsZero() {
 			h.Last.CoverageEnd = w.record.CoverageEnd
 		}
+		if p := w.record.Previous; h.Last.CoverageEnd.IsZero() && w.record.Kind == pluginapi.Reissue && p != nil {
+			h.Last.CoverageEnd = p.CoverageEnd // it is the same plan
+		}
 	})
 }
 
