@@ -115,8 +115,6 @@ func (c *certificate) names() []string {
 }
 
 // basics are the fields that all descriptions have. The lock is held.
-//
-// Unconfirmed: which of a reissue's two certificates has ReplacedBy, and which ReplacedFor; see Settings.
 func (s *Server) basics(cert *certificate, now time.Time) obj {
 	p, _ := productByID(cert.Product)
 	status := s.visible(cert, now)
@@ -230,6 +228,9 @@ func (s *Server) authDetail(cert *certificate, now time.Time) any {
 }
 
 // authView is one entry of DvAuths.
+//
+// Unconfirmed: whether there is a field Domain with the full host, and whether the path ends with the file's name; the
+// stand-in has neither, unless Settings say so.
 func (s *Server) authView(a auth) obj {
 	v := obj{
 		"DvAuthKey": a.Key, "DvAuthValue": a.Value, "DvAuthDomain": a.Domain, "DvAuthPath": "", "DvAuthSubDomain": a.Sub, "DvAuthVerifyType": a.Kind,
