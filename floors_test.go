@@ -72,6 +72,11 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi", "pkg/pluginapi/restca"},
 	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
 
+	"cmd/plugins/ca-tencent":         {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-tencent/tencent"},
+	"cmd/plugins/ca-tencent/tencent": {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-tencent/sslapi", "cmd/plugins/ca-tencent/request"},
+	"cmd/plugins/ca-tencent/sslapi":  {"pkg/pluginapi", "pkg/pluginapi/restca"},
+	"cmd/plugins/ca-tencent/request": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
+
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
@@ -122,7 +127,7 @@ var owners = map[string][]string{
 	"github.com/tencentcloud":                    {}, // a test of internal/sandbox/tencent speaks by it
 	"go.etcd.io/bbolt":                           {"internal/state"},
 	"golang.org/x/net/idna":                      {"internal/cert"},
-	"golang.org/x/net/publicsuffix":              {"internal/sandbox"},
+	"golang.org/x/net/publicsuffix":              {"internal/sandbox", "cmd/plugins/ca-tencent"},
 	"golang.org/x/net/netutil":                   {"internal/dcv"},
 	"golang.org/x/sync":                          {"internal", "cmd"},
 	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},
