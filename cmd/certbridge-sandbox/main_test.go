@@ -30,6 +30,7 @@ func TestUsage(t *testing.T) {
 		"help":                {[]string{"digicert", "--help"}, exitOK, `plugin = "digicert"`},
 		"unknown flag":        {[]string{"digicert", "--lisen", "x"}, exitUsage, "--lisen"},
 		"ServerTastic":        {[]string{"servertastic", "--help"}, exitOK, `plugin = "servertastic"`},
+		"no points":           {[]string{"servertastic", "--listen", "127.0.0.1:0", "--points", "0"}, exitFailed, "--points"},
 		"negative lag":        {[]string{"servertastic", "--listen", "127.0.0.1:0", "--sync-lag", "-1s"}, exitFailed, "delays are not negative"},
 		"unknown command":     {[]string{"digisert"}, exitUsage, "digisert"},
 		"no address":          {[]string{"digicert", "--listen", "8443"}, exitFailed, "is no address:port"},

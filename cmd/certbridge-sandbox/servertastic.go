@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,9 @@ func (d *servertasticRun) run(cmd *cobra.Command, _ []string) error {
 // begin makes the stand-in.
 func (d *servertasticRun) begin() (standIn, introduction, error) {
 	f := d.flags
+	if f.points < 1 {
+		return nil, introduction{}, errors.New("--points must be 1 or more; a rehearsal can take them away later")
+	}
 	settings := servertastic.DefaultSettings()
 	settings.SyncLag, settings.Strict = sandbox.Delay(f.syncLag), !f.looseFields
 	s, err := servertastic.New(servertastic.Options{

@@ -39,10 +39,13 @@ func (s *Server) modifiedOrders(c *call) (any, error) {
 // Unconfirmed: whether expiry_date in the lists of orders is the certificate's or the order's; the stand-in tells the certificate's.
 func summary(o *order, settings *Settings) obj {
 	view := obj{
-		"reseller_order_id": o.ResellerID, "order_status": o.status(settings), "order_date": stamp(o.Created), "domain_name": o.commonName(),
+		"reseller_order_id": o.ResellerID, "order_status": knownStatus(o, settings), "order_date": stamp(o.Created), "domain_name": "",
 		"order_points": o.Points, "expiry_date": "", "st_product_code": o.Product,
 	}
-	if list := o.issued(); len(list) > 0 {
+	if o.Shown.Placed {
+		view["domain_name"] = o.commonName()
+	}
+	if list := known(o); len(list) > 0 {
 		view["expiry_date"] = stamp(list[len(list)-1].NotAfter)
 	}
 	return emptied(view, settings)
@@ -66,14 +69,15 @@ func (s *Server) expiring(c *call) (any, error) {
 	}
 	var list []obj
 	var one bool
-	err := s.Read(func(st *state) error {
+	err := s.Change(c.now, func(st *state) error {
 		one = st.Settings.SingleObject
 		renewed := map[string]bool{}
 		for _, o := range st.Orders {
 			renewed[o.RenewalOf] = true
 		}
 		for _, o := range st.Orders {
-			issued := o.issued()
+			refresh(o, c.now, &st.Settings)
+			issued := known(o)
 			if len(issued) == 0 || o.Ended != "" || renewed[o.ResellerID] {
 				continue
 			}
@@ -89,12 +93,13 @@ func (s *Server) expiring(c *call) (any, error) {
 // accountReview is account/review: the points that are left, and the orders.
 func (s *Server) accountReview(c *call) (any, error) {
 	var answer obj
-	err := s.Read(func(st *state) error {
+	err := s.Change(c.now, func(st *state) error {
 		var active, completed []obj
 		for _, o := range st.Orders {
+			refresh(o, c.now, &st.Settings)
 			switch view := summary(o, &st.Settings); {
-			case o.Ended != "":
-			case len(o.issued()) > 0:
+			case view["order_status"] == statusCancelled || view["order_status"] == statusRollBack:
+			case len(known(o)) > 0:
 				completed = append(completed, view)
 			default:
 				active = append(active, view)

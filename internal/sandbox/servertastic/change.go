@@ -214,6 +214,9 @@ func (s *Server) reissue(c *call) (any, error) {
 		}
 		o.Certificates = append(o.Certificates, &certificate{CSR: w.request.text, Names: w.names, Issuer: o.Certificates[0].Issuer})
 		o.DCV = s.newDCV(c.now, p, w.method, strings.ToLower(w.email), w.request, w.names, w.companion, settings.UniqueValue)
+		if names := c.form["san_domains"]; names != "" {
+			o.Fields["san_domains"] = names
+		}
 		o.happened(c.now, "Reissue Requested")
 		st.Ledger.Add(st.entry(c.now, sandbox.Reissue, o))
 		values := dcvValues(&o.DCV, settings)
@@ -244,7 +247,9 @@ func (s *Server) mayReissue(now time.Time, o *order, settings *Settings) error {
 // judgeReissue checks a reissue. Names and company stay the same.
 func judgeReissue(c *call, f *faults, st *state, o *order) placing {
 	p, _ := productByCode(o.Product)
-	w := placing{method: c.form["dv_auth_method"], email: c.form["approver_email_address"], names: slices.Clone(o.Certificates[0].Names), companion: o.DCV.Free}
+	w := placing{method: c.form["dv_auth_method"], email: c.form["approver_email_address"], companion: o.DCV.Free}
+	list := o.issued()
+	w.names = slices.Clone(list[len(list)-1].Names)
 	if w.method == "" {
 		w.method = o.DCV.Method
 	}

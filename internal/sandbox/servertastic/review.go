@@ -49,22 +49,14 @@ func (s *Server) review(c *call) (any, error) {
 //
 // Unconfirmed: what review tells of an order between place and the next time the reseller asks the CA; the stand-in tells no more than before place.
 func reviewed(o *order, settings *Settings) obj {
-	known := o.Shown.Placed
-	status := o.Shown.Status
-	switch {
-	case o.Placed.IsZero():
-		status = o.status(settings)
-	case !known:
-		status = statusPlaced
-	}
 	answer := obj{
-		"success": "Review Order", "order_status": status, "order_state_further_info": o.Shown.Info, "reseller_order_id": o.ResellerID,
+		"success": "Review Order", "order_status": knownStatus(o, settings), "order_state_further_info": o.Shown.Info, "reseller_order_id": o.ResellerID,
 		"reseller_unique_reference": o.Reference, "st_product_code": o.Product, "server_count": o.Servers, "san_count": o.SANs,
 		"end_customer_email": o.Email, "invite_url": reviewURL(o), "modifications": obj{"modification": many(modifications(o), settings.SingleObject)},
 		"provider_order_id": "", "domain_name": "", "additional_sans": "", "dv_auth_method": "", "approver_email_address": "", "approver_notified_date": "",
 	}
 	values := dcvValues(&dcv{}, settings)
-	if known {
+	if o.Shown.Placed {
 		values = dcvValues(&o.Shown.DCV, settings)
 		answer["provider_order_id"], answer["domain_name"] = o.ProviderID, o.commonName()
 		answer["additional_sans"] = o.Fields["san_domains"]
@@ -83,6 +75,24 @@ func reviewed(o *order, settings *Settings) obj {
 		answer["dv_auth_"+key] = value
 	}
 	return emptied(answer, settings)
+}
+
+// knownStatus is the status of an order as far as the reseller knows.
+func knownStatus(o *order, settings *Settings) string {
+	switch {
+	case o.Placed.IsZero():
+		return o.status(settings)
+	case !o.Shown.Placed:
+		return statusPlaced
+	default:
+		return o.Shown.Status
+	}
+}
+
+// known are the certificates that the reseller knows of, oldest first.
+func known(o *order) []*certificate {
+	list := o.issued()
+	return slices.Clone(list[:min(o.Shown.Certificates, len(list))])
 }
 
 func contact(o *order, prefix string) obj {
@@ -117,7 +127,7 @@ func modifications(o *order) []obj {
 // Unconfirmed: the order of certificate_list, and that it has those before a reissue.
 func (s *Server) addCertificates(c *call, st *state, o *order, answer obj) error {
 	settings := &st.Settings
-	list := slices.Clone(o.issued())[:min(o.Shown.Certificates, len(o.issued()))]
+	list := known(o)
 	if sandbox.Told(c.ctx()) == sandbox.OtherCertificate && len(list) > 0 {
 		list = []*certificate{st.otherThan(o)}
 	}

@@ -172,8 +172,12 @@ func TestReissueSettings(t *testing.T) {
 	}
 	r.refused(400, "order/reissue", form{"order_token": token, "csr": csrFor(t, newKey(t), "example.com")})
 	v := r.prove(token)
-	if names := leaves(t, v["certificate_list"].([]any)[0])[0].DNSNames; !slices.Equal(names, []string{"example.com", "www.example.com", "b.example.com"}) {
-		t.Errorf("secured %v", names)
+	if names := leaves(t, v["certificate_list"].([]any)[0])[0].DNSNames; !slices.Equal(names, []string{"example.com", "www.example.com", "b.example.com"}) || v["additional_sans"] != "b.example.com" {
+		t.Errorf("secured %v: %v", names, v["additional_sans"])
+	}
+	r.ok("order/reissue", form{"order_token": token, "csr": csrFor(t, newKey(t), "example.com")})
+	if v := r.prove(token); !slices.Contains(leaves(t, v["certificate_list"].([]any)[0])[0].DNSNames, "b.example.com") {
+		t.Errorf("a reissue forgets a name: %v", v)
 	}
 }
 

@@ -28,8 +28,6 @@ type state struct {
 	Key      string   `json:"key"`
 	Points   int64    `json:"points"`
 	LastID   int64    `json:"last_id"`
-	// Errors counts refusals, for those that come with the status 200.
-	Errors int `json:"errors"`
 	// Orders are all, oldest first.
 	Orders []*order      `json:"orders"`
 	Audit  []auditRecord `json:"audit"`
