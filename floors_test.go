@@ -31,9 +31,12 @@ var floors = map[string][]string{
 	"proto/certbridge/control/v1": {},
 
 	// The plugin contract for plugin authors.
-	"pkg/pluginapi/restca":     {"pkg/pluginapi"},
-	"pkg/pluginapi/wire":       {"pkg/pluginapi", "proto/certbridge/plugin/v1"},
-	"pkg/pluginapi/plugintest": {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
+	"pkg/pluginapi/handover":                 {"pkg/pluginapi"},
+	"pkg/pluginapi/restca":                   {"pkg/pluginapi"},
+	"pkg/pluginapi/restca/fields":            {"pkg/pluginapi"},
+	"pkg/pluginapi/restca/fields/fieldstest": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
+	"pkg/pluginapi/wire":                     {"pkg/pluginapi", "proto/certbridge/plugin/v1"},
+	"pkg/pluginapi/plugintest":               {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
 
 	// Adapters: each speaks to one thing outside, and none knows another.
 	"internal/config":     {"pkg/pluginapi", "internal/cert"},
@@ -67,25 +70,33 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-digicert":             {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-digicert/digicert"},
 	"cmd/plugins/ca-digicert/digicert":    {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-digicert/certcentral", "cmd/plugins/ca-digicert/request"},
 	"cmd/plugins/ca-digicert/certcentral": {"pkg/pluginapi", "pkg/pluginapi/restca"},
-	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi"},
+	"cmd/plugins/ca-digicert/request":     {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
+
+	"cmd/plugins/ca-tencent":         {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-tencent/tencent"},
+	"cmd/plugins/ca-tencent/tencent": {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-tencent/sslapi", "cmd/plugins/ca-tencent/request"},
+	"cmd/plugins/ca-tencent/sslapi":  {"pkg/pluginapi", "pkg/pluginapi/restca"},
+	"cmd/plugins/ca-tencent/request": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
 
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},
 	"cmd/plugins/dcv-lego/publisher/memory": {},
-	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire"},
-	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
-	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire"},
+	"cmd/plugins/dcv-exec":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
+	"cmd/plugins/dcv-httpreq":               {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
+	"cmd/plugins/dcv-rfc2136":               {"pkg/pluginapi", "pkg/pluginapi/wire", "pkg/pluginapi/handover"},
 
 	// Stand-ins for commercial CAs. They share nothing with the plugins that are tried against them.
-	"internal/sandbox":             {},
-	"internal/sandbox/sandboxtest": {"internal/sandbox"}, // for the tests of all of them
-	"internal/sandbox/digicert":    {"internal/sandbox", "internal/sandbox/sandboxtest"},
-	"cmd/certbridge-sandbox":       {"internal/sandbox", "internal/sandbox/digicert"},
+	"internal/sandbox":              {},
+	"internal/sandbox/sandboxtest":  {"internal/sandbox"}, // for the tests of all of them
+	"internal/sandbox/digicert":     {"internal/sandbox", "internal/sandbox/sandboxtest"},
+	"internal/sandbox/servertastic": {"internal/sandbox", "internal/sandbox/sandboxtest"},
+	"internal/sandbox/tencent":      {"internal/sandbox", "internal/sandbox/sandboxtest"},
+	"cmd/certbridge-sandbox":        {"internal/sandbox", "internal/sandbox/digicert", "internal/sandbox/servertastic", "internal/sandbox/tencent"},
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
-	"test/dcvplugins":    {},
+	"test/cadrive":       {"pkg/pluginapi", "internal/sandbox"},
+	"test/dcvplugins":    {"pkg/pluginapi"},
 	"test/peer":          {},
 	"examples":           {},
 	"examples/ca-python": {},
@@ -100,7 +111,7 @@ var floors = map[string][]string{
 // owners says who may import a package from outside of the module, each with all that is below it. What is not here is
 // imported by nobody.
 var owners = map[string][]string{
-	"github.com/BurntSushi/toml":                 {"internal/config"},
+	"github.com/BurntSushi/toml":                 {"internal/config", "pkg/pluginapi/restca/fields/fieldstest"},
 	"github.com/coreos/go-systemd/v22":           {"cmd/certbridged"},
 	"github.com/fsnotify/fsnotify":               {"internal/certstore", "internal/pluginhost", "internal/daemon"},
 	"github.com/go-acme/lego/v4":                 {"cmd/plugins/ca-acme", "cmd/plugins/dcv-lego"},
@@ -113,9 +124,10 @@ var owners = map[string][]string{
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"internal/cert"},
 	"github.com/prometheus/client_golang":        {"internal/daemon"},
 	"github.com/spf13/cobra":                     {"cmd/certbridged", "cmd/certbridge-sandbox"},
+	"github.com/tencentcloud":                    {}, // a test of internal/sandbox/tencent speaks by it
 	"go.etcd.io/bbolt":                           {"internal/state"},
 	"golang.org/x/net/idna":                      {"internal/cert"},
-	"golang.org/x/net/publicsuffix":              {"internal/sandbox"},
+	"golang.org/x/net/publicsuffix":              {"internal/sandbox", "cmd/plugins/ca-tencent"},
 	"golang.org/x/net/netutil":                   {"internal/dcv"},
 	"golang.org/x/sync":                          {"internal", "cmd"},
 	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},
@@ -126,7 +138,7 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
 	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook"},
-	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "examples/demo", "test"},
+	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "pkg/pluginapi/restca", "examples/demo", "test"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},
 }

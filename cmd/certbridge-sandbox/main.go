@@ -54,6 +54,8 @@ at domain control over DNS and HTTP, counts what would have been bought, and iss
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.AddCommand(a.digicertCommand())
+	root.AddCommand(a.servertasticCommand())
+	root.AddCommand(a.tencentCommand())
 	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:

@@ -29,6 +29,9 @@ func TestUsage(t *testing.T) {
 	}{
 		"help":                {[]string{"digicert", "--help"}, exitOK, `plugin = "digicert"`},
 		"unknown flag":        {[]string{"digicert", "--lisen", "x"}, exitUsage, "--lisen"},
+		"ServerTastic":        {[]string{"servertastic", "--help"}, exitOK, `plugin = "servertastic"`},
+		"no points":           {[]string{"servertastic", "--listen", "127.0.0.1:0", "--points", "0"}, exitFailed, "--points"},
+		"negative lag":        {[]string{"servertastic", "--listen", "127.0.0.1:0", "--sync-lag", "-1s"}, exitFailed, "delays are not negative"},
 		"unknown command":     {[]string{"digisert"}, exitUsage, "digisert"},
 		"no address":          {[]string{"digicert", "--listen", "8443"}, exitFailed, "is no address:port"},
 		"reached by others":   {[]string{"digicert", "--listen", "0.0.0.0:0"}, exitFailed, "--listen-anywhere"},
@@ -127,5 +130,40 @@ func TestStartAndUse(t *testing.T) {
 func TestKeyIsTaken(t *testing.T) {
 	if said := started(t, "digicert", "--api-key", "MYKEY", "--watch", "0"); !strings.Contains(said, `api_key = "MYKEY"`) {
 		t.Errorf("said %s", said)
+	}
+}
+
+// What is printed at the start is a configuration that works.
+func TestServerTasticStartAndUse(t *testing.T) {
+	said := started(t, "servertastic", "--api-key", "MYKEY", "--points", "7", "--watch", "10ms")
+	var parsed struct {
+		CA map[string]struct {
+			Plugin   string
+			Settings struct {
+				APIKey  string `toml:"api_key"`
+				BaseURL string `toml:"base_url"`
+			}
+		}
+	}
+	if _, err := toml.Decode(regexp.MustCompile(`(?s)\[ca\.servertastic\].*base_url = [^\n]*\n`).FindString(said), &parsed); err != nil {
+		t.Fatalf("%v in %q", err, said)
+	}
+	settings := parsed.CA["servertastic"].Settings
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, settings.BaseURL+"/account/review.json?api_key="+settings.APIKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var account struct {
+		Points int64 `json:"purchased_points"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&account); err != nil || account.Points != 7 || settings.APIKey != "MYKEY" {
+		t.Errorf("status %d, %+v, %v", resp.StatusCode, account, err)
 	}
 }

@@ -38,8 +38,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and name every mistake with file and line",
 		Long: `Check the configuration and name every mistake with file and line: what is written, what this machine has, and what
-the plugins say about their settings. With --online the plugins also log in at their CAs; nothing is ordered. The exit
-code is 3 when there is a mistake.`,
+the plugins say about their settings and those of orders. With --online the plugins also log in at their CAs; nothing is
+ordered. The exit code is 3 when there is a mistake.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, sources, err := a.check(cmd.Context(), online)

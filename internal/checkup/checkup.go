@@ -48,7 +48,8 @@ type Account interface {
 	Findings(ctx context.Context) ([]pluginapi.Finding, error)
 	// Configured is what Configure returned.
 	Configured(ctx context.Context) (pluginapi.Configured, error)
-	Preflight(ctx context.Context, orderSettings []pluginapi.Settings) (pluginapi.PreflightReply, error)
+	pluginapi.Preflighter
+	pluginapi.OrderChecker
 }
 
 // Profile is a DCV profile that can be checked.
@@ -100,7 +101,7 @@ func Run(ctx context.Context, c *config.Config, plugins Plugins, online *Online)
 	slices.SortStableFunc(remarks, func(x, y Remark) int {
 		return cmp.Or(cmp.Compare(slices.Index(c.Sources, x.File), slices.Index(c.Sources, y.File)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Path, y.Path))
 	})
-	return remarks
+	return once(remarks)
 }
 
 func account(ctx context.Context, c *config.Config, name string, plugins Plugins, online *Online) []Remark {
@@ -110,7 +111,7 @@ func account(ctx context.Context, c *config.Config, name string, plugins Plugins
 		return []Remark{silent(c, err, online != nil, "ca", name, "plugin")}
 	}
 	remarks := Settings(c, name, d)
-	if len(Mistakes(remarks)) > 0 {
+	if !configurable(c, name, d) {
 		return remarks // the plugin would only say the same again
 	}
 	findings, err := a.Findings(ctx)
@@ -118,6 +119,14 @@ func account(ctx context.Context, c *config.Config, name string, plugins Plugins
 		return append(remarks, silent(c, err, online != nil, "ca", name, "plugin"))
 	}
 	remarks = append(remarks, place(c, findings, "ca", name, "settings")...)
+	if pluginapi.HasFault(findings) {
+		return remarks // it answers nothing else before they are mended
+	}
+	more, err := Orders(ctx, c, name, d, a, certificates(c, name))
+	remarks = append(remarks, more...)
+	if err != nil {
+		remarks = append(remarks, fault(c, err, "ca", name, "settings"))
+	}
 	if online == nil || len(Mistakes(remarks)) > 0 {
 		return remarks
 	}
@@ -129,26 +138,12 @@ func account(ctx context.Context, c *config.Config, name string, plugins Plugins
 
 // preflight lets an account log in.
 func preflight(ctx context.Context, c *config.Config, name string, a Account) []Remark {
-	var orders []pluginapi.Settings
-	var of []string // the certificate of each
-	for _, cert := range c.Certificates {
-		if cert.CA == name && cert.Enabled {
-			orders, of = append(orders, cert.Order), append(of, cert.Name)
-		}
-	}
-	reply, err := a.Preflight(ctx, orders)
+	of := slices.DeleteFunc(certificates(c, name), func(cert config.Certificate) bool { return !cert.Enabled })
+	reply, err := a.Preflight(ctx, orderSettings(of))
 	if err != nil {
 		return []Remark{fault(c, err, "ca", name, "settings")}
 	}
-	var remarks []Remark
-	for _, f := range reply.Findings {
-		at := []string{"ca", name, "settings"}
-		if f.Order > 0 && f.Order <= len(of) {
-			at = []string{"certificate", of[f.Order-1], "order"}
-		}
-		remarks = append(remarks, place(c, []pluginapi.Finding{f}, at...)...)
-	}
-	return remarks
+	return placeOrders(c, name, of, reply.Findings)
 }
 
 // caa looks at the CAA records of an account's certificates. They may be changed by the time an order is due.
@@ -182,12 +177,22 @@ func Settings(c *config.Config, account string, d pluginapi.Description) []Remar
 			remarks = append(remarks, place(c, []pluginapi.Finding{f}, "ca", account, "settings", "order")...)
 		}
 	}
-	for _, cert := range c.Certificates {
-		if cert.CA == account && len(Mistakes(remarks)) == 0 {
-			remarks = append(remarks, place(c, pluginapi.CheckSettings(d.OrderSettings, cert.Order), "certificate", cert.Name, "order")...)
+	for _, cert := range certificates(c, account) {
+		for _, f := range pluginapi.CheckSettings(d.OrderSettings, cert.Order) {
+			remarks = append(remarks, OrderRemark(c, cert, f))
 		}
 	}
-	return remarks
+	return once(remarks)
+}
+
+// configurable reports whether an account's own settings are as its plugin describes them.
+func configurable(c *config.Config, account string, d pluginapi.Description) bool {
+	return !pluginapi.HasFault(pluginapi.CheckSettings(d.AccountSettings, c.CA[account].Settings))
+}
+
+// certificates are those that are ordered from an account.
+func certificates(c *config.Config, account string) []config.Certificate {
+	return slices.DeleteFunc(slices.Clone(c.Certificates), func(cert config.Certificate) bool { return cert.CA != account })
 }
 
 func profile(ctx context.Context, c *config.Config, name string, p Profile, online bool) []Remark {
@@ -218,11 +223,11 @@ func fault(c *config.Config, err error, path ...string) Remark {
 func place(c *config.Config, findings []pluginapi.Finding, path ...string) []Remark {
 	var remarks []Remark
 	for _, f := range findings {
-		at := slices.Clone(path)
+		r := remark(c, f.Severity, slices.Concat(path, segments(f.Field)), "%s", f.Message)
 		if f.Field != "" {
-			at = append(at, strings.Split(f.Field, ".")...)
+			r.Path = strings.Join(append(slices.Clone(path), f.Field), ".") // as the plugin writes it
 		}
-		remarks = append(remarks, remark(c, f.Severity, at, "%s", f.Message))
+		remarks = append(remarks, r)
 	}
 	return remarks
 }

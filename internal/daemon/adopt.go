@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/order"
-	"github.com/certbridge/certbridged/internal/pluginhost"
 )
 
 // FoundOrder is the order at a CA that a certificate belongs to.
@@ -31,24 +29,19 @@ func FindOrders(ctx context.Context, c *config.Config, account string, leaves []
 	if !ok {
 		return nil, fmt.Errorf("there is no CA account %q", account)
 	}
-	runtimeDir, err := socketFolder()
+	host, closeHost, err := ownHost(c, log)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(runtimeDir) }() // it holds sockets of processes that are gone
-	host, err := pluginhost.New(hostOptions(c, runtimeDir, log))
-	if err != nil {
-		return nil, fmt.Errorf("prepare to start the plugin: %w", err)
-	}
-	defer func() { err = errors.Join(err, host.Close()) }()
-	plugin := host.CA(pluginhost.Instance{Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env)})
+	defer func() { err = errors.Join(err, closeHost()) }()
+	plugin := host.CA(caInstance(ca, accountMemory{}))
 	defer plugin.Close()
 	d, err := plugin.Describe(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, leaf := range leaves {
-		_, h, err := order.Adopt(ctx, plugin, d, account, order.History{}, order.Current{Leaf: leaf})
+		h, err := order.Survey(ctx, plugin, d, account, order.History{}, order.Current{Leaf: leaf}, time.Now())
 		one := FoundOrder{Err: err}
 		if h.Last != nil {
 			one.Reference, one.CoverageEnd = h.Last.Reference, h.Last.CoverageEnd

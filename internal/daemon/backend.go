@@ -262,15 +262,19 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 	if err != nil {
 		return kindOf(err)
 	}
-	_, history, err := order.Adopt(ctx, ca, d, c.CA, b.d.engine.History(c.Name), current)
-	if err != nil {
+	now := time.Now()
+	history, err := order.Survey(ctx, ca, d, c.CA, b.d.engine.History(c.Name), current, now)
+	switch {
+	case pluginapi.KindOf(err) == pluginapi.NeedsPerson:
+		out.Ordered, out.Kind, out.CostsMoney, out.WouldHold = true, pluginapi.New.String(), d.OrdersCostMoney, err.Error()
+		return nil
+	case err != nil:
 		return control.Errorf(control.Unavailable, "%w", err)
 	}
 	plan := order.PlanOrder(order.PlanInput{
-		Description: d, Account: c.CA, Names: spec.Names, Reason: out.Reason, History: history, Current: current, Now: time.Now(),
+		Description: d, Account: c.CA, Names: spec.Names, Reason: out.Reason, History: history, Current: current, Now: now,
 	})
-	out.Ordered, out.Kind, out.WouldHold = true, plan.Kind.String(), plan.Why
-	out.CostsMoney = d.OrdersCostMoney && plan.Kind != pluginapi.Reissue
+	out.Ordered, out.Kind, out.WouldHold, out.CostsMoney = true, plan.Kind.String(), plan.Why, plan.Costs
 	return nil
 }
 

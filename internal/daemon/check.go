@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -35,16 +36,11 @@ func Check(ctx context.Context, c *config.Config, opts CheckOptions) (remarks []
 	if _, err := os.Stat(c.Daemon.PluginDir); err != nil {
 		return checkup.Run(ctx, c, noPlugins{err}, online(opts, nil)), nil
 	}
-	runtimeDir, err := socketFolder()
+	host, closeHost, err := ownHost(c, opts.Logger)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(runtimeDir) }() // it holds sockets of processes that are gone
-	host, err := pluginhost.New(hostOptions(c, runtimeDir, opts.Logger))
-	if err != nil {
-		return nil, fmt.Errorf("prepare to start plugins: %w", err)
-	}
-	defer func() { err = errors.Join(err, host.Close()) }()
+	defer func() { err = errors.Join(err, closeHost()) }()
 	plugins := newHosted(host, c)
 	s := &setup{config: c, dcvs: plugins.profiles}
 	// Nothing is published, so the responder does not listen; it is there to count as a way to show control.
@@ -71,6 +67,24 @@ func online(opts CheckOptions, solver *dcv.Solver) *checkup.Online {
 		}
 	}
 	return o
+}
+
+// ownHost starts plugins beside a daemon that may be running. Closing it ends them.
+func ownHost(c *config.Config, log *slog.Logger) (*pluginhost.Host, func() error, error) {
+	runtimeDir, err := socketFolder()
+	if err != nil {
+		return nil, nil, err
+	}
+	forget := func() { _ = os.RemoveAll(runtimeDir) } // it holds sockets of processes that are gone
+	host, err := pluginhost.New(hostOptions(c, runtimeDir, log))
+	if err != nil {
+		forget()
+		return nil, nil, fmt.Errorf("prepare to start plugins: %w", err)
+	}
+	return host, func() error {
+		defer forget()
+		return host.Close()
+	}, nil
 }
 
 // socketFolder makes a private folder whose path is short enough for sockets (unix(7)).
@@ -107,20 +121,19 @@ func newHosted(host *pluginhost.Host, c *config.Config) *hosted {
 
 // Account implements checkup.Plugins.
 func (h *hosted) Account(ca config.CA) checkup.Account {
-	return h.host.CA(pluginhost.Instance{
-		Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env),
-		State: func() []byte {
+	return h.host.CA(caInstance(ca, accountMemory{
+		read: func() []byte {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			return h.states[ca.Name]
 		},
-		SaveState: func(state []byte) error {
+		save: func(state []byte) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.states[ca.Name] = state
 			return nil
 		},
-	})
+	}))
 }
 
 // Profile implements checkup.Plugins.
@@ -157,6 +170,11 @@ func (n noPlugins) Preflight(context.Context, []pluginapi.Settings) (pluginapi.P
 	return pluginapi.PreflightReply{}, n.fail()
 }
 
+// CheckOrders implements checkup.Account.
+func (n noPlugins) CheckOrders(context.Context, []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	return nil, n.fail()
+}
+
 // refuseFaults refuses a configuration whose settings the plugins at hand would not take. What a plugin that is missing
 // or does not start would say cannot be known: that is no mistake of the configuration.
 func (d *Daemon) refuseFaults(ctx context.Context, c *config.Config) error {
@@ -171,11 +189,44 @@ func (d *Daemon) refuseFaults(ctx context.Context, c *config.Config) error {
 			continue
 		}
 		remarks = append(remarks, checkup.Settings(c, name, description)...)
+		remarks = append(remarks, d.orderFaults(ctx, before, c, name, description)...)
 	}
 	if problems := checkup.Mistakes(remarks); len(problems) > 0 {
 		return &config.Errors{Problems: problems}
 	}
 	return nil
+}
+
+// orderFaults is what the plugin says about the order settings that are new. Those that are as they were keep no change
+// of something else out: where they are at fault, the order of the certificate is held and says so.
+func (d *Daemon) orderFaults(ctx context.Context, before *setup, c *config.Config, name string, description pluginapi.Description) []checkup.Remark {
+	certs := slices.DeleteFunc(slices.Clone(c.Certificates), func(cert config.Certificate) bool {
+		return cert.CA != name || !orderDiffers(before.config, c, cert)
+	})
+	if len(certs) == 0 {
+		return nil
+	}
+	account := before.cas[name]
+	if account == nil || !samePlugin(before.config.CA[name], c.CA[name]) {
+		// Beside the account's own process, which works on until the new settings are taken. What it learns is forgotten.
+		instance := caInstance(c.CA[name], accountMemory{
+			read: func() []byte { return d.accountState(name) }, save: func([]byte) error { return nil },
+		})
+		instance.Name = "check " + name
+		account = d.host.CA(instance)
+		defer account.Close()
+	}
+	remarks, err := checkup.Orders(ctx, c, name, description, account, certs)
+	if err != nil {
+		d.log.WarnContext(ctx, "order settings not checked, the plugin does not answer", "account", name, "error", err)
+	}
+	return remarks
+}
+
+// orderDiffers reports whether a plugin may say something else about the order settings of a certificate than before.
+func orderDiffers(before, after *config.Config, cert config.Certificate) bool {
+	was, ok := before.Certificate(cert.Name)
+	return !ok || was.CA != cert.CA || !reflect.DeepEqual(was.Order, cert.Order) || !samePlugin(before.CA[cert.CA], after.CA[cert.CA])
 }
 
 func (d *Daemon) describe(ctx context.Context, s *setup, ca config.CA) (pluginapi.Description, error) {

@@ -284,6 +284,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.resume()
 	d.republish()
 	d.resumeTrials()
+	d.recheckSettings(func(order.Record) bool { return true }) // the configuration may have been mended meanwhile
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
 		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})
@@ -342,6 +343,7 @@ func (d *Daemon) pluginChanged(file string) {
 	d.nudge(func(r order.Record) bool {
 		return "ca-"+s.config.CA[r.Account].Plugin == file || strings.HasPrefix(file, "dcv-")
 	})
+	d.recheckSettings(func(r order.Record) bool { return "ca-"+s.config.CA[r.Account].Plugin == file })
 }
 
 // forgetAbilities drops what was learnt of plugins, which may be others now.

@@ -77,6 +77,10 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.resume()
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
+	d.recheckSettings(func(r order.Record) bool {
+		cert := next.certificates[r.Certificate]
+		return cert.CA == r.Account && orderDiffers(before.config, c, cert)
+	})
 	for _, r := range remarks {
 		d.log.Warn("configuration", "remark", r)
 	}
@@ -98,6 +102,21 @@ func (d *Daemon) releaseBudgets(before, after *config.Config) {
 			d.scheduleOrder(released.ID)
 		case !errors.Is(err, order.ErrWrongPhase) && !errors.Is(err, order.ErrNotConfigured):
 			d.log.Error("an order that the budget held could not be released", "order", r.ID, "error", err)
+		}
+	}
+}
+
+// recheckSettings lets chosen orders that their settings hold be looked at again: what was at fault may be mended.
+func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
+	for _, r := range d.engine.Orders() {
+		if r.Phase != order.Held || r.Hold.Kind != order.HoldSettings || !chosen(r) {
+			continue
+		}
+		switch again, err := d.engine.RecheckSettings(r.ID); {
+		case err == nil:
+			d.scheduleOrder(again.ID)
+		case !errors.Is(err, order.ErrWrongPhase) && !errors.Is(err, order.ErrNotConfigured) && !errors.Is(err, order.ErrBusy):
+			d.log.Error("an order that its settings hold could not be looked at again", "order", r.ID, "error", err)
 		}
 	}
 }

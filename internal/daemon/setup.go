@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/certbridge/certbridged/internal/checkup"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/dcv"
 	"github.com/certbridge/certbridged/internal/deploy"
@@ -30,15 +31,14 @@ func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
 		s.certificates[cert.Name] = cert
 	}
 	for name, ca := range c.CA {
-		if before != nil && before.cas[name] != nil && reflect.DeepEqual(pluginPart(before.config.CA[name]), pluginPart(ca)) {
+		if before != nil && before.cas[name] != nil && samePlugin(before.config.CA[name], ca) {
 			s.cas[name] = before.cas[name]
 			continue
 		}
-		s.cas[name] = d.host.CA(pluginhost.Instance{
-			Name: name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env),
-			State:     func() []byte { return d.accountState(name) },
-			SaveState: func(state []byte) error { return d.saveAccountState(name, state) },
-		})
+		s.cas[name] = d.host.CA(caInstance(ca, accountMemory{
+			read: func() []byte { return d.accountState(name) },
+			save: func(state []byte) error { return d.saveAccountState(name, state) },
+		}))
 	}
 	for name, profile := range c.DCV {
 		if profile.Plugin == "" {
@@ -54,12 +54,29 @@ func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
 	return s
 }
 
+// accountMemory keeps a CA account's state between two processes. Without its functions, it is forgotten.
+type accountMemory struct {
+	read func() []byte
+	save func(state []byte) error
+}
+
+// caInstance is what a CA account's process is made of.
+func caInstance(ca config.CA, memory accountMemory) pluginhost.Instance {
+	return pluginhost.Instance{
+		Name: ca.Name, Plugin: ca.Plugin, SHA256: ca.SHA256, Settings: ca.Settings, Env: reveal(ca.Env),
+		State: memory.read, SaveState: memory.save,
+	}
+}
+
 // dcvInstance is what a DCV profile's process is made of.
 func dcvInstance(c *config.Config, p config.DCV) pluginhost.Instance {
 	return pluginhost.Instance{
 		Name: p.Name, Plugin: p.Plugin, SHA256: p.SHA256, Settings: p.Settings, Env: reveal(p.Env), DNSResolvers: c.Daemon.DNSResolvers,
 	}
 }
+
+// samePlugin reports whether one process can serve both accounts.
+func samePlugin(a, b config.CA) bool { return reflect.DeepEqual(pluginPart(a), pluginPart(b)) }
 
 // pluginPart is what a CA account's process depends on.
 func pluginPart(ca config.CA) config.CA {
@@ -121,6 +138,7 @@ func (c catalog) Spec(name string) (order.Spec, bool) {
 	spec := order.Spec{
 		Name: name, Account: cert.CA, Names: cert.Domains, KeyType: string(cert.Key), ReuseKey: cert.ReuseKey,
 		Settings: cert.Order, Profiles: cert.Profiles,
+		Place:     func(f pluginapi.Finding) string { return checkup.OrderRemark(s.config, cert, f).String() },
 		MaxPerDay: ca.MaxOrdersPerDay, MaxPerCertificate: ca.MaxOrdersPerCertificate, PollInterval: ca.PollInterval,
 	}
 	if len(spec.Names) > 0 && spec.KeyType != "" {

@@ -177,17 +177,6 @@ func (d *Daemon) forgetTrial(t trial) error {
 	return d.state.Write(trialBucket, map[string][]byte{t.Challenge.ID: nil})
 }
 
-// surelyRefused reports that an error of Publish means that nothing was published. What else may have gone wrong may have
-// gone wrong afterwards.
-func surelyRefused(err error) bool {
-	switch pluginapi.KindOf(err) {
-	case pluginapi.InvalidRequest, pluginapi.Unauthorized, pluginapi.Conflict:
-		return true
-	default:
-		return false
-	}
-}
-
 // resumeTrials sees to what tests have left that a crash cut short. Those that run have not begun yet.
 func (d *Daemon) resumeTrials() {
 	err := d.state.Each(trialBucket, func(id string, _ []byte) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/dcv"
+	"github.com/certbridge/certbridged/internal/order"
 )
 
 // How long and how often a test looks where the profile says nothing, and how long it looks for what was withdrawn.
@@ -41,7 +42,7 @@ func (d *Daemon) publishAndLook(ctx context.Context, t *trial, send func(control
 	begun := time.Now()
 	receipt, err := d.solver.Publish(ctx, t.Profile, t.Challenge, nil)
 	if err != nil {
-		t.refused, t.waited = surelyRefused(err), errors.Is(err, dcv.ErrTurn)
+		t.refused, t.waited = order.SurelyRefused(err), errors.Is(err, dcv.ErrTurn)
 		step := control.ProfileTestStep{Step: "published", Message: err.Error(), Took: time.Since(begun)}
 		return errors.Join(send(step), control.Errorf(control.FailedAct, "the profile could not publish"))
 	}

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -197,6 +199,8 @@ func (d *Daemon) reconsider(c config.Certificate, look look) {
 	d.remind(r)
 	why := d.unwanted(c, look, r, spec)
 	if why == "" {
+		// A hold may be about settings that were replaced while the plugin looked at them.
+		d.recheckSettings(func(held order.Record) bool { return held.ID == r.ID && !sameValues(r.Settings, spec.Settings.Values) })
 		return
 	}
 	superseded, err := d.engine.Supersede(r.ID, why)
@@ -206,6 +210,14 @@ func (d *Daemon) reconsider(c config.Certificate, look look) {
 	if superseded {
 		d.timer.Set(evaluateKey+c.Name, time.Now())
 	}
+}
+
+// sameValues compares settings as the journal keeps them, where a whole number may have become another type of number.
+// What cannot be compared counts as the same, so that nobody looks again and again.
+func sameValues(a, b map[string]any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX != nil || errY != nil || bytes.Equal(x, y) || len(a)+len(b) == 0
 }
 
 // unwanted says why an order would not be begun now as it is; empty when it would.

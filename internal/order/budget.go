@@ -13,14 +13,16 @@ const budgetWindow = 24 * time.Hour
 // keepPurchases is how long purchases are remembered, for people who ask what was bought.
 const keepPurchases = 400 * 24 * time.Hour
 
-// buys reports whether sending the order can spend money. A reissue is inside paid time.
-func (r *Record) buys() bool { return r.CostsMoney && r.Kind != pluginapi.Reissue }
+// Buys reports whether sending the order can spend money. A reissue is inside paid time, unless it adds names that cost.
+func (r *Record) Buys() bool {
+	return r.CostsMoney && (r.Kind != pluginapi.Reissue || r.ReissueCosts)
+}
 
 // reserve counts the purchase against the budget, before it is sent: two orders must not both take the last place. It
 // returns what must be journaled with the order, or why the budget says no.
 func (w *work) reserve() ([]sidecar, string) {
 	r := &w.record
-	if !r.buys() {
+	if !r.Buys() {
 		return nil, ""
 	}
 	w.mu.Lock()
@@ -83,8 +85,7 @@ func (e *Engine) ReleaseBudget(id string) (Record, error) {
 		}
 		return nil
 	}, func(r *Record) {
-		r.Phase, r.Hold = r.Hold.Resume, nil
-		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
+		r.goOn(e.Now())
 	})
 }
 

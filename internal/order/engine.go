@@ -30,8 +30,10 @@ type Journal interface {
 // money can be spent.
 type CA interface {
 	Describe(ctx context.Context) (pluginapi.Description, error)
+	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	Orderer
@@ -96,6 +98,8 @@ type Spec struct {
 	MaxPerDay, MaxPerCertificate int
 	// PollInterval overrides the plugin's own pace; zero leaves it.
 	PollInterval time.Duration
+	// Place says what is found about the settings, and where they are written; nil: the finding's own words will do.
+	Place func(pluginapi.Finding) string
 }
 
 // Catalog answers with the configuration of the day.

@@ -88,6 +88,10 @@ type shop struct {
 	freeName string
 	// byCertificate, when set, answers FindOrderByCertificate.
 	byCertificate func(leaf []byte) (pluginapi.Order, error)
+	// inspect, when set, changes what InspectOrder answers, if the description has the ability; inspected are the references it
+	// was asked about.
+	inspect   func(o *pluginapi.Order) error
+	inspected []string
 	// find, when set, answers FindOrder.
 	find func() error
 	// chain, when set, replaces what is issued.
@@ -96,6 +100,9 @@ type shop struct {
 	spoil func(o *pluginapi.Order)
 	// approval keeps orders pending approval until it is false.
 	approval bool
+	// rules, when set, answers CheckOrders, if the description has the ability; ruled counts the calls.
+	rules func([]pluginapi.Settings) ([]pluginapi.Finding, error)
+	ruled int
 	// reject makes orders end rejected after validation.
 	reject bool
 	// valid are identifiers the CA is content with already; stepwise makes each call of RespondToChallenges validate only
@@ -152,6 +159,14 @@ func newShop(now func() time.Time) *shop {
 
 func (s *shop) Describe(context.Context) (pluginapi.Description, error) { return s.description, nil }
 
+func (s *shop) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	if s.rules == nil {
+		return nil, pluginapi.Errorf(pluginapi.InvalidRequest, "this shop has no rules")
+	}
+	s.ruled++
+	return s.rules(orders)
+}
+
 func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,6 +221,26 @@ func (s *shop) FindOrderByCertificate(_ context.Context, leaf []byte) (pluginapi
 	}
 	o, err := s.byCertificate(leaf)
 	return pluginapi.OrderReply{Order: o}, err
+}
+
+func (s *shop) InspectOrder(_ context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inspected = append(s.inspected, reference)
+	so := s.orders[reference]
+	if so == nil {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", reference)
+	}
+	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end}
+	for _, id := range so.request.Identifiers {
+		o.Names = append(o.Names, id.Value)
+	}
+	if s.inspect != nil {
+		if err := s.inspect(&o); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
+	return pluginapi.OrderReply{Order: o}, nil
 }
 
 func (s *shop) GetOrder(_ context.Context, o pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {

@@ -100,7 +100,7 @@ func (w *work) supersede(why string) error {
 	history := w.historySidecar(w.record.Certificate, func(h *History) {
 		h.Failures++
 		h.LastFailure = why
-		h.FailedPaid = w.record.buys() && h.Failures > 1 // once happens when somebody renews by hand meanwhile
+		h.FailedPaid = w.record.Buys() && h.Failures > 1 // once happens when somebody renews by hand meanwhile
 		h.RetryAt = w.Now().Add(schedule.Backoff(h.Failures, w.remaining(), w.record.Certificate))
 	})
 	return w.update("superseded", func(r *Record) {

@@ -90,7 +90,8 @@ func placeholder(t *testing.T, key crypto.Signer, names []string) *x509.Certific
 // plan that was paid for.
 func TestPaidTimeIsUsedUpWhateverTheReason(t *testing.T) {
 	for reason, kind := range map[schedule.Reason]string{
-		schedule.NamesChanged: "reissue", schedule.KeyChanged: "reissue", schedule.BrokenSet: "reissue", schedule.NearExpiry: "renew",
+		schedule.NamesChanged: "reissue", schedule.KeyChanged: "reissue", schedule.BrokenSet: "reissue",
+		schedule.Revoked: "reissue", schedule.Expired: "reissue", schedule.Requested: "reissue", schedule.NearExpiry: "renew",
 	} {
 		t.Run(string(reason), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {

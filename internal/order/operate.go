@@ -27,11 +27,16 @@ func (e *Engine) Approve(id string) (Record, error) {
 	}, func(r *Record) {
 		switch r.Hold.Kind {
 		case HoldBudget, HoldDropsNames, HoldRepeats, HoldUnclearOrder: // a yes to this order; the others ask for another look
-			r.Approved = append(r.Approved, r.Hold.Kind)
+			r.approve()
 		}
-		r.Phase, r.Hold = r.Hold.Resume, nil
-		r.Attempts, r.LastError, r.NextAt = 0, nil, e.Now()
+		r.goOn(e.Now())
 	})
+}
+
+// goOn lets an order go on where it was held. What was planned before it was held is planned anew.
+func (r *Record) goOn(now time.Time) {
+	r.Phase, r.Hold = r.Hold.Resume, nil
+	r.Attempts, r.LastError, r.NextAt, r.Planned = 0, nil, now, time.Time{}
 }
 
 // Resolve settles what became of a call whose answer was lost. A reference is the CA's name of the order that was
@@ -44,7 +49,7 @@ func (e *Engine) Resolve(id, reference string) (Record, error) {
 		return fmt.Errorf("order %s is %s and no answer is missing: %w", id, r.Phase, ErrWrongPhase)
 	}, func(r *Record) {
 		r.Hold, r.Attempts, r.LastError, r.NextAt = nil, 0, nil, e.Now()
-		r.SentAt, r.LastSentAt, r.NotFound = time.Time{}, time.Time{}, 0
+		r.unsent()
 		if r.Phase = Intended; reference != "" {
 			r.Phase, r.Reference = Placed, reference
 		}
@@ -104,7 +109,7 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 	}
 	reason = orElse(reason, "canceled by a person")
 	var more []sidecar
-	if r.Reference != "" && r.buys() { // whoever says no to this purchase has not said yes to another
+	if r.Reference != "" && r.Buys() { // whoever says no to this purchase has not said yes to another
 		more = append(more, e.historySidecar(r.Certificate, func(h *History) { h.FailedPaid, h.LastFailure = true, reason }))
 	}
 	err := e.update(en, "canceled", func(r *Record) {

@@ -5,8 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
@@ -27,36 +25,17 @@ func (w *work) intended(ctx context.Context) error {
 	}
 }
 
-// prepare decides the kind, makes key and CSR and asks the questions that may need a person, before anything is sent.
+// prepare plans the order and makes key and CSR, before anything is sent.
 func (w *work) prepare(ctx context.Context) error {
-	d, err := w.ca.Describe(ctx)
-	if err != nil {
-		return w.retry("prepare", problemKind(err), err)
+	o, goOn, err := w.plan(ctx)
+	if !goOn {
+		return err
 	}
-	// A certificate that could not be installed is not ordered.
-	if err := w.Files.Ready(w.record.Certificate); err != nil {
-		return w.retry("prepare", "files", err)
-	}
-	current, err := w.Files.Current(w.record.Certificate)
-	if err != nil {
-		return w.retry("prepare", "read-files", err)
-	}
-	history, adopted, err := w.adopt(ctx, d, current)
-	switch unclear := pluginapi.KindOf(err) == pluginapi.NeedsPerson; {
-	case unclear && w.record.approved(HoldUnclearOrder): // then a new one is bought
-	case unclear:
-		return w.update("held", func(r *Record) {
-			w.hold(r, HoldUnclearOrder, err.Error()+"; approve it to buy anew, or reissue there by hand")
-		})
-	case err != nil:
-		return w.retry("adopt", problemKind(err), err)
-	}
-	plan := PlanOrder(PlanInput{Description: d, Account: w.record.Account, Names: w.record.Names, Reason: w.record.Reason, History: history, Current: current, Now: w.Now()})
-	key, keyType, err := w.makeKey(current)
+	key, keyType, err := w.makeKey(o.current)
 	if err != nil {
 		return w.retry("prepare", "key", err)
 	}
-	csr, err := cert.NewCSR(key, w.record.Names, d.CSRCommonName)
+	csr, err := cert.NewCSR(key, w.record.Names, o.description.CSRCommonName)
 	if err != nil {
 		return w.fail("prepare", problem("csr", err, w.Now()))
 	}
@@ -65,13 +44,10 @@ func (w *work) prepare(ctx context.Context) error {
 		return w.fail("prepare", problem("key", err, w.Now()))
 	}
 	return w.update("prepared", func(r *Record) {
-		r.Kind, r.Previous, r.CostsMoney = plan.Kind, plan.Previous, d.OrdersCostMoney
 		r.Key, r.KeyType, r.CSR = der, string(keyType), csr
 		r.Attempts, r.LastError, r.NextAt = 0, nil, w.Now()
-		if plan.Hold != "" {
-			w.hold(r, plan.Hold, plan.Why)
-		}
-	}, adopted...)
+		w.follow(r, o)
+	}, o.remembered...)
 }
 
 func (w *work) makeKey(current Current) (crypto.Signer, cert.KeyType, error) {
@@ -92,129 +68,12 @@ func (w *work) makeKey(current Current) (crypto.Signer, cert.KeyType, error) {
 	return key, keyType, err
 }
 
-// PlanInput is what the kind of an order is decided from.
-type PlanInput struct {
-	Description pluginapi.Description
-	Account     string
-	Names       []string
-	// Reason is schedule's word for why there is an order.
-	Reason  string
-	History History
-	Current Current
-	Now     time.Time
-}
-
-// Plan is the kind of an order and, where a person must agree first, why.
-type Plan struct {
-	Kind     pluginapi.OrderKind
-	Previous *Previous
-	Hold     HoldKind
-	Why      string
-}
-
-// CoverageMargin is how much longer than the certificate on disk a paid plan must last for a reissue to gain
-// anything: coverage is often known as a date only.
-const CoverageMargin = 24 * time.Hour
-
-// MarginOf is CoverageMargin for a certificate that lives this long: where certificates live for days or, while somebody
-// rehearses, for minutes, a day would be more than all that is left of a plan. Zero is a lifetime that nobody knows.
-func MarginOf(lifetime time.Duration) time.Duration {
-	if lifetime <= 0 {
-		return CoverageMargin
-	}
-	return min(CoverageMargin, lifetime/10)
-}
-
-// PlanOrder decides the kind: reissue while coverage outlasts the certificate and the CA can; else a renewal linked to
-// the previous order; else a new one. Buying before a paid plan is used up would be a defect.
-func PlanOrder(in PlanInput) Plan {
-	d, last := in.Description, in.History.Last
-	if last == nil || in.History.Account != in.Account || last.Reference == "" {
-		return in.purchase(Plan{Kind: pluginapi.New})
-	}
-	if d.Has(pluginapi.AbilityReissue) && in.coverageOutlasts() {
-		if plan, ok := in.reissue(); ok {
-			return plan
-		}
-	}
-	if d.Has(pluginapi.AbilityRenew) {
-		return in.purchase(Plan{Kind: pluginapi.Renew, Previous: last})
-	}
-	return in.purchase(Plan{Kind: pluginapi.New})
-}
-
-func (in PlanInput) coverageOutlasts() bool {
-	end, leaf := in.History.Last.CoverageEnd, in.Current.Leaf
-	margin := CoverageMargin
-	if leaf != nil {
-		margin = MarginOf(leaf.NotAfter.Sub(leaf.NotBefore))
-	}
-	switch schedule.Reason(in.Reason) {
-	case schedule.NamesChanged, schedule.KeyChanged, schedule.BrokenSet:
-		// What is on disk is of no use however long it lasts: any paid time that is left is a gain.
-		return end.After(in.Now.Add(margin))
-	}
-	if !end.After(in.Now) {
-		return false
-	}
-	return leaf == nil || end.After(leaf.NotAfter.Add(margin))
-}
-
-// reissue plans another certificate inside paid time, where the CA's rule about names lets it.
-func (in PlanInput) reissue() (Plan, bool) {
-	last := in.History.Last
-	plan := Plan{Kind: pluginapi.Reissue, Previous: last}
-	earlier := namesOf(last)
-	dropped := without(earlier, in.Names)
-	switch in.Description.ReissueNames {
-	case pluginapi.ReissueSameNames:
-		if len(dropped) > 0 || len(without(in.Names, earlier)) > 0 {
-			return Plan{}, false
-		}
-	case pluginapi.ReissueRemovalRevokes:
-		if len(dropped) > 0 {
-			plan.Hold = HoldDropsNames
-			plan.Why = fmt.Sprintf("a reissue without %s makes the CA revoke the earlier certificates of order %s; approve it, or configure the names again",
-				strings.Join(dropped, ", "), last.Reference)
-		}
-	}
-	return plan, true
-}
-
-// purchase holds a paid order that follows a failed paid one: the same again would likely fail, and cost, again.
-func (in PlanInput) purchase(p Plan) Plan {
-	if in.Description.OrdersCostMoney && in.History.FailedPaid {
-		p.Hold = HoldRepeats
-		p.Why = "the last paid order for this certificate failed: " + in.History.LastFailure + "; approve it to buy again"
-	}
-	return p
-}
-
-// namesOf are the names that the previous order was for.
-func namesOf(p *Previous) []string {
-	if len(p.Names) > 0 {
-		return p.Names
-	}
-	chain, err := cert.ParseChain(p.Chain)
-	if err != nil || len(chain) == 0 {
-		return nil
-	}
-	return cert.Names(chain[0])
-}
-
-func without(names, taken []string) []string {
-	var rest []string
-	for _, n := range names {
-		if !slices.Contains(taken, n) {
-			rest = append(rest, n)
-		}
-	}
-	return rest
-}
-
 // send journals that the call goes out, makes it, and journals the answer. From the first save on a crash leads to
 // findOut.
 func (w *work) send(ctx context.Context) error {
+	if goOn, err := w.planAgain(ctx); !goOn {
+		return err
+	}
 	if goOn, err := w.caa(ctx); !goOn {
 		return err
 	}
@@ -263,7 +122,7 @@ func (w *work) notPlaced(err error) error {
 }
 
 func (w *work) notSent(r *Record, kind string, err error) {
-	r.SentAt, r.LastSentAt = time.Time{}, time.Time{}
+	r.unsent()
 	w.later(r, problem(kind, err, w.Now()), retryAfter(err))
 }
 
@@ -317,7 +176,7 @@ func (w *work) notFound(d pluginapi.Description, asked time.Time) error {
 			r.NextAt = w.Now().Add(between(d))
 			return
 		}
-		r.SentAt, r.LastSentAt, r.NotFound = time.Time{}, time.Time{}, 0
+		r.unsent()
 	}, w.refundIf(w.record.NotFound+1 >= enough)...)
 }
 
@@ -337,7 +196,8 @@ func (w *work) tooSoon(d pluginapi.Description, now time.Time) bool {
 func (w *work) cannotTell(err error) error {
 	if !w.record.CostsMoney {
 		return w.update("send-again", func(r *Record) {
-			r.SentAt, r.LastSentAt, r.NextAt = time.Time{}, time.Time{}, w.Now()
+			r.unsent()
+			r.NextAt = w.Now()
 		})
 	}
 	why := fmt.Sprintf("the order was sent at %s, no answer came, and nobody can tell whether it arrived (%v); look into the account at the CA, then resolve it",
@@ -349,11 +209,14 @@ func (w *work) cannotTell(err error) error {
 }
 
 // hold stops an order until a person decides.
-func (w *work) hold(r *Record, kind HoldKind, why string) {
-	if r.approved(kind) {
+func (w *work) hold(r *Record, kind HoldKind, why string) { w.holdFor(r, kind, "", why) }
+
+// holdFor is hold with what exactly a yes would be said to: should that change, the person is asked again.
+func (w *work) holdFor(r *Record, kind HoldKind, subject, why string) {
+	if r.approvedFor(kind, subject) {
 		return
 	}
-	r.Hold = &Hold{Kind: kind, Detail: why, Since: w.Now(), Resume: r.Phase}
+	r.Hold = &Hold{Kind: kind, Subject: subject, Detail: why, Since: w.Now(), Resume: r.Phase}
 	r.Phase, r.NextAt = Held, time.Time{}
 }
 
@@ -362,7 +225,7 @@ func (w *work) fail(step string, p *Problem, more ...sidecar) error {
 	history := w.historySidecar(w.record.Certificate, func(h *History) {
 		h.Failures++
 		h.LastFailure = p.Message
-		h.FailedPaid = w.record.CostsMoney && w.record.Kind != pluginapi.Reissue && w.record.Reference != ""
+		h.FailedPaid = w.record.Buys() && w.record.Reference != ""
 		h.RetryAt = w.Now().Add(schedule.Backoff(h.Failures, w.remaining(), w.record.Certificate))
 	})
 	return w.update(step, func(r *Record) {

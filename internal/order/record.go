@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -47,7 +49,9 @@ const (
 	HoldNeedsPerson HoldKind = "needs-person"
 	// HoldDropsNames: the CA will revoke earlier certificates because names are dropped.
 	HoldDropsNames HoldKind = "drops-names"
-	// HoldUnclearOrder: the CA cannot say which paid order the certificate on disk belongs to.
+	// HoldSettings: the order settings are at fault, and a purchase with them would be refused.
+	HoldSettings HoldKind = "order-settings"
+	// HoldUnclearOrder: which paid order is to be followed, or whether any is left, cannot be told from what the CA says.
 	HoldUnclearOrder HoldKind = "unclear-order"
 	// HoldRepeats: the last paid order for the certificate failed; another costs again.
 	HoldRepeats HoldKind = "repeats-failed-order"
@@ -57,9 +61,11 @@ const (
 
 // Hold is why an order waits for a person.
 type Hold struct {
-	Kind   HoldKind  `json:"kind"`
-	Detail string    `json:"detail"`
-	Since  time.Time `json:"since"`
+	Kind HoldKind `json:"kind"`
+	// Subject is what exactly a yes would be said to, where an order may be held for several of its kind.
+	Subject string    `json:"subject,omitempty"`
+	Detail  string    `json:"detail"`
+	Since   time.Time `json:"since"`
 	// Resume is the phase the order goes on in when it is released.
 	Resume Phase `json:"resume"`
 }
@@ -110,6 +116,17 @@ type Previous struct {
 	CoverageEnd time.Time `json:"coverage_end,omitzero"`
 	// Names are those it was ordered for, where we did that. The certificate may have more: some CAs add a name for free.
 	Names []string `json:"names,omitempty"`
+
+	// Inspected is when the CA last said how it stands; zero: never. What follows is as it said then.
+	Inspected time.Time `json:"inspected,omitzero"`
+	// Held are all names that the order holds, whoever added them; empty when the CA does not tell.
+	Held []string `json:"held,omitempty"`
+	// Gone says why nothing is left of it; empty while something may be.
+	Gone string `json:"gone,omitempty"`
+	// RenewedBy is the CA's reference of the order that renewed it.
+	RenewedBy string `json:"renewed_by,omitempty"`
+	// NotFound: the CA does not know it.
+	NotFound bool `json:"not_found,omitempty"`
 }
 
 // Record is one order in the journal: everything that is needed to go on after a crash at any instant.
@@ -129,14 +146,20 @@ type Record struct {
 	Key            []byte         `json:"key,omitempty"` // PKCS#8 DER; gone once the order is final
 	CSR            []byte         `json:"csr,omitempty"`
 	Settings       map[string]any `json:"settings,omitempty"`
-	CostsMoney     bool           `json:"costs_money,omitempty"`
-	Previous       *Previous      `json:"previous,omitempty"`
+	// CostsMoney: the CA sells orders. Buys says whether this one is bought.
+	CostsMoney bool `json:"costs_money,omitempty"`
+	// ReissueCosts: it is a reissue that spends money all the same, for names that it adds.
+	ReissueCosts bool      `json:"reissue_costs,omitempty"`
+	Previous     *Previous `json:"previous,omitempty"`
+	// Planned is when its kind was decided, for what has not been sent.
+	Planned time.Time `json:"planned,omitzero"`
 	// Excluded are, by name, the types of challenge that CAA records exclude; CAAUnknown counts how often the records could
 	// not be looked up.
 	Excluded   map[string][]pluginapi.ChallengeType `json:"excluded,omitempty"`
 	CAAUnknown int                                  `json:"caa_unknown,omitempty"`
-	// Approved lists the holds a person has released.
-	Approved []HoldKind `json:"approved,omitempty"`
+	// Approved lists the holds a person has released, ApprovedFor what of a kind that has subjects.
+	Approved    []HoldKind            `json:"approved,omitempty"`
+	ApprovedFor map[HoldKind][]string `json:"approved_for,omitempty"`
 
 	// SentAt is when PlaceOrder was first called without a known outcome; zero when it surely is not at the CA.
 	SentAt time.Time `json:"sent_at,omitzero"`
@@ -286,6 +309,29 @@ func (r *Record) approved(kind HoldKind) bool {
 	return false
 }
 
+// approvedFor reports whether a person has said yes to a hold of a kind about a subject. A yes from before subjects were
+// noted is one to each.
+func (r *Record) approvedFor(kind HoldKind, subject string) bool {
+	subjects, noted := r.ApprovedFor[kind]
+	return r.approved(kind) && (!noted || slices.Contains(subjects, subject))
+}
+
+// approve notes a person's yes to the hold that is on.
+func (r *Record) approve() {
+	if !r.approved(r.Hold.Kind) {
+		r.Approved = append(r.Approved, r.Hold.Kind)
+	}
+	if r.ApprovedFor == nil {
+		r.ApprovedFor = map[HoldKind][]string{}
+	}
+	r.ApprovedFor[r.Hold.Kind] = append(slices.Clip(r.ApprovedFor[r.Hold.Kind]), r.Hold.Subject)
+}
+
+// unsent notes that the order surely is not at the CA. It is planned anew before it is sent.
+func (r *Record) unsent() {
+	r.SentAt, r.LastSentAt, r.NotFound, r.Planned = time.Time{}, time.Time{}, 0, time.Time{}
+}
+
 // forget drops what a final order no longer needs: its key is on disk or worthless, its chain is in the history.
 func (r *Record) forget() {
 	r.Key, r.CSR, r.Authorizations, r.Action = nil, nil, nil, nil
@@ -297,7 +343,7 @@ func (r *Record) forget() {
 // clone copies a record so deeply that changing the copy's lists leaves the original alone.
 func (r *Record) clone() Record {
 	c := *r
-	c.Approved = append([]HoldKind(nil), r.Approved...)
+	c.Approved, c.ApprovedFor = append([]HoldKind(nil), r.Approved...), maps.Clone(r.ApprovedFor)
 	c.Authorizations = append([]pluginapi.Authorization(nil), r.Authorizations...)
 	c.Publications = append([]Publication(nil), r.Publications...)
 	return c

@@ -7,14 +7,14 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// request is the order as plugins see it. Secrets come from the configuration of the day: the journal has none.
+// request is the order as plugins see it.
 func (w *work) request(ctx context.Context) pluginapi.OrderRequest {
 	r := &w.record
 	req := pluginapi.OrderRequest{
 		IdempotencyKey:  r.IdempotencyKey,
 		Kind:            r.Kind,
 		CSR:             r.CSR,
-		Settings:        pluginapi.Settings{Values: r.Settings, Secrets: w.spec.Settings.Secrets},
+		Settings:        w.settings(),
 		CertificateName: r.Certificate,
 	}
 	if p := r.Previous; p != nil {

@@ -91,6 +91,9 @@ func (w *work) remember(o pluginapi.Order) sidecar {
 		if o.CoverageEnd.IsZero() {
 			h.Last.CoverageEnd = w.record.CoverageEnd
 		}
+		if p := w.record.Previous; h.Last.CoverageEnd.IsZero() && w.record.Kind == pluginapi.Reissue && p != nil {
+			h.Last.CoverageEnd = p.CoverageEnd // it is the same plan
+		}
 	})
 }
 
@@ -322,7 +325,7 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 				p.MayBeUp = p.MayBeUp && !doubted[p.id()] || p.Published || !live
 				p.Published, p.Waiting, p.Responded, p.inherited = false, whyWait(a.err), false, false
 			default:
-				p.Waiting, p.Refused = "", surelyRefused(a.err)
+				p.Waiting, p.Refused = "", SurelyRefused(a.err)
 				p.MayBeUp = p.MayBeUp && !doubted[p.id()] || !p.Refused
 				faults = append(faults, fmt.Errorf("%s: %w", p.Challenge.Identifier, a.err))
 			}
@@ -356,9 +359,9 @@ func (w *work) doubt(which func(Publication) bool) (map[publicationID]bool, erro
 	})
 }
 
-// surelyRefused reports that an error of Publish means that nothing was published. Whatever else went wrong may have gone
-// wrong afterwards.
-func surelyRefused(err error) bool {
+// SurelyRefused reports that an error of Publisher.Publish means that nothing was published. Whatever else went wrong may
+// have gone wrong afterwards.
+func SurelyRefused(err error) bool {
 	switch pluginapi.KindOf(err) {
 	case pluginapi.InvalidRequest, pluginapi.Unauthorized, pluginapi.Conflict:
 		return true

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/wire"
 )
 
 // CA is a CA account. It has every method of the contract but Configure, which the host calls itself after each launch;
@@ -53,7 +54,29 @@ func (c *CA) Preflight(ctx context.Context, orderSettings []pluginapi.Settings) 
 		if err == nil {
 			err = c.store(reply.AccountState, pluginapi.Unavailable)
 		}
+		reply.Findings = c.inst.masked(reply.Findings)
 		return reply, err
+	})
+}
+
+// CheckOrders implements pluginapi.OrderChecker. A plugin that does not promise to look without the network is not asked:
+// it might log in.
+func (c *CA) CheckOrders(ctx context.Context, orderSettings []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	d, err := c.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !d.Has(pluginapi.AbilityCheckOrders) {
+		return nil, c.inst.wrap(&pluginapi.Error{
+			Kind: pluginapi.InvalidRequest, Message: "knows no rules for orders that need no network", Err: wire.ErrUnsupported,
+		})
+	}
+	for _, s := range orderSettings {
+		c.inst.mask.add(s.Secrets)
+	}
+	return use(ctx, c.inst, func(ctx context.Context, r *running) ([]pluginapi.Finding, error) {
+		findings, err := r.ca.CheckOrders(ctx, orderSettings)
+		return c.inst.masked(findings), err
 	})
 }
 
@@ -79,6 +102,13 @@ func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt
 func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi.OrderReply, error) {
 	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
 		return r.ca.FindOrderByCertificate(ctx, leaf)
+	})
+}
+
+// InspectOrder implements pluginapi.OrderInspector.
+func (c *CA) InspectOrder(ctx context.Context, reference string, state []byte) (pluginapi.OrderReply, error) {
+	return c.order(ctx, pluginapi.Unavailable, func(ctx context.Context, r *running) (pluginapi.OrderReply, error) {
+		return r.ca.InspectOrder(ctx, reference, state)
 	})
 }
 

@@ -35,6 +35,8 @@ type Look struct {
 	Resolver string
 	// HTTPPort and HTTPSPort stand in for 80 and 443. An HTTPSPort below 0 leaves HTTPS out.
 	HTTPPort, HTTPSPort int
+	// SameHost follows no redirect to another host.
+	SameHost bool
 }
 
 // Texts returns the TXT records of a name, following CNAME records; none is no error.
@@ -223,6 +225,9 @@ func (l *Look) fetch(ctx context.Context, scheme, host, path string) (string, er
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > mostRedirects {
 				return fmt.Errorf("more than %d redirects", mostRedirects)
+			}
+			if l.SameHost && !strings.EqualFold(r.URL.Hostname(), host) {
+				return fmt.Errorf("a redirect to %s is not followed", r.URL.Hostname())
 			}
 			if p := r.URL.Port(); p != "" && p != "80" && p != "443" {
 				return fmt.Errorf("a redirect to port %s is not followed", p)

@@ -97,6 +97,25 @@ func TestLookAtRecords(t *testing.T) {
 	}
 }
 
+// RFC 8659 section 4: issue and issuewild.
+func TestMayIssue(t *testing.T) {
+	l := &Look{Resolver: nameServer(t,
+		`one.example. IN CAA 0 issue "ca.example; account=1"`, `none.example. IN CAA 0 issue ";"`, `other.example. IN CAA 0 issue "other.example"`,
+		`wild.example. IN CAA 0 issue "ca.example"`, `wild.example. IN CAA 0 issuewild "other.example"`, `mail.example. IN CAA 0 iodef "mailto:a@b.example"`,
+	)}
+	for name, want := range map[string]bool{
+		"one.example": true, "a.b.one.example": true, "*.one.example": true, "none.example": false, "other.example": false, "*.other.example": false,
+		"wild.example": true, "*.wild.example": false, "mail.example": true, "free.test": true,
+	} {
+		if got, err := l.MayIssue(t.Context(), name, []string{"www.ca.example", "CA.example"}); err != nil || got != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if _, err := l.MayIssue(t.Context(), "refused.example", nil); err == nil {
+		t.Error("a look-up that failed allows it")
+	}
+}
+
 func TestFetch(t *testing.T) {
 	site := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -136,8 +155,19 @@ func TestFetch(t *testing.T) {
 			t.Errorf("%s: %q without an error", url, got)
 		}
 	}
+	strict := *l
+	strict.SameHost = true
+	if got, err := strict.FetchOver(t.Context(), "http", "a.example", "/moved"); err == nil {
+		t.Errorf("another host's file: %q", got)
+	}
+	if got, err := strict.FetchOver(t.Context(), "http", "b.example", "/moved"); err != nil || got != "b.example" {
+		t.Errorf("moved on the same host: %q, %v", got, err)
+	}
 	server.Close()
 	l.HTTPSPort = portOf(t, secure)
+	if got, err := l.FetchOver(t.Context(), "http", "a.example", "/here"); err == nil {
+		t.Errorf("HTTP alone: %q", got)
+	}
 	if got, err := l.Fetch(t.Context(), "a.example", "/here"); err != nil || got != "a.example" {
 		t.Errorf("over HTTPS: %q, %v", got, err)
 	}

@@ -48,6 +48,17 @@ type CertificateFinder interface {
 	FindOrderByCertificate(ctx context.Context, leaf []byte) (OrderReply, error)
 }
 
+// OrderInspector can say what the CA says now of an order that it has issued a certificate for, by its reference and the
+// plugin's state as last replied. It changes nothing and takes no step. The order's status is Canceled or Expired also where
+// that came after the certificate: revoked, refunded, its paid plan over. Names, RenewedBy and CoverageEnd are what it is
+// asked for; the chain may be left out. An order that surely does not exist is NotFound.
+//
+// The daemon asks before it renews or reissues an order at a CA whose orders cost money: a person may have revoked, renewed or
+// changed it meanwhile.
+type OrderInspector interface {
+	InspectOrder(ctx context.Context, reference string, state []byte) (OrderReply, error)
+}
+
 // OrderCanceler can drop an order that has no certificate yet.
 type OrderCanceler interface {
 	CancelOrder(ctx context.Context, order PlacedOrder, reason string) (OrderReply, error)
@@ -79,6 +90,7 @@ const (
 	AbilityFindByCertificate Ability = 8
 	AbilityIPIdentifiers     Ability = 9
 	AbilityCheckOrders       Ability = 10
+	AbilityInspectOrder      Ability = 11
 )
 
 // String returns the ability's name.
@@ -104,6 +116,8 @@ func (a Ability) String() string {
 		return "ip-identifiers"
 	case AbilityCheckOrders:
 		return "check-orders"
+	case AbilityInspectOrder:
+		return "inspect-order"
 	default:
 		return "unspecified"
 	}
@@ -141,6 +155,8 @@ type Description struct {
 	// FindOrderSettle is for how long after a lost call a NotFound of FindOrder can not be trusted.
 	FindOrderSettle time.Duration
 	ReissueNames    ReissueNames
+	// ReissueAdditionsCost: a reissue that adds names to the order costs money; other reissues never do.
+	ReissueAdditionsCost bool
 	// PollInterval is the plugin's own pace of looking at an order that waits; zero leaves it to the daemon.
 	PollInterval time.Duration
 	// MaxConcurrentOrders is how many orders may be worked on at once; zero leaves it to the daemon.

@@ -153,6 +153,14 @@ type Order struct {
 	LookAgainAfter *time.Duration
 	Price          *Price
 	Action         *PersonAction
+	// Names are all that the order holds at the CA now, whoever added them; empty when the CA does not tell. Wanted of
+	// InspectOrder and FindOrderByCertificate.
+	Names []string
+	// RenewedBy is the CA's reference of the order that renewed this one; empty when none did. Wanted where Names is.
+	RenewedBy string
+	// Settings are the order settings that an order like this one is made with, as far as the CA tells, without secrets.
+	// Wanted of FindOrderByCertificate, where they are suggested to whoever adopts the certificate.
+	Settings map[string]any
 }
 
 // After is a helper for Order.LookAgainAfter.

@@ -14,6 +14,42 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
+func TestSettingsRead(t *testing.T) {
+	schema := []pluginapi.Field{{Name: "years", Type: pluginapi.Integer}}
+	var in struct {
+		Years int `json:"years"`
+	}
+	if found := (pluginapi.Settings{Values: map[string]any{"years": int64(2)}}).Read(schema, &in); len(found) > 0 || in.Years != 2 {
+		t.Errorf("%+v, %v", in, found)
+	}
+	in.Years = 0
+	for name, bad := range map[string]map[string]any{"another type": {"years": "2"}, "unknown": {"years": int64(2), "months": int64(1)}} {
+		if found := (pluginapi.Settings{Values: bad}).Read(schema, &in); len(found) != 1 || found[0].Severity != pluginapi.Fault || in.Years != 0 {
+			t.Errorf("%s: %+v, %v", name, in, found)
+		}
+	}
+	var text struct {
+		Years string `json:"years"`
+	}
+	found := (pluginapi.Settings{Values: map[string]any{"years": int64(2)}}).Read(schema, &text)
+	if len(found) != 1 || found[0].Field != "years" {
+		t.Errorf("a struct that does not fit the schema: %v", found)
+	}
+}
+
+func TestFaultOf(t *testing.T) {
+	for want, err := range map[string]error{
+		"3 years: are too many":           pluginapi.FieldErrorf("years", "are too many"),
+		"3 : no order can be read":        errors.New("no order can be read"),
+		"3 years: order: years: too many": fmt.Errorf("order: %w", pluginapi.FieldErrorf("years", "too many")),
+	} {
+		f := pluginapi.FaultOf(err, 3)
+		if got := fmt.Sprintf("%d %s: %s", f.Order, f.Field, f.Message); got != want || f.Severity != pluginapi.Fault {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSecretPrintsNowhere(t *testing.T) {
 	const text = "planted-secret"
 	s := pluginapi.NewSecret(text)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 )
 
 // Secret is text that does not print itself: fmt, slog and encoding/json show a placeholder. Reveal gives the text.
@@ -66,6 +67,19 @@ func (s Settings) Decode(into any) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Errorf(InvalidRequest, "settings: more than one value")
+	}
+	return nil
+}
+
+// Read compares settings with a schema and puts their plain values into a struct, as Decode does. Nothing is in the struct
+// when there are findings.
+func (s Settings) Read(schema []Field, into any) []Finding {
+	findings := CheckSettings(schema, s)
+	if len(findings) > 0 {
+		return findings
+	}
+	if err := s.Decode(into); err != nil {
+		return []Finding{FaultOf(err, 0)}
 	}
 	return nil
 }
@@ -162,6 +176,16 @@ type Finding struct {
 // Faultf makes a Finding that keeps the settings from being used.
 func Faultf(field, format string, args ...any) Finding {
 	return Finding{Severity: Fault, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// FaultOf makes a Finding of an error about settings: its field, and its words without the field. order says which order's
+// they are, counted from 1; zero: the account's.
+func FaultOf(err error, order int) Finding {
+	f := Finding{Severity: Fault, Field: FieldOf(err), Message: err.Error(), Order: order}
+	if f.Field != "" {
+		f.Message = strings.TrimPrefix(f.Message, f.Field+": ")
+	}
+	return f
 }
 
 // HasFault reports whether one of the findings keeps the settings from being used.

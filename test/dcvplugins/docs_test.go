@@ -28,17 +28,8 @@ import (
 // page returns the code blocks of one language in the section of a plugin, in order.
 func page(t *testing.T, plugin, language string) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/dcv-plugins.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, found := strings.Cut(string(text), "\n## `"+plugin+"`")
-	if !found {
-		t.Fatalf("there is no section on %s", plugin)
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
 	var blocks []string
-	for _, m := range regexp.MustCompile("(?s)\n```"+regexp.QuoteMeta(language)+"\n(.*?)\n```\n").FindAllStringSubmatch(section, -1) {
+	for _, m := range regexp.MustCompile("(?s)\n```"+regexp.QuoteMeta(language)+"\n(.*?)\n```\n").FindAllStringSubmatch(section(t, plugin), -1) {
 		blocks = append(blocks, m[1])
 	}
 	if len(blocks) == 0 {

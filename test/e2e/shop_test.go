@@ -98,6 +98,9 @@ func newShop(t testing.TB, lookAt string, before *shop) *shop {
 	s.handle(mux, "POST /orders", s.buy)
 	s.handle(mux, "GET /orders", s.find)
 	s.handle(mux, "GET /orders/{id}", s.look)
+	s.handle(mux, "GET /orders/{id}/state", func(r *http.Request) (any, error) {
+		return s.change(r, func(*shopOrder) error { return nil })
+	})
 	s.handle(mux, "POST /orders/{id}/validate", s.validate)
 	s.handle(mux, "POST /orders/{id}/cancel", s.cancel)
 	s.handle(mux, "POST /certificates/{serial}/revoke", s.revoke)

@@ -44,6 +44,11 @@ func TestConformance(t *testing.T) {
 			Secrets: map[string]pluginapi.Secret{"eab_hmac_key": pluginapi.NewSecret(hmac)},
 		},
 		OrderSettings: pluginapi.Settings{Values: map[string]any{"profile": "shortlived"}},
+		BadOrderSettings: []pluginapi.Settings{
+			{Values: map[string]any{"lifetime": "1s"}},
+			{Values: map[string]any{"lifetime": "240h", "not_after": "2190-01-31T00:00:00Z"}},
+			{Values: map[string]any{"not_after": "2020-01-31T00:00:00Z"}},
+		},
 		Identifiers: []pluginapi.Identifier{
 			{Value: "shop.example.com", Type: pluginapi.DNS},
 			{Value: "127.0.0.1", Type: pluginapi.IP},

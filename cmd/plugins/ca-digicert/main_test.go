@@ -1,22 +1,14 @@
 package main
 
 import (
-	"context"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 
-	"github.com/miekg/dns"
-
-	"github.com/certbridge/certbridged/internal/sandbox"
 	standin "github.com/certbridge/certbridged/internal/sandbox/digicert"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/plugintest"
+	"github.com/certbridge/certbridged/test/cadrive"
 )
 
 // asPlugin in the environment makes the test binary the plugin itself.
@@ -48,12 +40,12 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(product, func(t *testing.T) {
 			t.Parallel()
-			records := newRecords(t)
+			world := cadrive.NewWorld(t)
 			settings := standin.DefaultSettings()
 			settings.CheckCAA = false
 			settings.RateLimits = false // the suite starts a process for almost every call, and each begins to count anew
 			server, err := standin.New(standin.Options{
-				Authority: authority, Settings: &settings, Look: &sandbox.Look{Resolver: records.addr, HTTPSPort: -1},
+				Authority: authority, Settings: &settings, Look: world.Look(),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +64,7 @@ func TestConformance(t *testing.T) {
 					{Value: "shop.example.com", Type: pluginapi.DNS, ChallengeTypes: []pluginapi.ChallengeType{pluginapi.ChallengeDNS}},
 					{Value: "api.example.com", Type: pluginapi.DNS, ChallengeTypes: []pluginapi.ChallengeType{pluginapi.ChallengeDNS}},
 				},
-				Publish: records.publish, SpendMoney: true,
+				Publish: world.Publish, SpendMoney: true,
 			})
 			for _, c := range report.Checks {
 				if c.Result == plugintest.Skip {
@@ -81,58 +73,4 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
-}
-
-// records is a name server that knows what was published.
-type records struct {
-	addr string
-	mu   sync.Mutex
-	txt  map[string][]string
-}
-
-func newRecords(t *testing.T) *records {
-	t.Helper()
-	r := &records{txt: map[string][]string{}}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.addr = conn.LocalAddr().String()
-	started, done := make(chan struct{}), make(chan struct{})
-	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(r.answer), NotifyStartedFunc: func() { close(started) }}
-	go func() { defer close(done); _ = server.ActivateAndServe() }()
-	<-started
-	t.Cleanup(func() { _ = server.Shutdown(); <-done })
-	return r
-}
-
-func (r *records) answer(w dns.ResponseWriter, q *dns.Msg) {
-	m := new(dns.Msg)
-	m.SetReply(q)
-	name := strings.ToLower(q.Question[0].Name)
-	r.mu.Lock()
-	for _, text := range r.txt[name] {
-		if q.Question[0].Qtype == dns.TypeTXT {
-			m.Answer = append(m.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 1}, Txt: []string{text}})
-		}
-	}
-	r.mu.Unlock()
-	_ = w.WriteMsg(m)
-}
-
-func (r *records) publish(_ context.Context, c pluginapi.Challenge) (func(), error) {
-	if c.DNS == nil || c.DNS.Type != pluginapi.TXT {
-		return nil, http.ErrNotSupported
-	}
-	name := dns.Fqdn(c.DNS.Name)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.txt[name] = append(r.txt[name], c.DNS.Value)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if i := slices.Index(r.txt[name], c.DNS.Value); i >= 0 {
-			r.txt[name] = slices.Delete(r.txt[name], i, i+1)
-		}
-	}, nil
 }

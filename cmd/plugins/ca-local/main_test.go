@@ -36,6 +36,9 @@ func options(t *testing.T, values map[string]any) plugintest.Options {
 	return plugintest.Options{
 		Path: path, Env: []string{asPlugin + "=1"},
 		Settings: pluginapi.Settings{Values: values},
+		BadOrderSettings: []pluginapi.Settings{
+			{Values: map[string]any{"lifetime": "1ms"}}, {Values: map[string]any{"lifetime": "soon"}}, {Values: map[string]any{"years": int64(1)}},
+		},
 		Identifiers: []pluginapi.Identifier{
 			{Value: "shop.example.com", Type: pluginapi.DNS},
 			{Value: "www.shop.example.com", Type: pluginapi.DNS},

@@ -32,8 +32,10 @@ type localCA struct {
 var _ interface {
 	pluginapi.CA
 	pluginapi.Preflighter
+	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	pluginapi.RenewalInformer
@@ -55,12 +57,20 @@ func (l *localCA) Configure(_ context.Context, in pluginapi.Account) (pluginapi.
 	return pluginapi.Configured{Findings: findings}, nil
 }
 
-func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
-	var f faults
-	for _, s := range orders {
+func (l *localCA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	var found []pluginapi.Finding
+	for i, s := range orders {
 		if _, err := l.account.orderLifetime(s); err != nil {
-			f.add(pluginapi.FieldOf(err), err.Error())
+			found = append(found, pluginapi.FaultOf(err, i+1))
 		}
+	}
+	return found, nil
+}
+
+func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (pluginapi.PreflightReply, error) {
+	findings, err := l.CheckOrders(ctx, orders)
+	if err != nil {
+		return pluginapi.PreflightReply{}, err
 	}
 	unlock, err := l.folder().lock(ctx)
 	if err != nil {
@@ -69,10 +79,9 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 	defer unlock()
 	ca, err := l.folder().authority(l.account.commonName, l.now())
 	if err != nil {
-		f.add("dir", err.Error())
-		return pluginapi.PreflightReply{Findings: f}, nil
+		return pluginapi.PreflightReply{Findings: append(findings, pluginapi.Faultf("dir", "%v", err))}, nil
 	}
-	findings := append([]pluginapi.Finding(f), pluginapi.Finding{
+	findings = append(findings, pluginapi.Finding{
 		Severity: pluginapi.Info, Field: "dir",
 		Message: fmt.Sprintf("clients must trust %s, good until %s", caFile(l.account.dir, rootName), ca.root.NotAfter.Format(time.DateOnly)),
 	})
@@ -237,11 +246,30 @@ func (l *localCA) FindOrderByCertificate(_ context.Context, leaf []byte) (plugin
 	if !ok {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
 	}
+	return l.inspect(key)
+}
+
+// InspectOrder never finds an order over that has its certificate: a revoked one can be reissued here, and a plan that has
+// ended is told by its end.
+func (l *localCA) InspectOrder(_ context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	key, ok := keyOf(reference)
+	if !ok {
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "there is no such order")
+	}
+	return l.inspect(key)
+}
+
+// inspect is what is known of an order, read only.
+func (l *localCA) inspect(key string) (pluginapi.OrderReply, error) {
 	r, err := l.find(key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	return l.reply(r), nil
+	out := l.reply(r)
+	for _, id := range r.Names {
+		out.Order.Names = append(out.Order.Names, id.Value)
+	}
+	return out, nil
 }
 
 // keyOfLeaf finds the order of a certificate, which must be exactly the one that was issued.

@@ -9,20 +9,13 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/handover"
 )
 
-const (
-	defaultTimeout = time.Minute
-	leastTimeout   = time.Second
-	mostTimeout    = 30 * time.Minute
-)
-
-// What a program can say that it publishes.
-const (
-	publishesTXT   = "txt"
-	publishesCNAME = "cname"
-	publishesFile  = "file"
-)
+// timeout is how long one run may take.
+func timeout() handover.Timeout {
+	return handover.Timeout{Default: "1m", Least: time.Second, Most: 30 * time.Minute}
+}
 
 func schema() []pluginapi.Field {
 	return []pluginapi.Field{
@@ -30,12 +23,8 @@ func schema() []pluginapi.Field {
 			Name: "command", Type: pluginapi.List, Required: true, Element: &pluginapi.Field{Type: pluginapi.String},
 			Help: "The program, by its absolute path or as a name in PATH, and its first arguments; no shell reads them.",
 		},
-		{
-			Name: "publishes", Type: pluginapi.List, Default: []any{publishesTXT},
-			Element: &pluginapi.Field{Type: pluginapi.String, Allowed: []any{publishesTXT, publishesCNAME, publishesFile}},
-			Help:    "What the program can publish: TXT records, CNAME records, files.",
-		},
-		{Name: "timeout", Type: pluginapi.Duration, Default: "1m", Help: "How long one run may take; then it is stopped with all that it started."},
+		handover.Publishes("the program"),
+		timeout().Field("How long one run may take; then it is stopped with all that it started."),
 	}
 }
 
@@ -55,30 +44,21 @@ type settings struct {
 
 // readSettings returns what is wrong as findings; there is nothing to use when there are any.
 func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
-	findings := pluginapi.CheckSettings(schema(), s)
+	var w written
+	findings := s.Read(schema(), &w)
 	if len(findings) > 0 {
 		return settings{}, findings
 	}
-	var w written
-	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
-	}
-	out := settings{command: w.Command, timeout: defaultTimeout}
+	out := settings{command: w.Command}
 	if err := checkCommand(w.Command); err != nil {
 		findings = append(findings, pluginapi.Faultf("command", "%v", err))
 	}
-	if _, given := s.Values["publishes"]; !given {
-		w.Publishes = []string{publishesTXT}
+	var err error
+	if out.abilities, err = handover.Abilities(w.Publishes); err != nil {
+		findings = append(findings, pluginapi.Faultf("publishes", "%v", err))
 	}
-	if len(w.Publishes) == 0 {
-		findings = append(findings, pluginapi.Faultf("publishes", "is empty: the profile would publish nothing"))
-	}
-	out.abilities = abilities(w.Publishes)
-	if w.Timeout != "" {
-		var err error
-		if out.timeout, err = time.ParseDuration(w.Timeout); err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
-		}
+	if out.timeout, err = timeout().Read(w.Timeout); err != nil {
+		findings = append(findings, pluginapi.Faultf("timeout", "%v", err))
 	}
 	return out, findings
 }
@@ -100,20 +80,4 @@ func checkCommand(argv []string) error {
 		return fmt.Errorf("cannot be run: %w", err)
 	}
 	return nil
-}
-
-// abilities are what the words of publishes stand for. Who publishes any record publishes ACME's own as well.
-func abilities(words []string) []pluginapi.PublishAbility {
-	var list []pluginapi.PublishAbility
-	for _, word := range words {
-		switch word {
-		case publishesTXT:
-			list = append(list, pluginapi.PublishTXT, pluginapi.PublishACMEDNS)
-		case publishesCNAME:
-			list = append(list, pluginapi.PublishCNAME)
-		case publishesFile:
-			list = append(list, pluginapi.PublishFile, pluginapi.PublishACMEHTTP)
-		}
-	}
-	return list
 }

@@ -9,8 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/plugintest"
+	"github.com/certbridge/certbridged/test/dcvplugins"
 )
 
 // asPlugin in the environment makes the test binary the plugin itself.
@@ -141,28 +140,4 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// The page for people has every setting, with its default.
-func TestDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/dcv-plugins.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## `httpreq`")
-	section, _, _ = strings.Cut(section, "\n## ")
-	for _, f := range schema() {
-		_, row, found := strings.Cut(section, "\n| `"+f.Name+"` | ")
-		row, _, _ = strings.Cut(row, "\n")
-		var value string
-		switch d := f.Default.(type) {
-		case string:
-			value = strconv.Quote(d)
-		case int64:
-			value = strconv.FormatInt(d, 10)
-		case []any:
-			value = fmt.Sprintf("[%q]", d...)
-		}
-		if !found || value != "" && !strings.Contains(row, "| `"+value+"` |") || f.Required != strings.Contains(row, "| Required.") {
-			t.Errorf("%s is not there as it is: default %s, required %t, row %q", f.Name, value, f.Required, row)
-		}
-	}
-}
+func TestDocumented(t *testing.T) { dcvplugins.Documented(t, "httpreq", schema()) }

@@ -11,20 +11,13 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/handover"
 )
 
-const (
-	defaultTimeout = 30 * time.Second
-	leastTimeout   = time.Second
-	mostTimeout    = 10 * time.Minute
-)
-
-// What an endpoint can say that it publishes.
-const (
-	publishesTXT   = "txt"
-	publishesCNAME = "cname"
-	publishesFile  = "file"
-)
+// timeout is how long one request may take.
+func timeout() handover.Timeout {
+	return handover.Timeout{Default: "30s", Least: time.Second, Most: 10 * time.Minute}
+}
 
 func schema() []pluginapi.Field {
 	return []pluginapi.Field{
@@ -33,12 +26,8 @@ func schema() []pluginapi.Field {
 		{Name: "password", Type: pluginapi.String, Secret: true, Help: "Password for HTTP basic authentication."},
 		{Name: "bearer_token", Type: pluginapi.String, Secret: true, Help: "Token to send as \"Authorization: Bearer\" instead."},
 		{Name: "ca_file", Type: pluginapi.String, Help: "PEM file with roots to trust for the endpoint, besides the system's."},
-		{
-			Name: "publishes", Type: pluginapi.List, Default: []any{publishesTXT},
-			Element: &pluginapi.Field{Type: pluginapi.String, Allowed: []any{publishesTXT, publishesCNAME, publishesFile}},
-			Help:    "What the service can publish: TXT records, CNAME records, files.",
-		},
-		{Name: "timeout", Type: pluginapi.Duration, Default: defaultTimeout.String(), Help: "How long the service may take to answer."},
+		handover.Publishes("the service"),
+		timeout().Field("How long the service may take to answer."),
 	}
 }
 
@@ -63,15 +52,12 @@ type settings struct {
 
 // readSettings returns what is wrong as findings; there is nothing to use when one of them is a Fault.
 func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
-	findings := pluginapi.CheckSettings(schema(), s)
+	var w written
+	findings := s.Read(schema(), &w)
 	if len(findings) > 0 {
 		return settings{}, findings
 	}
-	var w written
-	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
-	}
-	out := settings{username: w.Username, password: s.Secret("password"), token: s.Secret("bearer_token"), timeout: defaultTimeout}
+	out := settings{username: w.Username, password: s.Secret("password"), token: s.Secret("bearer_token")}
 	var err error
 	if out.endpoint, err = readEndpoint(w.Endpoint); err != nil {
 		findings = append(findings, pluginapi.Faultf("endpoint", "%v", err))
@@ -83,17 +69,11 @@ func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
 			findings = append(findings, pluginapi.Faultf("ca_file", "%v", err))
 		}
 	}
-	if _, given := s.Values["publishes"]; !given {
-		w.Publishes = []string{publishesTXT}
+	if out.abilities, err = handover.Abilities(w.Publishes); err != nil {
+		findings = append(findings, pluginapi.Faultf("publishes", "%v", err))
 	}
-	if len(w.Publishes) == 0 {
-		findings = append(findings, pluginapi.Faultf("publishes", "is empty: the profile would publish nothing"))
-	}
-	out.abilities = abilities(w.Publishes)
-	if w.Timeout != "" {
-		if out.timeout, err = time.ParseDuration(w.Timeout); err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
-		}
+	if out.timeout, err = timeout().Read(w.Timeout); err != nil {
+		findings = append(findings, pluginapi.Faultf("timeout", "%v", err))
 	}
 	return out, findings
 }
@@ -156,20 +136,4 @@ func readRoots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}
 	return pool, nil
-}
-
-// abilities are what the words of publishes stand for. Who publishes any record publishes ACME's own as well.
-func abilities(words []string) []pluginapi.PublishAbility {
-	var list []pluginapi.PublishAbility
-	for _, word := range words {
-		switch word {
-		case publishesTXT:
-			list = append(list, pluginapi.PublishTXT, pluginapi.PublishACMEDNS)
-		case publishesCNAME:
-			list = append(list, pluginapi.PublishCNAME)
-		case publishesFile:
-			list = append(list, pluginapi.PublishFile, pluginapi.PublishACMEHTTP)
-		}
-	}
-	return list
 }

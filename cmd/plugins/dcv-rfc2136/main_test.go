@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/plugintest"
+	"github.com/certbridge/certbridged/test/dcvplugins"
 	"github.com/certbridge/certbridged/test/peer"
 )
 
@@ -90,28 +88,4 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// The page for people has every setting, with its default.
-func TestDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/dcv-plugins.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## `rfc2136`")
-	section, _, _ = strings.Cut(section, "\n## ")
-	for _, f := range schema() {
-		_, row, found := strings.Cut(section, "\n| `"+f.Name+"` | ")
-		row, _, _ = strings.Cut(row, "\n")
-		var value string
-		switch d := f.Default.(type) {
-		case string:
-			value = strconv.Quote(d)
-		case int64:
-			value = strconv.FormatInt(d, 10)
-		case []any:
-			value = fmt.Sprintf("[%q]", d...)
-		}
-		if !found || value != "" && !strings.Contains(row, "| `"+value+"` |") || f.Required != strings.Contains(row, "| Required.") {
-			t.Errorf("%s is not there as it is: default %s, required %t, row %q", f.Name, value, f.Required, row)
-		}
-	}
-}
+func TestDocumented(t *testing.T) { dcvplugins.Documented(t, "rfc2136", schema()) }

@@ -11,16 +11,19 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/handover"
 )
 
 const (
 	defaultAlgorithm = "hmac-sha256"
 	defaultTTL       = 60
 	maxTTL           = 1<<31 - 1 // RFC 2181 section 8
-	defaultTimeout   = 10 * time.Second
-	leastTimeout     = time.Second
-	mostTimeout      = 5 * time.Minute
 )
+
+// timeout is how long the name server may take to answer one message.
+func timeout() handover.Timeout {
+	return handover.Timeout{Default: "10s", Least: time.Second, Most: 5 * time.Minute}
+}
 
 // algorithms are those of RFC 8945 section 6 that the DNS library knows. MD5 is left out: nobody should use it.
 func algorithms() []any {
@@ -35,7 +38,7 @@ func schema() []pluginapi.Field {
 		{Name: "tsig_algorithm", Type: pluginapi.String, Default: defaultAlgorithm, Allowed: algorithms(), Help: "The key's algorithm."},
 		{Name: "zone", Type: pluginapi.String, Help: "The zone to update; left out, the name server is asked for the zone of each name."},
 		{Name: "ttl", Type: pluginapi.Integer, Default: int64(defaultTTL), Help: "Time to live of a record, in seconds; beside other records of its name and type it takes theirs."},
-		{Name: "timeout", Type: pluginapi.Duration, Default: defaultTimeout.String(), Help: "How long the name server may take to answer one message."},
+		timeout().Field("How long the name server may take to answer one message."),
 	}
 }
 
@@ -68,15 +71,12 @@ func (k tsigKey) none() bool { return k.name == "" }
 
 // readSettings returns what is wrong as findings; there is nothing to use when one of them is a Fault.
 func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
-	findings := pluginapi.CheckSettings(schema(), s)
+	var w written
+	findings := s.Read(schema(), &w)
 	if len(findings) > 0 {
 		return settings{}, findings
 	}
-	var w written
-	if err := s.Decode(&w); err != nil {
-		return settings{}, []pluginapi.Finding{pluginapi.Faultf(pluginapi.FieldOf(err), "%v", err)}
-	}
-	out := settings{ttl: defaultTTL, timeout: defaultTimeout}
+	out := settings{ttl: defaultTTL}
 	var err error
 	if out.nameserver, err = hostPort(w.Nameserver); err != nil {
 		findings = append(findings, pluginapi.Faultf("nameserver", "%v", err))
@@ -92,11 +92,8 @@ func readSettings(s pluginapi.Settings) (settings, []pluginapi.Finding) {
 		}
 		out.ttl = uint32(*w.TTL)
 	}
-	if w.Timeout != "" {
-		out.timeout, err = time.ParseDuration(w.Timeout)
-		if err != nil || out.timeout < leastTimeout || out.timeout > mostTimeout {
-			findings = append(findings, pluginapi.Faultf("timeout", "must be between %s and %s", leastTimeout, mostTimeout))
-		}
+	if out.timeout, err = timeout().Read(w.Timeout); err != nil {
+		findings = append(findings, pluginapi.Faultf("timeout", "%v", err))
 	}
 	var more []pluginapi.Finding
 	out.key, more = readKey(w, s.Secret("tsig_secret"))

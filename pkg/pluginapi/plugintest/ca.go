@@ -33,6 +33,7 @@ func (s *suite) runCA(ctx context.Context) {
 		{"order", s.checkOrder},
 		{"replay", s.checkReplay},
 		{"find-order", s.checkFindOrder},
+		{"inspect-order", s.checkInspectOrder},
 		{"kill-between-calls", s.checkKill},
 		{"order-settings", s.checkOrderSettings},
 		{"cancel", s.checkCancel},
@@ -93,6 +94,10 @@ func attempts(r pluginapi.OrderRequest, leaf []byte) []attempt {
 		}},
 		{"FindOrder by certificate", pluginapi.AbilityFindByCertificate, func(ctx context.Context, ca *wire.CAClient) error {
 			_, err := ca.FindOrderByCertificate(ctx, leaf)
+			return err
+		}},
+		{"InspectOrder", pluginapi.AbilityInspectOrder, func(ctx context.Context, ca *wire.CAClient) error {
+			_, err := ca.InspectOrder(ctx, unknown.Reference, nil)
 			return err
 		}},
 		{"CancelOrder", pluginapi.AbilityCancel, func(ctx context.Context, ca *wire.CAClient) error {
@@ -224,6 +229,9 @@ func (s *suite) checkUnknownOrder(ctx context.Context, v *verdict) {
 			}
 			if c.name == "FindOrder" && err != nil && kind != pluginapi.NotFound && kind != pluginapi.UnknownOutcome {
 				v.failf("FindOrder with a key never used: want not-found or unknown-outcome, got %s", kindAndWords(err))
+			}
+			if c.name == "InspectOrder" && err != nil && kind != pluginapi.NotFound {
+				v.failf("InspectOrder of an order that does not exist: want not-found, got %s", kindAndWords(err))
 			}
 		}
 		if !n.p.alive(ctx) {

@@ -292,6 +292,31 @@ func (c *smallCA) GetOrder(ctx context.Context, p pluginapi.PlacedOrder) (plugin
 	return c.reply(o), ctx.Err()
 }
 
+func (c *smallCA) InspectOrder(ctx context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	if c.broken("takes-a-step-when-inspected") {
+		return c.GetOrder(ctx, pluginapi.PlacedOrder{Reference: reference})
+	}
+	o, err := c.load(reference)
+	switch {
+	case err != nil && c.broken("cannot-tell-unknown-orders"):
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Unavailable, "no such order")
+	case err != nil:
+		return pluginapi.OrderReply{}, err
+	}
+	out := c.reply(o)
+	for _, id := range o.Names {
+		out.Order.Names = append(out.Order.Names, id.Value)
+	}
+	switch {
+	case c.broken("inspects-half-the-names"):
+		out.Order.Names = out.Order.Names[1:]
+	case c.broken("restless-when-inspected"):
+		out.Order.CoverageEnd = time.Now()
+	}
+	out.Order.Chain = nil // need not come along
+	return out, nil
+}
+
 func (c *smallCA) issue(o *smallOrder) error {
 	csr, err := x509.ParseCertificateRequest(o.CSR)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -19,8 +20,13 @@ func (s *suite) complete(ctx context.Context, v *verdict, n *session, r pluginap
 		v.failf("PlaceOrder: %s", kindAndWords(err))
 		return o, false
 	}
+	return s.finishOrSkip(ctx, v, n, r, o)
+}
+
+// finishOrSkip takes a placed order to its certificate.
+func (s *suite) finishOrSkip(ctx context.Context, v *verdict, n *session, r pluginapi.OrderRequest, o pluginapi.Order) (pluginapi.Order, bool) {
 	reference := o.Reference
-	o, err = n.finish(ctx, r, o)
+	o, err := n.finish(ctx, r, o)
 	switch {
 	case errors.Is(err, errNoPublish), errors.Is(err, errNeedsPerson):
 		v.skip(err.Error())
@@ -141,6 +147,72 @@ func (s *suite) checkFindOrder(ctx context.Context, v *verdict) {
 			v.failf("FindOrder of an order just placed: %s", kindAndWords(err))
 		}
 	})
+}
+
+// checkInspectOrder looks at an order before and after its certificate, twice each: looking changes nothing.
+func (s *suite) checkInspectOrder(ctx context.Context, v *verdict) {
+	if !s.desc.Has(pluginapi.AbilityInspectOrder) {
+		v.skip("not offered")
+		return
+	}
+	r, err := s.newRequest()
+	if err != nil {
+		v.failf("%v", err)
+		return
+	}
+	s.session(ctx, v, func(n *session) {
+		o, err := n.place(ctx, r)
+		if err != nil {
+			v.failf("PlaceOrder: %s", kindAndWords(err))
+			return
+		}
+		n.killing = true
+		before, ok := n.inspectTwice(ctx, v, o)
+		if ok && o.Status != pluginapi.Issued && before.Status == pluginapi.Issued {
+			v.failf("InspectOrder makes an order that was %s an issued one", o.Status)
+		}
+		n.killing = false
+		if o, ok = s.finishOrSkip(ctx, v, n, r, o); !ok {
+			return
+		}
+		n.killing = true
+		after, ok := n.inspectTwice(ctx, v, o)
+		if !ok {
+			return
+		}
+		if after.Status != pluginapi.Issued {
+			v.failf("InspectOrder of an order that is issued: %s", after.Status)
+		}
+		for _, id := range r.Identifiers {
+			if len(after.Names) > 0 && !slices.ContainsFunc(after.Names, func(name string) bool { return strings.EqualFold(name, id.Value) }) {
+				v.failf("InspectOrder names %q, and %s was ordered", after.Names, id.Value)
+			}
+		}
+		if again, err := n.get(ctx, r, o); err != nil || !slices.EqualFunc(o.Chain, again.Chain, slices.Equal) {
+			v.failf("after InspectOrder, GetOrder gives another chain: %v", err)
+		}
+	})
+}
+
+// inspectTwice holds that two looks at an order by its reference see the same.
+func (n *session) inspectTwice(ctx context.Context, v *verdict, o pluginapi.Order) (pluginapi.Order, bool) {
+	var seen [2]pluginapi.Order
+	for i := range seen {
+		var err error
+		seen[i], err = n.order(ctx, func(ctx context.Context, ca *wire.CAClient) (pluginapi.OrderReply, error) {
+			return ca.InspectOrder(ctx, o.Reference, o.State)
+		})
+		if err != nil {
+			v.failf("InspectOrder of an order that is %s: %s", o.Status, kindAndWords(err))
+			return pluginapi.Order{}, false
+		}
+	}
+	if seen[0].Status != seen[1].Status || !slices.Equal(seen[0].Names, seen[1].Names) || !seen[0].CoverageEnd.Equal(seen[1].CoverageEnd) {
+		v.failf("InspectOrder twice: %s %q until %s, and then %s %q until %s", seen[0].Status, seen[0].Names, seen[0].CoverageEnd,
+			seen[1].Status, seen[1].Names, seen[1].CoverageEnd)
+		return pluginapi.Order{}, false
+	}
+	return seen[1], true
 }
 
 // checkKill takes an order through with a new process for every call, after the first call was cut off.

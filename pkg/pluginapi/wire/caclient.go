@@ -22,6 +22,7 @@ var _ interface {
 	pluginapi.OrderChecker
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 	pluginapi.RenewalInformer
@@ -96,6 +97,15 @@ func (c *CAClient) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (p
 	return call(ctx, method{name: "GetOrder"}, c.rpc.GetOrder, request, err,
 		func(m *pb.CAServiceGetOrderResponse) (pluginapi.OrderReply, error) {
 			return parseSame(order.Reference, m.GetOrder(), m.AccountState)
+		})
+}
+
+// InspectOrder implements pluginapi.OrderInspector.
+func (c *CAClient) InspectOrder(ctx context.Context, reference string, state []byte) (pluginapi.OrderReply, error) {
+	request := &pb.CAServiceInspectOrderRequest{Reference: reference, State: state}
+	return call(ctx, method{name: "InspectOrder"}, c.rpc.InspectOrder, request, parseNamed(reference, state),
+		func(m *pb.CAServiceInspectOrderResponse) (pluginapi.OrderReply, error) {
+			return same(reference, m.GetOrder(), m.AccountState, parseInspected)
 		})
 }
 
@@ -191,7 +201,13 @@ func parseFound(m *pb.CAServiceFindOrderResponse) (pluginapi.OrderReply, error) 
 
 // parseSame holds that an order's reference never changes once given.
 func parseSame(reference string, order *pb.Order, accountState []byte) (pluginapi.OrderReply, error) {
-	reply, err := parseOrderReply(order, accountState)
+	return same(reference, order, accountState, parseOrder)
+}
+
+func same(
+	reference string, order *pb.Order, accountState []byte, parse func(*pb.Order) (pluginapi.Order, error),
+) (pluginapi.OrderReply, error) {
+	reply, err := parseReply(order, accountState, parse)
 	if err != nil {
 		return reply, err
 	}

@@ -31,6 +31,7 @@ func (s *caServer) abilities(described []pluginapi.Ability) []pluginapi.Ability 
 	_, inform := s.impl.(pluginapi.RenewalInformer)
 	_, byCertificate := s.impl.(pluginapi.CertificateFinder)
 	_, checkOrders := s.impl.(pluginapi.OrderChecker)
+	_, inspect := s.impl.(pluginapi.OrderInspector)
 	add(pluginapi.AbilityPreflight, preflight)
 	add(pluginapi.AbilityFindOrder, find)
 	add(pluginapi.AbilityCancel, cancel)
@@ -42,6 +43,7 @@ func (s *caServer) abilities(described []pluginapi.Ability) []pluginapi.Ability 
 	add(pluginapi.AbilityFindByCertificate, byCertificate)
 	add(pluginapi.AbilityIPIdentifiers, slices.Contains(described, pluginapi.AbilityIPIdentifiers))
 	add(pluginapi.AbilityCheckOrders, checkOrders)
+	add(pluginapi.AbilityInspectOrder, inspect)
 	return out
 }
 
@@ -189,6 +191,23 @@ func (s *caServer) GetOrder(ctx context.Context, m *pb.CAServiceGetOrderRequest)
 		}
 		o, state, err := formatReply(s.impl.GetOrder(ctx, placed))
 		return &pb.CAServiceGetOrderResponse{Order: o, AccountState: state}, err
+	})
+}
+
+func (s *caServer) InspectOrder(ctx context.Context, m *pb.CAServiceInspectOrderRequest) (*pb.CAServiceInspectOrderResponse, error) {
+	impl, ok := s.impl.(pluginapi.OrderInspector)
+	if !ok {
+		return nil, unsupported("InspectOrder")
+	}
+	return answer(ctx, &s.serving, method{name: "InspectOrder"}, nil, func() (*pb.CAServiceInspectOrderResponse, error) {
+		if err := s.ready(); err != nil {
+			return nil, err
+		}
+		if err := parseNamed(m.GetReference(), m.GetState()); err != nil {
+			return nil, refused(err)
+		}
+		o, state, err := formatReply(impl.InspectOrder(ctx, m.GetReference(), m.GetState()))
+		return &pb.CAServiceInspectOrderResponse{Order: o, AccountState: state}, err
 	})
 }
 

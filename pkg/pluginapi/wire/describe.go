@@ -19,18 +19,19 @@ func formatDescription(d pluginapi.Description) (*pb.CAServiceDescribeResponse, 
 	}
 	return &pb.CAServiceDescribeResponse{
 		Name: d.Name, Version: d.Version, Summary: people(d.Summary),
-		Abilities:           enums[pb.Ability](d.Abilities),
-		ChallengeTypes:      enums[pb.ChallengeType](d.ChallengeTypes),
-		OrdersCostMoney:     d.OrdersCostMoney,
-		AccountSettings:     account,
-		OrderSettings:       order,
-		CsrCommonName:       d.CSRCommonName,
-		CaaIdentifiers:      d.CAAIdentifiers,
-		CaaMethods:          formatCAAMethods(d.CAAMethods),
-		FindOrderSettle:     formatDuration(d.FindOrderSettle),
-		ReissueNames:        pb.ReissueNames(d.ReissueNames),
-		PollInterval:        formatDuration(d.PollInterval),
-		MaxConcurrentOrders: int32(min(max(d.MaxConcurrentOrders, -1), maxConcurrentBound+1)),
+		Abilities:            enums[pb.Ability](d.Abilities),
+		ChallengeTypes:       enums[pb.ChallengeType](d.ChallengeTypes),
+		OrdersCostMoney:      d.OrdersCostMoney,
+		AccountSettings:      account,
+		OrderSettings:        order,
+		CsrCommonName:        d.CSRCommonName,
+		CaaIdentifiers:       d.CAAIdentifiers,
+		CaaMethods:           formatCAAMethods(d.CAAMethods),
+		FindOrderSettle:      formatDuration(d.FindOrderSettle),
+		ReissueNames:         pb.ReissueNames(d.ReissueNames),
+		ReissueAdditionsCost: d.ReissueAdditionsCost,
+		PollInterval:         formatDuration(d.PollInterval),
+		MaxConcurrentOrders:  int32(min(max(d.MaxConcurrentOrders, -1), maxConcurrentBound+1)),
 	}, nil
 }
 
@@ -42,7 +43,7 @@ func parseDescription(m *pb.CAServiceDescribeResponse) (pluginapi.Description, e
 	d := pluginapi.Description{
 		Name: m.GetName(), Version: m.GetVersion(), Summary: people(m.GetSummary()),
 		OrdersCostMoney: m.GetOrdersCostMoney(), CSRCommonName: m.GetCsrCommonName(),
-		ReissueNames: pluginapi.ReissueAnyNames,
+		ReissueNames: pluginapi.ReissueAnyNames, ReissueAdditionsCost: m.GetReissueAdditionsCost(),
 	}
 	var err error
 	if d.Abilities, err = knownEnums[pluginapi.Ability]("abilities", m.GetAbilities(), pb.Ability_name); err != nil {

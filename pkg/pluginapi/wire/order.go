@@ -175,19 +175,32 @@ func parsePlaced(order *pb.OrderRequest, reference string, state []byte) (plugin
 	if err != nil {
 		return none, err
 	}
-	if err := word("reference", reference, maxReference); err != nil {
-		return none, err
-	}
-	if err := sized("state", state, maxState); err != nil {
+	if err := parseNamed(reference, state); err != nil {
 		return none, err
 	}
 	return pluginapi.PlacedOrder{OrderRequest: request, Reference: reference, State: state}, nil
+}
+
+// parseNamed checks what names an order that the CA knows.
+func parseNamed(reference string, state []byte) error {
+	if err := word("reference", reference, maxReference); err != nil {
+		return err
+	}
+	return sized("state", state, maxState)
 }
 
 func formatOrder(o pluginapi.Order) (*pb.Order, error) {
 	m := &pb.Order{
 		Reference: o.Reference, State: o.State, Status: pb.OrderStatus(o.Status), Detail: people(o.Detail),
 		Chain: o.Chain, CoverageEnd: formatTime(o.CoverageEnd), Action: formatAction(o.Action),
+		Names: o.Names, RenewedBy: o.RenewedBy,
+	}
+	if len(o.Settings) > 0 {
+		settings, _, err := formatSettings(pluginapi.Settings{Values: o.Settings})
+		if err != nil {
+			return nil, err
+		}
+		m.Settings = settings
 	}
 	for i, a := range o.Authorizations {
 		auth := &pb.Authorization{Identifier: a.Identifier, Valid: a.Valid}
@@ -210,11 +223,15 @@ func formatOrder(o pluginapi.Order) (*pb.Order, error) {
 }
 
 func parseOrderReply(order *pb.Order, accountState []byte) (pluginapi.OrderReply, error) {
+	return parseReply(order, accountState, parseOrder)
+}
+
+func parseReply(order *pb.Order, accountState []byte, parse func(*pb.Order) (pluginapi.Order, error)) (pluginapi.OrderReply, error) {
 	var none pluginapi.OrderReply
 	if order == nil {
 		return none, bad("order", "is not given")
 	}
-	o, err := parseOrder(order)
+	o, err := parse(order)
 	if err != nil {
 		return none, under("order", err)
 	}
@@ -224,7 +241,20 @@ func parseOrderReply(order *pb.Order, accountState []byte) (pluginapi.OrderReply
 	return pluginapi.OrderReply{Order: o, AccountState: accountState}, nil
 }
 
+// parseOrder reads an order that is placed, read or found: one that is issued brings its chain.
 func parseOrder(m *pb.Order) (pluginapi.Order, error) {
+	o, err := parseInspected(m)
+	if err == nil && o.Status == pluginapi.Issued && len(o.Chain) == 0 {
+		err = bad("chain", "is missing; the order is issued")
+	}
+	if err != nil {
+		return pluginapi.Order{}, err
+	}
+	return o, nil
+}
+
+// parseInspected reads an order that was only looked at, whose chain may be left out.
+func parseInspected(m *pb.Order) (pluginapi.Order, error) {
 	var none pluginapi.Order
 	if err := word("reference", m.GetReference(), maxReference); err != nil {
 		return none, err
@@ -259,13 +289,40 @@ func parseOrder(m *pb.Order) (pluginapi.Order, error) {
 	if o.Action, err = parseAction(m.GetAction()); err != nil {
 		return none, err
 	}
+	if o.Names, err = parseHeldNames(m.GetNames()); err != nil {
+		return none, err
+	}
+	if err := optionalWord("renewed_by", m.GetRenewedBy(), maxReference); err != nil {
+		return none, err
+	}
+	o.RenewedBy = m.GetRenewedBy()
+	if m.GetSettings() != nil {
+		settings, err := parseSettings(m.GetSettings(), nil)
+		if err != nil {
+			return none, err
+		}
+		o.Settings = settings.Values
+	}
 	return o, nil
 }
 
-// parseIssuedChain demands a chain when and only when the order is issued, and drops a root at its end: a server has
+// parseHeldNames reads the names an order holds, which are DNS names, with *. in front or not, and IP addresses.
+func parseHeldNames(names []string) ([]string, error) {
+	if err := counted("names", len(names), maxIdentifiers); err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if err := nameOrIP(item("names", i), trimWildcard(name)); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// parseIssuedChain refuses a chain of an order that is not issued, and drops a root at its end: a server has
 // no use for it (RFC 8446 section 4.4.2).
 func parseIssuedChain(status pluginapi.OrderStatus, chain [][]byte) ([][]byte, error) {
-	if (status == pluginapi.Issued) != (len(chain) > 0) {
+	if status != pluginapi.Issued && len(chain) > 0 {
 		return nil, bad("chain", "belongs to an order that is issued, and to no other; this one is %s", status)
 	}
 	if err := checkChain("chain", chain); err != nil {

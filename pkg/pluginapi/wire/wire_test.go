@@ -124,6 +124,11 @@ func (f *fullCA) FindOrderByCertificate(ctx context.Context, _ []byte) (pluginap
 	return f.do(ctx)
 }
 
+func (f *fullCA) InspectOrder(ctx context.Context, reference string, state []byte) (pluginapi.OrderReply, error) {
+	f.placed = pluginapi.PlacedOrder{Reference: reference, State: state}
+	return f.do(ctx)
+}
+
 func (f *fullCA) CancelOrder(ctx context.Context, o pluginapi.PlacedOrder, _ string) (pluginapi.OrderReply, error) {
 	f.placed = o
 	return f.do(ctx)
@@ -165,7 +170,7 @@ func TestDescriptionTravels(t *testing.T) {
 		OrderSettings: []pluginapi.Field{{Name: "wait", Type: pluginapi.Duration, Default: "5m", Help: "How long."}},
 		CSRCommonName: true, CAAIdentifiers: []string{"ca.example"}, FindOrderSettle: time.Minute,
 		CAAMethods:   []pluginapi.CAAMethod{{Type: pluginapi.ChallengeDNS, Label: "ca-dns-txt"}, {Type: pluginapi.ChallengeDNS, Label: "ca-cname"}},
-		ReissueNames: pluginapi.ReissueSameNames, PollInterval: time.Second, MaxConcurrentOrders: 4,
+		ReissueNames: pluginapi.ReissueSameNames, ReissueAdditionsCost: true, PollInterval: time.Second, MaxConcurrentOrders: 4,
 	}
 	got, err := serveCA(t, &fakeCA{description: in}).Describe(t.Context())
 	if err != nil {
@@ -217,6 +222,7 @@ func TestAbilitiesFollowFromInterfaces(t *testing.T) {
 	all := []pluginapi.Ability{
 		pluginapi.AbilityPreflight, pluginapi.AbilityFindOrder, pluginapi.AbilityCancel, pluginapi.AbilityRevoke,
 		pluginapi.AbilityRenewalInfo, pluginapi.AbilityFindByCertificate, pluginapi.AbilityCheckOrders,
+		pluginapi.AbilityInspectOrder,
 	}
 	named := pluginapi.Description{Name: "demo", Version: "1", Abilities: []pluginapi.Ability{pluginapi.AbilityRevoke}}
 	for name, c := range map[string]struct {
@@ -383,6 +389,7 @@ func TestUnsupported(t *testing.T) {
 		"CheckOrders":            func() error { _, err := client.CheckOrders(ctx, nil); return err },
 		"FindOrder":              func() error { _, err := client.FindOrder(ctx, newOrder(csr), time.Now()); return err },
 		"FindOrderByCertificate": func() error { _, err := client.FindOrderByCertificate(ctx, leaf); return err },
+		"InspectOrder":           func() error { _, err := client.InspectOrder(ctx, "r", nil); return err },
 		"CancelOrder":            func() error { _, err := client.CancelOrder(ctx, placed, "x"); return err },
 		"RevokeCertificate":      func() error { _, err := client.RevokeCertificate(ctx, pluginapi.Revocation{Leaf: leaf}); return err },
 		"RenewalInfo":            func() error { _, err := client.RenewalInfo(ctx, leaf); return err },
@@ -390,6 +397,42 @@ func TestUnsupported(t *testing.T) {
 		if err := call(); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What the CA says now of an order travels whole, and without a chain.
+func TestInspectedOrderTravels(t *testing.T) {
+	order := pluginapi.Order{
+		Reference: "r", State: []byte("t"), Status: pluginapi.Issued, CoverageEnd: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+		Names: []string{"*.a.example", "b.example", "192.0.2.1"}, RenewedBy: "r2",
+		Settings: map[string]any{"product": "dv", "order_validity": map[string]any{"years": int64(1)}},
+	}
+	ca := &fullCA{fakeCA: fakeCA{reply: pluginapi.OrderReply{Order: order}}}
+	client := configured(t, ca)
+	got, err := client.InspectOrder(t.Context(), "r", []byte("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(order, got.Order, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	if ca.placed.Reference != "r" || string(ca.placed.State) != "s" {
+		t.Errorf("asked about %q, %q", ca.placed.Reference, ca.placed.State)
+	}
+	for what, spoil := range map[string]func(*pluginapi.Order){
+		"another reference":        func(o *pluginapi.Order) { o.Reference = "other" },
+		"a name that is none":      func(o *pluginapi.Order) { o.Names = []string{"a example"} },
+		"a successor of two lines": func(o *pluginapi.Order) { o.RenewedBy = "r\n2" },
+		"no status":                func(o *pluginapi.Order) { o.Status = 0 },
+	} {
+		ca.reply.Order = order
+		spoil(&ca.reply.Order)
+		if _, err := client.InspectOrder(t.Context(), "r", nil); !errors.Is(err, ErrBadReply) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := client.InspectOrder(t.Context(), "", nil); !errors.Is(err, ErrNotSent) {
+		t.Errorf("without a reference: %v", err)
 	}
 }
 

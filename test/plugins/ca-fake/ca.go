@@ -43,6 +43,7 @@ var _ interface {
 	pluginapi.CA
 	pluginapi.Preflighter
 	pluginapi.OrderFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 } = (*fakeCA)(nil)
@@ -137,7 +138,7 @@ func reply(o shopOrder, paid bool) (pluginapi.OrderReply, error) {
 	}
 	out := pluginapi.Order{
 		Reference: o.ID, Status: status, Detail: o.Detail, Chain: o.Chain, CoverageEnd: o.CoverageEnd,
-		Price: &pluginapi.Price{Amount: o.Price, Currency: "EUR"},
+		Price: &pluginapi.Price{Amount: o.Price, Currency: "EUR"}, Names: o.Names,
 	}
 	switch status {
 	case pluginapi.PendingApproval:
@@ -179,6 +180,10 @@ func authorization(o shopOrder, name string) pluginapi.Authorization {
 
 func (f *fakeCA) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
 	return f.order(ctx, "GET", "/orders/"+url.PathEscape(order.Reference), nil, false)
+}
+
+func (f *fakeCA) InspectOrder(ctx context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
+	return f.order(ctx, "GET", "/orders/"+url.PathEscape(reference)+"/state", nil, false)
 }
 
 func (f *fakeCA) RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, _ []string) (pluginapi.OrderReply, error) {

@@ -23,7 +23,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// CA is one ACME account. It implements pluginapi.CA, Preflighter, Revoker and RenewalInformer.
+// CA is one ACME account. It implements pluginapi.CA, Preflighter, OrderChecker, Revoker and RenewalInformer.
 type CA struct {
 	version string
 	log     *slog.Logger
@@ -43,6 +43,7 @@ type session struct {
 var (
 	_ pluginapi.CA              = (*CA)(nil)
 	_ pluginapi.Preflighter     = (*CA)(nil)
+	_ pluginapi.OrderChecker    = (*CA)(nil)
 	_ pluginapi.Revoker         = (*CA)(nil)
 	_ pluginapi.RenewalInformer = (*CA)(nil)
 )

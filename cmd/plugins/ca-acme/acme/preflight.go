@@ -2,10 +2,10 @@ package acme
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -32,6 +32,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 	if dir.RenewalInfo == "" {
 		found.add(pluginapi.Info, "", "the CA offers no renewal information (RFC 9773); renewals follow renew_before alone")
 	}
+	found.orders(orders, time.Now())
 	found.profiles(dir.Meta.Profiles, orders)
 	if err := s.checkAccount(ctx, dir, &found); err != nil {
 		return pluginapi.PreflightReply{}, err
@@ -39,30 +40,50 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 	return pluginapi.PreflightReply{Findings: found, AccountState: s.book.changed()}, nil
 }
 
+// CheckOrders looks at the settings of orders alone. Which profiles there are only the CA's directory tells.
+func (c *CA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	if _, err := c.configured(); err != nil {
+		return nil, err
+	}
+	var found findings
+	found.orders(orders, time.Now())
+	return found, nil
+}
+
+// orders looks at settings as far as that takes no CA.
+func (f *findings) orders(orders []pluginapi.Settings, now time.Time) {
+	for i, order := range orders {
+		settings, err := readOrderSettings(order)
+		if err == nil {
+			_, err = settings.end(now)
+		}
+		if err != nil {
+			*f = append(*f, pluginapi.FaultOf(err, i+1))
+		}
+	}
+}
+
 // profiles compares the profiles that will be ordered with those the CA offers.
 func (f *findings) profiles(offered map[string]string, orders []pluginapi.Settings) {
 	names := clean(strings.Join(slices.Sorted(maps.Keys(offered)), ", "), maxWords)
-	var asked []string
-	for _, order := range orders {
+	asked := false
+	for i, order := range orders {
 		settings, err := readOrderSettings(order)
-		var e *pluginapi.Error
-		if errors.As(err, &e) {
-			f.fault(e.Field, "%s", e.Message)
+		if err != nil || settings.profile == "" {
 			continue
 		}
-		if settings.profile == "" || slices.Contains(asked, settings.profile) {
+		asked = true
+		if _, ok := offered[settings.profile]; ok {
 			continue
 		}
-		asked = append(asked, settings.profile)
-		switch _, ok := offered[settings.profile]; {
-		case ok:
-		case len(offered) == 0:
-			f.fault("profile", "%q: the CA offers no profiles; leave the setting out", settings.profile)
-		default:
-			f.fault("profile", "the CA has no profile %q; it offers %s", settings.profile, names)
+		fault := pluginapi.Faultf("profile", "the CA has no profile %q; it offers %s", settings.profile, names)
+		if len(offered) == 0 {
+			fault = pluginapi.Faultf("profile", "%q: the CA offers no profiles; leave the setting out", settings.profile)
 		}
+		fault.Order = i + 1
+		*f = append(*f, fault)
 	}
-	if len(offered) > 0 && len(asked) == 0 {
+	if len(offered) > 0 && !asked {
 		f.add(pluginapi.Info, "profile", "the CA offers the profiles %s", names)
 	}
 }

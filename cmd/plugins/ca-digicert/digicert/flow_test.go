@@ -7,6 +7,7 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	standin "github.com/certbridge/certbridged/internal/sandbox/digicert"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/cadrive"
 )
 
 func TestDVOrder(t *testing.T) {
@@ -14,26 +15,24 @@ func TestDVOrder(t *testing.T) {
 		names     []string
 		product   string
 		set       string
-		refused   []string
+		refused   []pluginapi.PublishAbility
 		types     []pluginapi.ChallengeType
-		published string
+		published pluginapi.PublishAbility
 	}{
-		"records":                         {names: []string{"shop.example.com", "api.example.com"}, published: "TXT"},
-		"a wildcard":                      {names: []string{"*.example.com", "example.com"}, published: "TXT"},
-		"a wildcard product":              {names: []string{"example.com", "*.example.com"}, product: "wildcard_dv_geotrust", published: "TXT"},
-		"files":                           {names: []string{"shop.example.com", "api.example.com"}, types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, published: "file"},
-		"CNAME records, as set":           {names: []string{"shop.example.com"}, set: request.MethodCNAME, published: "CNAME"},
-		"a profile for CNAME alone":       {names: []string{"shop.example.com"}, refused: []string{"TXT"}, published: "CNAME"},
-		"a profile that changed its mind": {names: []string{"shop.example.com", "api.example.com"}, refused: []string{"TXT", "CNAME"}, published: "file"},
+		"records":                         {names: []string{"shop.example.com", "api.example.com"}, published: pluginapi.PublishTXT},
+		"a wildcard":                      {names: []string{"*.example.com", "example.com"}, published: pluginapi.PublishTXT},
+		"a wildcard product":              {names: []string{"example.com", "*.example.com"}, product: "wildcard_dv_geotrust", published: pluginapi.PublishTXT},
+		"files":                           {names: []string{"shop.example.com", "api.example.com"}, types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, published: pluginapi.PublishFile},
+		"CNAME records, as set":           {names: []string{"shop.example.com"}, set: request.MethodCNAME, published: pluginapi.PublishCNAME},
+		"a profile for CNAME alone":       {names: []string{"shop.example.com"}, refused: []pluginapi.PublishAbility{pluginapi.PublishTXT}, published: pluginapi.PublishCNAME},
+		"a profile that changed its mind": {names: []string{"shop.example.com", "api.example.com"}, refused: []pluginapi.PublishAbility{pluginapi.PublishTXT, pluginapi.PublishCNAME}, published: pluginapi.PublishFile},
 	} {
 		for _, forgetful := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
-				r.forgetful = forgetful
-				for _, kind := range c.refused {
-					r.zone.refused[kind] = true
-				}
+				r.Forgetful = forgetful
+				r.World.Refuse(c.refused...)
 				product := c.product
 				if product == "" {
 					product = "ssl_dv_geotrust_flex"
@@ -47,9 +46,9 @@ func TestDVOrder(t *testing.T) {
 						o.Identifiers[i].ChallengeTypes = c.types
 					}
 				}
-				got := r.mustIssue(o)
+				got := r.MustIssue(o)
 				r.bought(1, 0)
-				if r.zone.published(c.published) == 0 {
+				if r.World.Published(c.published) == 0 {
 					t.Errorf("nothing was published as %s", c.published)
 				}
 				if got.CoverageEnd.IsZero() {
@@ -63,11 +62,11 @@ func TestDVOrder(t *testing.T) {
 func TestOVOrderWithoutValidation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.mustIssue(r.order("ssl_basic", "shop.example.com"))
-	before := r.zone.published("TXT")
-	r.mustIssue(r.order("ssl_basic", "shop.example.com"))
-	if r.zone.published("TXT") != before || before == 0 {
-		t.Errorf("%d records for the first order, %d for both: a validated domain is used again", before, r.zone.published("TXT"))
+	r.MustIssue(r.order("ssl_basic", "shop.example.com"))
+	before := r.World.Published(pluginapi.PublishTXT)
+	r.MustIssue(r.order("ssl_basic", "shop.example.com"))
+	if r.World.Published(pluginapi.PublishTXT) != before || before == 0 {
+		t.Errorf("%d records for the first order, %d for both: a validated domain is used again", before, r.World.Published(pluginapi.PublishTXT))
 	}
 	r.bought(2, 0)
 }
@@ -76,11 +75,11 @@ func TestReissueAndRenew(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	one := r.mustIssue(first)
-	second := r.follow(pluginapi.Reissue, first, one)
-	two := r.mustIssue(second)
-	third := r.follow(pluginapi.Reissue, second, two)
-	three := r.mustIssue(third)
+	one := r.MustIssue(first)
+	second := r.Follow(pluginapi.Reissue, first, one)
+	two := r.MustIssue(second)
+	third := r.Follow(pluginapi.Reissue, second, two)
+	three := r.MustIssue(third)
 	if two.Reference != one.Reference || three.Reference != one.Reference {
 		t.Errorf("references %s, %s, %s", one.Reference, two.Reference, three.Reference)
 	}
@@ -88,8 +87,8 @@ func TestReissueAndRenew(t *testing.T) {
 	if err := r.server.Advance(320 * 24 * time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	renewal := r.follow(pluginapi.Renew, third, three)
-	four := r.mustIssue(renewal)
+	renewal := r.Follow(pluginapi.Renew, third, three)
+	four := r.MustIssue(renewal)
 	r.bought(2, 2)
 	if four.Reference == one.Reference {
 		t.Error("a renewal is another order")
@@ -106,15 +105,15 @@ func TestReissueWithTheSameKey(t *testing.T) {
 	t.Parallel()
 	for _, forgetful := range []bool{false, true} {
 		r := newRig(t)
-		r.forgetful = forgetful
-		key := newKey(t)
-		o := orderFor(t, key, "ssl_dv_geotrust_flex", "shop.example.com")
-		got := r.mustIssue(o)
+		r.Forgetful = forgetful
+		key := cadrive.NewKey(t)
+		o := r.orderWithKey(key, "ssl_dv_geotrust_flex", "shop.example.com")
+		got := r.MustIssue(o)
 		for range 3 {
-			next := orderFor(t, key, "ssl_dv_geotrust_flex", "shop.example.com")
+			next := r.orderWithKey(key, "ssl_dv_geotrust_flex", "shop.example.com")
 			next.Kind, next.CSR = pluginapi.Reissue, o.CSR
-			next.Previous = &pluginapi.PreviousOrder{Reference: got.Reference, State: got.State, Chain: got.Chain}
-			got = r.mustIssue(next)
+			next.Previous = cadrive.Previous(got)
+			got = r.MustIssue(next)
 		}
 		r.bought(1, 3)
 	}
@@ -128,7 +127,7 @@ func TestApproval(t *testing.T) {
 				r := newRig(t, func(s *standin.Settings) { s.Approval = how })
 				r.key = limitedKey
 				o := r.order("ssl_basic", "shop.example.com")
-				got, err := r.issue(o)
+				got, err := r.Issue(o)
 				if err != nil || got.Status != pluginapi.PendingApproval || got.Action == nil || got.Action.URL == "" {
 					t.Fatalf("got %s, %+v, %v", got.Status, got.Action, err)
 				}
@@ -142,12 +141,12 @@ func TestApproval(t *testing.T) {
 						}
 					}
 				}
-				got, err = r.finish(o, pluginapi.Order{Reference: got.Reference, State: got.State, Status: pluginapi.Processing})
+				got, err = r.Finish(o, pluginapi.Order{Reference: got.Reference, State: got.State, Status: pluginapi.Processing})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if approve {
-					r.checkIssued(o, got)
+					r.CheckIssued(o, got)
 				} else if got.Status != pluginapi.OrderRejected && got.Status != pluginapi.Canceled {
 					t.Errorf("after a rejection: %s", got.Status)
 				}

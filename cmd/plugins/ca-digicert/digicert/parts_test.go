@@ -1,15 +1,8 @@
 package digicert
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -18,49 +11,8 @@ import (
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/cadrive"
 )
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func newCSR(t testing.TB, key crypto.Signer, names ...string) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
-}
-
-// newCert signs a certificate; without an issuer it signs itself.
-func newCert(t testing.TB, subject string, serial int64, public crypto.PublicKey, issuer *x509.Certificate, signer crypto.Signer, ca bool) *x509.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: subject}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), IsCA: ca, BasicConstraintsValid: true,
-	}
-	if !ca {
-		template.DNSNames = []string{subject}
-	}
-	if issuer == nil {
-		issuer = template
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
-}
 
 func TestSettings(t *testing.T) {
 	key := map[string]pluginapi.Secret{"api_key": pluginapi.NewSecret("ABC123")}
@@ -176,11 +128,11 @@ func TestReferences(t *testing.T) {
 
 // With a key that is kept, every generation of an order has the same request: the youngest after the previous is ours.
 func TestOwnCertificate(t *testing.T) {
-	key := newKey(t)
-	csr := newCSR(t, key, "a.example")
-	other := newCSR(t, newKey(t), "a.example")
-	sameKeyOtherNames := newCSR(t, key, "a.example", "b.example")
-	leaf := newCert(t, "a.example", 0x22, key.Public(), nil, key, false)
+	key := cadrive.NewKey(t)
+	csr := cadrive.NewCSR(t, key, false, "a.example")
+	other := cadrive.NewCSR(t, cadrive.NewKey(t), false, "a.example")
+	sameKeyOtherNames := cadrive.NewCSR(t, key, false, "a.example", "b.example")
+	leaf := cadrive.SelfSigned(t, key, "a.example", 0x22)
 	text := func(der []byte) certcentral.Text {
 		return certcentral.Text(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 	}
@@ -206,7 +158,7 @@ func TestOwnCertificate(t *testing.T) {
 		"canceled, and again":                {[]certcentral.Certificate{g2, {ID: 3, CSR: text(csr), DateCreated: day(3), Status: "rejected"}, {ID: 4, CSR: text(csr), DateCreated: day(4)}}, 4},
 		"the request in one line":            {[]certcentral.Certificate{{ID: 3, CSR: certcentral.Text(strings.ReplaceAll(string(text(csr)), "\n", "")), DateCreated: day(3)}}, 3},
 		"the request without its lines":      {[]certcentral.Certificate{{ID: 3, CSR: certcentral.Text(base64.StdEncoding.EncodeToString(csr)), DateCreated: day(3)}}, 3},
-		"the same key, signed once more":     {[]certcentral.Certificate{{ID: 3, CSR: text(newCSR(t, key, "a.example")), DateCreated: day(3)}}, 3},
+		"the same key, signed once more":     {[]certcentral.Certificate{{ID: 3, CSR: text(cadrive.NewCSR(t, key, false, "a.example")), DateCreated: day(3)}}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			order := pluginapi.OrderRequest{CSR: csr, Previous: &pluginapi.PreviousOrder{Reference: "5", Chain: [][]byte{leaf.Raw}}}
@@ -261,8 +213,8 @@ func TestCoverageEnd(t *testing.T) {
 
 // What the settings ask a certificate to last for is compared with what DigiCert gave.
 func TestLifetimeWords(t *testing.T) {
-	key := newKey(t)
-	leaf := newCert(t, "a.example", 1, key.Public(), nil, key, false) // a day
+	key := cadrive.NewKey(t)
+	leaf := cadrive.SelfSigned(t, key, "a.example", 1) // a day
 	for name, c := range map[string]struct {
 		validity map[string]any
 		warn     bool
@@ -299,7 +251,7 @@ func FuzzDecodeState(f *testing.F) {
 }
 
 func FuzzDecodeCSR(f *testing.F) {
-	der := newCSR(f, newKey(f), "a.example")
+	der := cadrive.NewCSR(f, cadrive.NewKey(f), false, "a.example")
 	f.Add(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})))
 	f.Add("-----BEGIN NEW CERTIFICATE REQUEST-----AAAA-----END NEW CERTIFICATE REQUEST-----")
 	f.Add("AAAA")

@@ -10,13 +10,8 @@ import (
 	"github.com/certbridge/certbridged/internal/sandbox"
 	standin "github.com/certbridge/certbridged/internal/sandbox/digicert"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/cadrive"
 )
-
-// again looks at an order once more, as after a person has acted.
-func (r *rig) again(o pluginapi.OrderRequest, at pluginapi.Order) (pluginapi.Order, error) {
-	at.Status, at.Authorizations = pluginapi.Processing, nil
-	return r.finish(o, at)
-}
 
 func (r *rig) processAll(approve bool) {
 	r.t.Helper()
@@ -37,13 +32,13 @@ func TestReissueThatNeedsApproval(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
 				first := r.order("ssl_basic", "shop.example.com")
-				issued := r.mustIssue(first)
+				issued := r.MustIssue(first)
 				r.key = limitedKey
 				if lost {
 					r.misbehave(sandbox.Misbehaviour{Method: "POST", Path: "/order/certificate/*/reissue", Kind: sandbox.Drop, After: true})
 				}
-				o := r.follow(pluginapi.Reissue, first, issued)
-				got, err := r.issue(o)
+				o := r.Follow(pluginapi.Reissue, first, issued)
+				got, err := r.Issue(o)
 				if err != nil || got.Status != pluginapi.PendingApproval || got.Action == nil {
 					t.Fatalf("got %s %q, %v", got.Status, got.Detail, err)
 				}
@@ -52,11 +47,11 @@ func TestReissueThatNeedsApproval(t *testing.T) {
 				}
 				r.bought(1, 1)
 				r.processAll(approve)
-				if got, err = r.again(o, got); err != nil {
+				if got, err = r.Again(o, got); err != nil {
 					t.Fatal(err)
 				}
 				if approve {
-					r.checkIssued(o, got)
+					r.CheckIssued(o, got)
 				} else if got.Status != pluginapi.OrderRejected {
 					t.Errorf("after the rejection: %s %s", got.Status, got.Detail)
 				}
@@ -70,23 +65,23 @@ func TestAnotherReissueIsUnderWay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	issued := r.mustIssue(first)
-	mine := r.follow(pluginapi.Reissue, first, issued)
-	theirs := r.follow(pluginapi.Reissue, first, issued)
-	at, err := r.place(theirs)
+	issued := r.MustIssue(first)
+	mine := r.Follow(pluginapi.Reissue, first, issued)
+	theirs := r.Follow(pluginapi.Reissue, first, issued)
+	at, err := r.Place(theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.instance().PlaceOrder(t.Context(), mine); pluginapi.KindOf(err) != pluginapi.Conflict {
+	if _, err := r.Instance().PlaceOrder(t.Context(), mine); pluginapi.KindOf(err) != pluginapi.Conflict {
 		t.Errorf("while another is under way: %v", err)
 	}
-	if _, err := r.instance().FindOrder(t.Context(), mine, time.Now()); pluginapi.KindOf(err) != pluginapi.NotFound {
+	if _, err := r.Instance().FindOrder(t.Context(), mine, time.Now()); pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("find mine: %v", err)
 	}
-	if _, err := r.finish(theirs, at); err != nil {
+	if _, err := r.Finish(theirs, at); err != nil {
 		t.Fatal(err)
 	}
-	r.mustIssue(mine)
+	r.MustIssue(mine)
 	r.bought(1, 2)
 }
 
@@ -96,15 +91,15 @@ func TestRenewalThatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	issued := r.mustIssue(first)
-	o := r.follow(pluginapi.Renew, first, issued)
-	_, err := r.issue(o)
+	issued := r.MustIssue(first)
+	o := r.Follow(pluginapi.Renew, first, issued)
+	_, err := r.Issue(o)
 	if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "link_renewals") {
 		t.Errorf("got %v", err)
 	}
 	r.bought(1, 0)
 	r.values["link_renewals"] = false
-	r.mustIssue(o)
+	r.MustIssue(o)
 	r.bought(2, 0)
 }
 
@@ -116,16 +111,16 @@ func TestMarksThatAreUniqueAndSlow(t *testing.T) {
 	})
 	r.misbehave(sandbox.Misbehaviour{Method: "POST", Path: "/order/certificate/*", Kind: sandbox.Drop, After: true})
 	o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	if _, err := r.instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
+	if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
 		t.Fatalf("the answer was lost: %v", err)
 	}
-	if _, err := r.instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
+	if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
 		t.Errorf("the mark is taken, and nothing is to be seen: %v", err)
 	}
 	if err := r.server.Advance(2 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	r.mustIssue(o)
+	r.MustIssue(o)
 	r.bought(1, 0)
 }
 
@@ -133,16 +128,16 @@ func TestMarksThatAreUniqueAndSlow(t *testing.T) {
 func TestAnOrderThatItsMarkDoesNotFind(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(s *standin.Settings) { s.AlternateDelay = sandbox.Delay(time.Hour) })
-	r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
+	r.MustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
 	r.misbehave(sandbox.Misbehaviour{Method: "POST", Path: "/order/certificate/*", Kind: sandbox.Drop, After: true})
-	r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
+	r.MustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
 	r.bought(2, 0)
 }
 
 func TestUnknownMarksAs404(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(s *standin.Settings) { s.UnknownAlternateIs404, s.CheckDCVFails = true, true })
-	r.mustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
+	r.MustIssue(r.order("ssl_dv_geotrust_flex", "shop.example.com"))
 	r.bought(1, 0)
 }
 
@@ -151,12 +146,12 @@ func TestOrderByMail(t *testing.T) {
 	r := newRig(t)
 	o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
 	o.Settings.Values["dcv_method"] = request.MethodEmail
-	at, err := r.place(o)
+	at, err := r.Place(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	placed := pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}
-	reply, err := r.instance().GetOrder(t.Context(), placed)
+	reply, err := r.Instance().GetOrder(t.Context(), placed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,10 +162,10 @@ func TestOrderByMail(t *testing.T) {
 	if err := r.server.FollowEmail(t.Context(), r.server.Orders()[0].ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = r.again(o, got); err != nil {
+	if got, err = r.Again(o, got); err != nil {
 		t.Fatal(err)
 	}
-	r.checkIssued(o, got)
+	r.CheckIssued(o, got)
 }
 
 // The value of an order that waits for long expires, and another is published in its place.
@@ -178,12 +173,12 @@ func TestRandomValueExpires(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	at, err := r.place(o)
+	at, err := r.Place(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	look := func() pluginapi.Order {
-		reply, err := r.instance().GetOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State})
+		reply, err := r.Instance().GetOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +193,7 @@ func TestRandomValueExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The daemon tells of what it published long ago: that is no answer any more.
-	reply, err := r.instance().RespondToChallenges(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}, []string{before.ID})
+	reply, err := r.Instance().RespondToChallenges(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}, []string{before.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,11 +201,11 @@ func TestRandomValueExpires(t *testing.T) {
 	if after.ID == before.ID || after.DNS.Value == before.DNS.Value {
 		t.Errorf("after 31 days it is still %s", after.DNS.Value)
 	}
-	got, err := r.finish(o, reply.Order)
+	got, err := r.Finish(o, reply.Order)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.checkIssued(o, got)
+	r.CheckIssued(o, got)
 }
 
 func TestOrganizationThatIsNotValidated(t *testing.T) {
@@ -218,29 +213,31 @@ func TestOrganizationThatIsNotValidated(t *testing.T) {
 	r := newRig(t)
 	r.values["organization_id"] = int64(standin.PendingOrganization)
 	o := r.order("ssl_basic", "shop.example.com")
-	at, err := r.place(o)
+	at, err := r.Place(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	told := false
 	for range 10 {
 		for _, a := range at.Authorizations {
-			if c, ok := r.zone.choose(a); ok && !a.Valid {
-				r.zone.publish(c)
+			if c, ok := r.World.Choose(a); ok && !a.Valid {
+				if _, err := r.World.Publish(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		placed := pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}
 		ids := []string{}
 		for _, a := range at.Authorizations {
-			if c, ok := r.zone.choose(a); ok {
+			if c, ok := r.World.Choose(a); ok {
 				ids = append(ids, c.ID)
 			}
 		}
 		var reply pluginapi.OrderReply
 		if len(ids) > 0 {
-			reply, err = r.instance().RespondToChallenges(t.Context(), placed, ids)
+			reply, err = r.Instance().RespondToChallenges(t.Context(), placed, ids)
 		} else {
-			reply, err = r.instance().GetOrder(t.Context(), placed)
+			reply, err = r.Instance().GetOrder(t.Context(), placed)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -254,21 +251,21 @@ func TestOrganizationThatIsNotValidated(t *testing.T) {
 	if err := r.server.ValidateOrganization(t.Context(), standin.PendingOrganization, true, "ov"); err != nil {
 		t.Fatal(err)
 	}
-	if at, err = r.again(o, at); err != nil {
+	if at, err = r.Again(o, at); err != nil {
 		t.Fatal(err)
 	}
-	r.checkIssued(o, at)
+	r.CheckIssued(o, at)
 }
 
 func TestCancel(t *testing.T) {
 	cancel := func(r *rig, o pluginapi.OrderRequest, at pluginapi.Order) (pluginapi.OrderReply, error) {
-		return r.instance().CancelOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}, "the test")
+		return r.Instance().CancelOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: at.Reference, State: at.State}, "the test")
 	}
 	t.Run("an order", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-		at, err := r.place(o)
+		at, err := r.Place(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,7 +274,7 @@ func TestCancel(t *testing.T) {
 				t.Errorf("got %s, %v", reply.Order.Status, err)
 			}
 		}
-		if got, err := r.again(o, at); err != nil || got.Status != pluginapi.Canceled {
+		if got, err := r.Again(o, at); err != nil || got.Status != pluginapi.Canceled {
 			t.Errorf("afterwards: %s, %v", got.Status, err)
 		}
 	})
@@ -286,7 +283,7 @@ func TestCancel(t *testing.T) {
 		r := newRig(t)
 		r.key = limitedKey
 		o := r.order("ssl_basic", "shop.example.com")
-		at, err := r.issue(o)
+		at, err := r.Issue(o)
 		if err != nil || at.Status != pluginapi.PendingApproval {
 			t.Fatal(at.Status, err)
 		}
@@ -294,7 +291,7 @@ func TestCancel(t *testing.T) {
 		if reply, err := cancel(r, o, at); err != nil || reply.Order.Status != pluginapi.Canceled {
 			t.Errorf("got %s, %v", reply.Order.Status, err)
 		}
-		if got, err := r.again(o, at); err != nil || got.Status != pluginapi.Canceled && got.Status != pluginapi.OrderRejected {
+		if got, err := r.Again(o, at); err != nil || got.Status != pluginapi.Canceled && got.Status != pluginapi.OrderRejected {
 			t.Errorf("afterwards: %s, %v", got.Status, err)
 		}
 	})
@@ -302,9 +299,9 @@ func TestCancel(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-		issued := r.mustIssue(first)
-		o := r.follow(pluginapi.Reissue, first, issued)
-		at, err := r.place(o)
+		issued := r.MustIssue(first)
+		o := r.Follow(pluginapi.Reissue, first, issued)
+		at, err := r.Place(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,22 +313,22 @@ func TestCancel(t *testing.T) {
 		if err := r.server.Advance(vanished + time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.again(o, at); err != nil || got.Status != pluginapi.Canceled && got.Status != pluginapi.OrderRejected {
+		if got, err := r.Again(o, at); err != nil || got.Status != pluginapi.Canceled && got.Status != pluginapi.OrderRejected {
 			t.Errorf("afterwards: %s %s, %v", got.Status, got.Detail, err)
 		}
-		r.mustIssue(r.follow(pluginapi.Reissue, first, issued)) // the order is as it was
+		r.MustIssue(r.Follow(pluginapi.Reissue, first, issued)) // the order is as it was
 		r.bought(1, 2)
 	})
 	t.Run("what is issued", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		o := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-		at := r.mustIssue(o)
+		at := r.MustIssue(o)
 		if _, err := cancel(r, o, at); pluginapi.KindOf(err) != pluginapi.Conflict {
 			t.Errorf("got %v", err)
 		}
-		next := r.follow(pluginapi.Reissue, o, at)
-		got := r.mustIssue(next)
+		next := r.Follow(pluginapi.Reissue, o, at)
+		got := r.MustIssue(next)
 		if _, err := cancel(r, next, got); pluginapi.KindOf(err) != pluginapi.Conflict {
 			t.Errorf("a reissue: got %v", err)
 		}
@@ -345,9 +342,9 @@ func TestRevoke(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	issued := r.mustIssue(first)
+	issued := r.MustIssue(first)
 	revoke := func(leaf []byte, reason int) (pluginapi.RevocationReply, error) {
-		return r.instance().RevokeCertificate(t.Context(), pluginapi.Revocation{Leaf: leaf, Reason: reason})
+		return r.Instance().RevokeCertificate(t.Context(), pluginapi.Revocation{Leaf: leaf, Reason: reason})
 	}
 	if _, err := revoke(issued.Chain[0], 9); pluginapi.KindOf(err) != pluginapi.InvalidRequest {
 		t.Errorf("a reason that DigiCert does not know: %v", err)
@@ -359,7 +356,7 @@ func TestRevoke(t *testing.T) {
 			t.Fatalf("without the right to: %+v, %v", reply, err)
 		}
 	}
-	if got, err := r.again(first, issued); err != nil || got.Status != pluginapi.Issued {
+	if got, err := r.Again(first, issued); err != nil || got.Status != pluginapi.Issued {
 		t.Errorf("while nobody has approved: %s, %v", got.Status, err)
 	}
 	if n := len(r.server.Requests()); n != 1 {
@@ -367,21 +364,21 @@ func TestRevoke(t *testing.T) {
 	}
 	r.key = adminKey
 	r.processAll(false)
-	next := r.follow(pluginapi.Reissue, first, issued)
-	at, err := r.place(next)
+	next := r.Follow(pluginapi.Reissue, first, issued)
+	at, err := r.Place(next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := revoke(issued.Chain[0], 4); pluginapi.KindOf(err) != pluginapi.Conflict {
 		t.Errorf("while a reissue is under way: %v", err)
 	}
-	if at, err = r.finish(next, at); err != nil {
+	if at, err = r.Finish(next, at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := revoke(at.Chain[0], 4); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.again(next, at); err != nil || got.Status != pluginapi.OrderRejected {
+	if got, err := r.Again(next, at); err != nil || got.Status != pluginapi.OrderRejected {
 		t.Errorf("a certificate that was revoked meanwhile: %s, %v", got.Status, err)
 	}
 	for range 2 {
@@ -401,14 +398,14 @@ func TestFindByCertificate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first := r.order("ssl_dv_geotrust_flex", "shop.example.com")
-	one := r.mustIssue(first)
-	second := r.follow(pluginapi.Reissue, first, one)
-	two := r.mustIssue(second)
-	three := r.mustIssue(r.follow(pluginapi.Reissue, second, two))
+	one := r.MustIssue(first)
+	second := r.Follow(pluginapi.Reissue, first, one)
+	two := r.MustIssue(second)
+	three := r.MustIssue(r.Follow(pluginapi.Reissue, second, two))
 	other := r.order("ssl_dv_geotrust_flex", "shop.example.com") // another order for the same name
-	another := r.mustIssue(other)
+	another := r.MustIssue(other)
 	for name, leaf := range map[string][]byte{"the primary": three.Chain[0], "an earlier one": two.Chain[0]} {
-		reply, err := r.instance().FindOrderByCertificate(t.Context(), leaf)
+		reply, err := r.Instance().FindOrderByCertificate(t.Context(), leaf)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -418,23 +415,23 @@ func TestFindByCertificate(t *testing.T) {
 			t.Errorf("%s: order %s, %s, until %s", name, o.Reference, o.Status, o.CoverageEnd)
 		}
 		// What was found can be reissued: taking over costs nothing.
-		next := r.follow(pluginapi.Reissue, first, o)
+		next := r.Follow(pluginapi.Reissue, first, o)
 		if name == "the primary" {
-			r.mustIssue(next)
+			r.MustIssue(next)
 			r.bought(2, 3)
 		}
 	}
 	// The first certificate is neither the primary one any more nor a reissue: as long as there is just one order that it
 	// can be of, that is taken over and nothing is bought; then they are named, and a person decides.
-	if reply, err := r.instance().FindOrderByCertificate(t.Context(), one.Chain[0]); err != nil || reply.Order.Reference != one.Reference {
+	if reply, err := r.Instance().FindOrderByCertificate(t.Context(), one.Chain[0]); err != nil || reply.Order.Reference != one.Reference {
 		t.Errorf("the first one: order %s, %v", reply.Order.Reference, err)
 	}
-	r.mustIssue(r.follow(pluginapi.Reissue, other, another))
-	if _, err := r.instance().FindOrderByCertificate(t.Context(), one.Chain[0]); pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), one.Reference) {
+	r.MustIssue(r.Follow(pluginapi.Reissue, other, another))
+	if _, err := r.Instance().FindOrderByCertificate(t.Context(), one.Chain[0]); pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), one.Reference) {
 		t.Errorf("the first one of two orders: %v", err)
 	}
-	stranger := newCert(t, "shop.example.com", 77, newKey(t).Public(), nil, newKey(t), false)
-	if _, err := r.instance().FindOrderByCertificate(t.Context(), stranger.Raw); pluginapi.KindOf(err) != pluginapi.NotFound {
+	stranger := cadrive.SelfSigned(t, cadrive.NewKey(t), "shop.example.com", 77)
+	if _, err := r.Instance().FindOrderByCertificate(t.Context(), stranger.Raw); pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("a stranger: %v", err)
 	}
 }
@@ -470,7 +467,7 @@ func TestPreflight(t *testing.T) {
 			for k, v := range c.values {
 				r.values[k] = v
 			}
-			reply, err := r.instance().Preflight(t.Context(), []pluginapi.Settings{c.order})
+			reply, err := r.Instance().Preflight(t.Context(), []pluginapi.Settings{c.order})
 			if c.severity == 0 {
 				if pluginapi.KindOf(err) != pluginapi.Unavailable {
 					t.Errorf("got %v, %v", reply.Findings, err)
@@ -504,10 +501,10 @@ func TestAuthKey(t *testing.T) {
 	o := r.order("ssl_dv_geotrust_flex", "shop.example.com", "api.example.com")
 	o.Settings.Values["dcv_method"], o.Settings.Values["use_auth_key"], o.Settings.Values["auth_key_id"] = request.MethodAuthKey, true, id
 	o.Settings.Secrets = map[string]pluginapi.Secret{request.SecretAuthKey: pluginapi.NewSecret(text)}
-	r.mustIssue(o)
+	r.MustIssue(o)
 	r.bought(1, 0)
-	if r.zone.published("TXT") != 2 {
-		t.Errorf("%d records", r.zone.published("TXT"))
+	if r.World.Published(pluginapi.PublishTXT) != 2 {
+		t.Errorf("%d records", r.World.Published(pluginapi.PublishTXT))
 	}
 }
 

@@ -21,14 +21,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 		return pluginapi.PreflightReply{}, err
 	}
 	p := &preflight{session: s}
-	for i, o := range orders {
-		o = s.orderSettings(o)
-		p.orders = append(p.orders, o)
-		for _, f := range request.Check(o) {
-			f.Order = i + 1
-			p.found = append(p.found, f)
-		}
-	}
+	p.orders, p.found = s.checkOrders(orders)
 	if pluginapi.HasFault(p.found) {
 		return pluginapi.PreflightReply{Findings: p.found}, nil // to be put right first, whatever DigiCert says
 	}
@@ -44,6 +37,31 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 		}
 	}
 	return pluginapi.PreflightReply{Findings: p.found}, nil
+}
+
+var _ pluginapi.OrderChecker = (*CA)(nil)
+
+// CheckOrders looks at the settings of orders by the rules of DigiCert's pages, without asking DigiCert.
+func (c *CA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
+	s, err := c.up.Get()
+	if err != nil {
+		return nil, err
+	}
+	_, found := s.checkOrders(orders)
+	return found, nil
+}
+
+// checkOrders fills in what the account gives to orders, and looks at what they are then.
+func (s *session) checkOrders(orders []pluginapi.Settings) (filled []pluginapi.Settings, found []pluginapi.Finding) {
+	for i, o := range orders {
+		o = s.orderSettings(o)
+		filled = append(filled, o)
+		for _, f := range request.Check(o) {
+			f.Order = i + 1
+			found = append(found, f)
+		}
+	}
+	return filled, found
 }
 
 type preflight struct {

@@ -2,11 +2,11 @@ package request
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields/fieldstest"
 )
 
 const (
@@ -62,33 +62,8 @@ func walk(start time.Time, years int, early renewBefore, longest func(time.Time)
 }
 
 func TestDocumentationHasTheCalendar(t *testing.T) {
-	name := filepath.FromSlash(documentation)
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := replaceBetween(t, string(text), yearBegins, yearEnds, yearTable())
-	want = replaceBetween(t, want, planBegins, planEnds, planTable())
-	if *update {
-		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if string(text) != want {
-		t.Errorf("the calendar in %s is not what the numbers give; run go test ./cmd/plugins/ca-digicert/request -update", name)
-	}
-}
-
-// replaceBetween puts a text between two marks.
-func replaceBetween(t *testing.T, text, begin, end, middle string) string {
-	t.Helper()
-	before, rest, ok := strings.Cut(text, begin)
-	_, after, okEnd := strings.Cut(rest, end)
-	if !ok || !okEnd {
-		t.Fatalf("%s has no place for %s", documentation, strings.TrimSpace(begin))
-	}
-	return before + begin + middle + end + after
+	fieldstest.Documented(t, *update, documentation, yearBegins, yearEnds, yearTable())
+	fieldstest.Documented(t, *update, documentation, planBegins, planEnds, planTable())
 }
 
 // yearTable compares how early one renews, in a year's plan with certificates of one longest lifetime.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
 func wantField(t *testing.T, err error, field string) {
@@ -218,7 +219,7 @@ func TestCheck(t *testing.T) {
 				t.Logf("all:\n%s", shown(got))
 			}
 			_, text, err := order(s, computed(t), today)
-			if faulty := faults(got, always) != nil; faulty && (err == nil || text != nil) {
+			if faulty := fields.Refusal(got, nil) != nil; faulty && (err == nil || text != nil) {
 				t.Error("a body was made all the same")
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
 // FuzzCheck: no settings make Check panic, and Order makes a body of none that has a Fault.
@@ -35,7 +36,7 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 		for _, s := range []pluginapi.Settings{s, WithAccount(s, Account{OrganizationID: 1, ContainerID: 2})} {
-			faulty := faults(check(s, today), always) != nil
+			faulty := fields.Refusal(check(s, today), nil) != nil
 			_, body, err := order(s, c, today)
 			if faulty && (err == nil || body != nil) {
 				t.Error("an order was made of settings with a fault")

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
 // The validations of Product: what DigiCert looks at before it issues.
@@ -50,7 +51,7 @@ type endpoint struct {
 	product    string // empty: none given
 	validation string
 	// page has the fields of this endpoint; zero where neither page is about it.
-	page pages
+	page fields.Calls
 	// known is false for a product whose validation is a guess by its name.
 	known bool
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
 // Account are account settings that stand in for order settings.
@@ -90,20 +91,20 @@ func Order(s pluginapi.Settings, c Computed) (path string, text []byte, err erro
 }
 
 func order(s pluginapi.Settings, c Computed, now time.Time) (string, []byte, error) {
-	if err := fit(s, c, now, always); err != nil {
+	if err := fit(s, c, now, nil); err != nil {
 		return "", nil, err
 	}
 	if err := c.checkMarks(); err != nil {
 		return "", nil, err
 	}
 	at := endpointOf(s)
-	b := body{}
-	b.fill(s, at, func(field) bool { return true })
+	b := fields.Body{}
+	table().Fill(b, s, fields.Out{In: at.page, Include: fields.Everything})
 	c.fill(b, at.validation != DV)
 	// Both are the defaults that DigiCert documents. They go out all the same: an account that has others would buy and
 	// reissue beside certbridged.
-	b.setDefault("auto_renew", 0)
-	b.setDefault("auto_reissue", 0)
+	b.SetDefault("auto_renew", 0)
+	b.SetDefault("auto_reissue", 0)
 	b["alternative_order_id"] = c.AlternativeOrderID
 	switch {
 	case c.RenewalOfOrderID != 0:
@@ -111,7 +112,7 @@ func order(s pluginapi.Settings, c Computed, now time.Time) (string, []byte, err
 	case c.RenewedThumbprint != "":
 		b["renewed_thumbprint"] = strings.ToUpper(c.RenewedThumbprint)
 	}
-	text, err := b.write()
+	text, err := b.JSON()
 	if err != nil {
 		return "", nil, err
 	}
@@ -126,29 +127,29 @@ func Reissue(s pluginapi.Settings, c Computed) (text []byte, err error) {
 }
 
 func reissue(s pluginapi.Settings, c Computed, now time.Time) ([]byte, error) {
-	if err := fit(s, c, now, ofReissue); err != nil {
+	if err := fit(s, c, now, table().Matters(onReissue)); err != nil {
 		return nil, err
 	}
-	b := body{}
-	b.fill(s, endpointOf(s), func(f field) bool { return f.reissue })
+	b := fields.Body{}
+	table().Fill(b, s, fields.Out{In: onReissue})
 	c.fill(b, true)
-	return b.write()
+	return b.JSON()
 }
 
 // fill puts in what is computed.
-func (c Computed) fill(b body, hash bool) {
-	certificate := b.table("certificate")
+func (c Computed) fill(b fields.Body, hash bool) {
+	certificate := b.Table("certificate")
 	certificate["csr"] = CSRText(c.CSR)
 	certificate["common_name"] = c.CommonName
 	if others := c.others(); len(others) > 0 {
 		certificate["dns_names"] = others
 	}
-	certificate.setDefault("server_platform", body{"id": otherPlatform})
+	certificate.SetDefault("server_platform", fields.Body{"id": otherPlatform})
 	if hash {
-		certificate.setDefault("signature_hash", defaultSignatureHash)
+		certificate.SetDefault("signature_hash", defaultSignatureHash)
 	}
 	if c.DCVMethod != "" {
-		b.setDefault("dcv_method", c.DCVMethod)
+		b.SetDefault("dcv_method", c.DCVMethod)
 	}
 }
 
@@ -165,7 +166,7 @@ func (c Computed) others() []string {
 
 // fit checks the settings, what was computed, and the two together.
 func fit(s pluginapi.Settings, c Computed, now time.Time, matters func(pluginapi.Finding) bool) error {
-	if err := faults(check(s, now), matters); err != nil {
+	if err := fields.Refusal(check(s, now), matters); err != nil {
 		return err
 	}
 	if err := c.checkCertificate(); err != nil {
@@ -197,7 +198,7 @@ func (c Computed) checkCertificate() error {
 
 func isNameOrAddress(text string) bool {
 	_, err := netip.ParseAddr(text)
-	return err == nil || isName(strings.TrimPrefix(text, "*."))
+	return err == nil || fields.IsDNSName(strings.TrimPrefix(text, "*."))
 }
 
 func (c Computed) checkMarks() error {

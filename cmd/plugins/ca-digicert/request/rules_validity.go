@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
 const (
@@ -76,18 +76,18 @@ func (s span) String() string {
 func (r *report) span(path string) (span, bool) {
 	var found []span
 	for _, way := range []string{"custom_expiration_date", "days", "years"} {
-		at := join(path, way)
-		if r.faulty(at) || !r.has(at) {
+		at := path + "." + way
+		if r.Faulty(at) || !r.Has(at) {
 			continue
 		}
 		if len(found) > 0 {
-			r.warn(at, "is overridden by %s: remove one of the two", join(path, found[0].way))
+			r.Warnf(at, "is overridden by %s: remove one of the two", path+"."+found[0].way)
 		}
-		if text := r.text(at); text != "" {
+		if text := r.Text(at); text != "" {
 			if last, err := time.Parse(dateLayout, text); err == nil {
 				found = append(found, span{way: way, last: last})
 			}
-		} else if n, ok := r.whole(at); ok {
+		} else if n, ok := r.Whole(at); ok {
 			found = append(found, span{way: way, n: n})
 		}
 	}
@@ -99,27 +99,27 @@ func (r *report) span(path string) (span, bool) {
 
 // plan looks at for how long the order is paid.
 func (r *report) plan() {
-	if table, ok := r.settings.Values["order_validity"].(map[string]any); ok && len(table) == 0 {
-		r.fault("order_validity", "says no length: write order_validity = { years = 1 }")
+	if table, ok := r.Settings().Values["order_validity"].(map[string]any); ok && len(table) == 0 {
+		r.Faultf("order_validity", "says no length: write order_validity = { years = 1 }")
 	}
 	plan, ok := r.span("order_validity")
 	if !ok {
 		return
 	}
 	if plan.way == "years" && plan.n > 1 && r.at.public() {
-		r.info("order_validity.years", "takes an account with Multi-year Plans; the contracts Enterprise License Agreement and Flat Fee have at most 2 years")
+		r.Infof("order_validity.years", "takes an account with Multi-year Plans; the contracts Enterprise License Agreement and Flat Fee have at most 2 years")
 	}
 	for _, old := range []struct{ name, way string }{
 		{"custom_expiration_date", "custom_expiration_date"}, {"validity_days", "days"}, {"validity_years", "years"},
 	} {
-		if !r.has(old.name) || r.faulty(old.name) {
+		if !r.Has(old.name) || r.Faulty(old.name) {
 			continue
 		}
 		was := span{way: old.way}
-		was.n, _ = r.whole(old.name)
-		was.last, _ = time.Parse(oldDateLayout, r.text(old.name))
+		was.n, _ = r.Whole(old.name)
+		was.last, _ = time.Parse(oldDateLayout, r.Text(old.name))
 		if was != plan {
-			r.fault(old.name, "says %s and order_validity %s, and which one DigiCert follows is not documented: remove %s", was, plan, old.name)
+			r.Faultf(old.name, "says %s and order_validity %s, and which one DigiCert follows is not documented: remove %s", was, plan, old.name)
 		}
 	}
 }
@@ -127,58 +127,58 @@ func (r *report) plan() {
 // certificate looks at how long the certificate itself lasts, and at the rest of its table.
 func (r *report) certificate() {
 	const at = "certificate.cert_validity"
-	if v, ok := r.value(at); ok {
+	if v, ok := r.Value(at); ok {
 		if table, ok := v.(map[string]any); ok && len(table) == 0 {
-			r.fault(at, "says no length: leave it out for the longest that DigiCert issues")
+			r.Faultf(at, "says no length: leave it out for the longest that DigiCert issues")
 		}
 	}
 	if own, ok := r.span(at); ok {
-		r.lifetime(join(at, own.way), own)
+		r.lifetime(at+"."+own.way, own)
 	}
-	if r.text("certificate.profile_option") == "server_client_auth_eku" {
+	if r.Text("certificate.profile_option") == "server_client_auth_eku" {
 		// Not confirmed by DigiCert's pages: the second date.
-		r.warn("certificate.profile_option", "DigiCert ends client authentication in public TLS certificates (announced for 2026-05-01, elsewhere for March 2027): plan for certificates without it")
+		r.Warnf("certificate.profile_option", "DigiCert ends client authentication in public TLS certificates (announced for 2026-05-01, elsewhere for March 2027): plan for certificates without it")
 	}
-	if r.at.validation == Private && !r.has("certificate.ca_cert_id") {
+	if r.at.validation == Private && !r.Has("certificate.ca_cert_id") {
 		if r.at.product == productByHint {
-			r.fault("certificate.ca_cert_id", "is missing: a private certificate needs the number of the intermediate CA that issues it")
+			r.Faultf("certificate.ca_cert_id", "is missing: a private certificate needs the number of the intermediate CA that issues it")
 		} else {
-			r.warn("certificate.ca_cert_id", "is not given: a private product may want the number of the intermediate CA that issues it")
+			r.Warnf("certificate.ca_cert_id", "is not given: a private product may want the number of the intermediate CA that issues it")
 		}
 	}
 }
 
 func (r *report) lifetime(at string, own span) {
-	days := own.days(r.now)
-	switch longest := int64(LongestLifetime(r.now)); {
+	days := own.days(r.Now())
+	switch longest := int64(LongestLifetime(r.Now())); {
 	case days > maxCertificateDays:
-		r.fault(at, "%s is longer than the %d days that DigiCert allows", own, maxCertificateDays)
+		r.Faultf(at, "%s is longer than the %d days that DigiCert allows", own, maxCertificateDays)
 	case r.at.validation == DV && days > maxDVDays:
-		r.fault(at, "%s is longer than the %d days of a DV certificate: leave it out for the longest that DigiCert issues", own, maxDVDays)
+		r.Faultf(at, "%s is longer than the %d days of a DV certificate: leave it out for the longest that DigiCert issues", own, maxDVDays)
 	case r.at.public() && days > longest:
-		r.warn(at, "DigiCert issues public certificates for at most %d days at this time, and shortens without a word: leave it out for the longest", longest)
+		r.Warnf(at, "DigiCert issues public certificates for at most %d days at this time, and shortens without a word: leave it out for the longest", longest)
 	}
 	plan, ok := r.span("order_validity")
 	switch {
 	case !ok:
-	case days > plan.days(r.now)+1: // 366 days are a year now and then
-		r.fault(at, "%s is longer than the order, %s: a certificate ends with its order", own, plan)
-	case r.at.public() && plan.days(r.now) <= 366:
-		r.warn(at, "DigiCert follows it only in orders of more than a year, in accounts with Multi-year Plans")
+	case days > plan.days(r.Now())+1: // 366 days are a year now and then
+		r.Faultf(at, "%s is longer than the order, %s: a certificate ends with its order", own, plan)
+	case r.at.public() && plan.days(r.Now()) <= 366:
+		r.Warnf(at, "DigiCert follows it only in orders of more than a year, in accounts with Multi-year Plans")
 	}
 }
 
 // planDate, oldPlanDate and certificateDate test a date by itself.
 
-func planDate(r *report, path string, value any) { r.date(path, value, dateLayout, 3, 0) }
+func planDate(r *fields.Report, path string, value any) { date(r, path, value, dateLayout, 3, 0) }
 
-func oldPlanDate(r *report, path string, value any) { r.date(path, value, oldDateLayout, 3, 0) }
+func oldPlanDate(r *fields.Report, path string, value any) { date(r, path, value, oldDateLayout, 3, 0) }
 
-func certificateDate(r *report, path string, value any) {
-	r.date(path, value, dateLayout, 0, maxCertificateDays)
+func certificateDate(r *fields.Report, path string, value any) {
+	date(r, path, value, dateLayout, 0, maxCertificateDays)
 }
 
-func (r *report) date(path string, value any, layout string, years, days int) {
+func date(r *fields.Report, path string, value any, layout string, years, days int) {
 	text, _ := value.(string)
 	example := time.Date(2027, 6, 9, 0, 0, 0, 0, time.UTC).Format(layout)
 	if layout == dateLayout {
@@ -186,18 +186,18 @@ func (r *report) date(path string, value any, layout string, years, days int) {
 	}
 	last, err := time.Parse(layout, text)
 	if err != nil || !strings.EqualFold(last.Format(layout), text) {
-		r.fault(path, "%q is no date such as %q", text, example)
+		r.Faultf(path, "%q is no date such as %q", text, example)
 		return
 	}
-	today := r.now.UTC().Truncate(24 * time.Hour)
+	today := r.Now().UTC().Truncate(24 * time.Hour)
 	switch limit := today.AddDate(years, 0, days); {
 	case layout == dateLayout && text != strings.ToUpper(text):
-		r.fault(path, "%q: write the month in capitals, %q", text, strings.ToUpper(text))
+		r.Faultf(path, "%q: write the month in capitals, %q", text, strings.ToUpper(text))
 	case !last.After(today):
-		r.fault(path, "%s has passed: write years or days, which serve for every order", text)
+		r.Faultf(path, "%s has passed: write years or days, which serve for every order", text)
 	case last.After(limit):
-		r.fault(path, "%s is too far ahead: at most %s", text, limit.Format(layout))
+		r.Faultf(path, "%s is too far ahead: at most %s", text, limit.Format(layout))
 	default:
-		r.add(pluginapi.Warning, path, "a date serves once, and the next order will be refused after it: write years or days")
+		r.Warnf(path, "a date serves once, and the next order will be refused after it: write years or days")
 	}
 }

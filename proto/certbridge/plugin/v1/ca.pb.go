@@ -54,6 +54,8 @@ const (
 	Ability_ABILITY_IP_IDENTIFIERS Ability = 9
 	// Preflight heeds offline. A plugin that does not say so is never asked offline: it would reach the network.
 	Ability_ABILITY_CHECK_ORDERS Ability = 10
+	// InspectOrder works.
+	Ability_ABILITY_INSPECT_ORDER Ability = 11
 )
 
 // Enum value maps for Ability.
@@ -70,6 +72,7 @@ var (
 		8:  "ABILITY_FIND_BY_CERTIFICATE",
 		9:  "ABILITY_IP_IDENTIFIERS",
 		10: "ABILITY_CHECK_ORDERS",
+		11: "ABILITY_INSPECT_ORDER",
 	}
 	Ability_value = map[string]int32{
 		"ABILITY_UNSPECIFIED":         0,
@@ -83,6 +86,7 @@ var (
 		"ABILITY_FIND_BY_CERTIFICATE": 8,
 		"ABILITY_IP_IDENTIFIERS":      9,
 		"ABILITY_CHECK_ORDERS":        10,
+		"ABILITY_INSPECT_ORDER":       11,
 	}
 )
 
@@ -420,9 +424,11 @@ type CAServiceDescribeResponse struct {
 	MaxConcurrentOrders int32 `protobuf:"varint,14,opt,name=max_concurrent_orders,json=maxConcurrentOrders,proto3" json:"max_concurrent_orders,omitempty"`
 	// Optional. What the CA calls its challenge types in the CAA parameter "validationmethods" (RFC 8657 section 4).
 	// A CA that names none is not judged by that parameter.
-	CaaMethods    []*CAAMethod `protobuf:"bytes,15,rep,name=caa_methods,json=caaMethods,proto3" json:"caa_methods,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CaaMethods []*CAAMethod `protobuf:"bytes,15,rep,name=caa_methods,json=caaMethods,proto3" json:"caa_methods,omitempty"`
+	// Optional. Whether a reissue that adds names to the order costs money; other reissues never do.
+	ReissueAdditionsCost bool `protobuf:"varint,16,opt,name=reissue_additions_cost,json=reissueAdditionsCost,proto3" json:"reissue_additions_cost,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CAServiceDescribeResponse) Reset() {
@@ -558,6 +564,13 @@ func (x *CAServiceDescribeResponse) GetCaaMethods() []*CAAMethod {
 		return x.CaaMethods
 	}
 	return nil
+}
+
+func (x *CAServiceDescribeResponse) GetReissueAdditionsCost() bool {
+	if x != nil {
+		return x.ReissueAdditionsCost
+	}
+	return false
 }
 
 // CAAMethod is a challenge type as a CAA parameter "validationmethods" names it (RFC 8657 section 4).
@@ -1362,7 +1375,15 @@ type Order struct {
 	// Optional. What the order costs, where known.
 	Price *Price `protobuf:"bytes,9,opt,name=price,proto3" json:"price,omitempty"`
 	// Optional. Who must act.
-	Action        *PersonAction `protobuf:"bytes,10,opt,name=action,proto3" json:"action,omitempty"`
+	Action *PersonAction `protobuf:"bytes,10,opt,name=action,proto3" json:"action,omitempty"`
+	// Optional. All names that the order holds at the CA now, whoever added them; empty when the CA does not tell. Wanted in
+	// the answers of InspectOrder and of FindOrder by certificate.
+	Names []string `protobuf:"bytes,11,rep,name=names,proto3" json:"names,omitempty"`
+	// Optional. The CA's reference of the order that renewed this one; empty when none did. Wanted where names is.
+	RenewedBy string `protobuf:"bytes,12,opt,name=renewed_by,json=renewedBy,proto3" json:"renewed_by,omitempty"`
+	// Optional. The order settings that an order like this one is made with, as far as the CA tells; no secrets. Wanted in the
+	// answer of FindOrder by certificate, where they are suggested to whoever adopts the certificate.
+	Settings      *structpb.Struct `protobuf:"bytes,13,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1463,6 +1484,27 @@ func (x *Order) GetPrice() *Price {
 func (x *Order) GetAction() *PersonAction {
 	if x != nil {
 		return x.Action
+	}
+	return nil
+}
+
+func (x *Order) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *Order) GetRenewedBy() string {
+	if x != nil {
+		return x.RenewedBy
+	}
+	return ""
+}
+
+func (x *Order) GetSettings() *structpb.Struct {
+	if x != nil {
+		return x.Settings
 	}
 	return nil
 }
@@ -1806,6 +1848,117 @@ func (x *CAServiceGetOrderResponse) GetAccountState() []byte {
 	return nil
 }
 
+// CAServiceInspectOrderRequest asks about an order.
+type CAServiceInspectOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The CA's reference.
+	Reference string `protobuf:"bytes,1,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Optional. The plugin's own state, as last replied.
+	State         []byte `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CAServiceInspectOrderRequest) Reset() {
+	*x = CAServiceInspectOrderRequest{}
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CAServiceInspectOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CAServiceInspectOrderRequest) ProtoMessage() {}
+
+func (x *CAServiceInspectOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CAServiceInspectOrderRequest.ProtoReflect.Descriptor instead.
+func (*CAServiceInspectOrderRequest) Descriptor() ([]byte, []int) {
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CAServiceInspectOrderRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *CAServiceInspectOrderRequest) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// CAServiceInspectOrderResponse is what the CA says now.
+type CAServiceInspectOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The order. Its status is canceled or expired also when that came after a certificate was issued: revoked,
+	// refunded, its paid plan over. The chain may be left out.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Optional. New account state; absent means unchanged.
+	AccountState  []byte `protobuf:"bytes,2,opt,name=account_state,json=accountState,proto3,oneof" json:"account_state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CAServiceInspectOrderResponse) Reset() {
+	*x = CAServiceInspectOrderResponse{}
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CAServiceInspectOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CAServiceInspectOrderResponse) ProtoMessage() {}
+
+func (x *CAServiceInspectOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CAServiceInspectOrderResponse.ProtoReflect.Descriptor instead.
+func (*CAServiceInspectOrderResponse) Descriptor() ([]byte, []int) {
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CAServiceInspectOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *CAServiceInspectOrderResponse) GetAccountState() []byte {
+	if x != nil {
+		return x.AccountState
+	}
+	return nil
+}
+
 // CAServiceRespondToChallengesRequest says what is published.
 type CAServiceRespondToChallengesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1823,7 +1976,7 @@ type CAServiceRespondToChallengesRequest struct {
 
 func (x *CAServiceRespondToChallengesRequest) Reset() {
 	*x = CAServiceRespondToChallengesRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1988,7 @@ func (x *CAServiceRespondToChallengesRequest) String() string {
 func (*CAServiceRespondToChallengesRequest) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[21]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2001,7 @@ func (x *CAServiceRespondToChallengesRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use CAServiceRespondToChallengesRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{21}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CAServiceRespondToChallengesRequest) GetOrder() *OrderRequest {
@@ -1892,7 +2045,7 @@ type CAServiceRespondToChallengesResponse struct {
 
 func (x *CAServiceRespondToChallengesResponse) Reset() {
 	*x = CAServiceRespondToChallengesResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2057,7 @@ func (x *CAServiceRespondToChallengesResponse) String() string {
 func (*CAServiceRespondToChallengesResponse) ProtoMessage() {}
 
 func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[22]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2070,7 @@ func (x *CAServiceRespondToChallengesResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CAServiceRespondToChallengesResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRespondToChallengesResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{22}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CAServiceRespondToChallengesResponse) GetOrder() *Order {
@@ -1951,7 +2104,7 @@ type CAServiceCancelOrderRequest struct {
 
 func (x *CAServiceCancelOrderRequest) Reset() {
 	*x = CAServiceCancelOrderRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2116,7 @@ func (x *CAServiceCancelOrderRequest) String() string {
 func (*CAServiceCancelOrderRequest) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[23]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2129,7 @@ func (x *CAServiceCancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{23}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CAServiceCancelOrderRequest) GetOrder() *OrderRequest {
@@ -2020,7 +2173,7 @@ type CAServiceCancelOrderResponse struct {
 
 func (x *CAServiceCancelOrderResponse) Reset() {
 	*x = CAServiceCancelOrderResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2185,7 @@ func (x *CAServiceCancelOrderResponse) String() string {
 func (*CAServiceCancelOrderResponse) ProtoMessage() {}
 
 func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[24]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2198,7 @@ func (x *CAServiceCancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceCancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceCancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{24}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CAServiceCancelOrderResponse) GetOrder() *Order {
@@ -2077,7 +2230,7 @@ type CAServiceRevokeCertificateRequest struct {
 
 func (x *CAServiceRevokeCertificateRequest) Reset() {
 	*x = CAServiceRevokeCertificateRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2242,7 @@ func (x *CAServiceRevokeCertificateRequest) String() string {
 func (*CAServiceRevokeCertificateRequest) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[25]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2255,7 @@ func (x *CAServiceRevokeCertificateRequest) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use CAServiceRevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{25}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CAServiceRevokeCertificateRequest) GetCertificate() []byte {
@@ -2141,7 +2294,7 @@ type CAServiceRevokeCertificateResponse struct {
 
 func (x *CAServiceRevokeCertificateResponse) Reset() {
 	*x = CAServiceRevokeCertificateResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2306,7 @@ func (x *CAServiceRevokeCertificateResponse) String() string {
 func (*CAServiceRevokeCertificateResponse) ProtoMessage() {}
 
 func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[26]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2319,7 @@ func (x *CAServiceRevokeCertificateResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use CAServiceRevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{26}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CAServiceRevokeCertificateResponse) GetDetail() string {
@@ -2201,7 +2354,7 @@ type CAServiceRenewalInfoRequest struct {
 
 func (x *CAServiceRenewalInfoRequest) Reset() {
 	*x = CAServiceRenewalInfoRequest{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2366,7 @@ func (x *CAServiceRenewalInfoRequest) String() string {
 func (*CAServiceRenewalInfoRequest) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[27]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2379,7 @@ func (x *CAServiceRenewalInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoRequest.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoRequest) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{27}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CAServiceRenewalInfoRequest) GetCertificate() []byte {
@@ -2255,7 +2408,7 @@ type CAServiceRenewalInfoResponse struct {
 
 func (x *CAServiceRenewalInfoResponse) Reset() {
 	*x = CAServiceRenewalInfoResponse{}
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2420,7 @@ func (x *CAServiceRenewalInfoResponse) String() string {
 func (*CAServiceRenewalInfoResponse) ProtoMessage() {}
 
 func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[28]
+	mi := &file_certbridge_plugin_v1_ca_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2433,7 @@ func (x *CAServiceRenewalInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CAServiceRenewalInfoResponse.ProtoReflect.Descriptor instead.
 func (*CAServiceRenewalInfoResponse) Descriptor() ([]byte, []int) {
-	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{28}
+	return file_certbridge_plugin_v1_ca_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CAServiceRenewalInfoResponse) GetWindowStart() *timestamppb.Timestamp {
@@ -2323,7 +2476,7 @@ var File_certbridge_plugin_v1_ca_proto protoreflect.FileDescriptor
 const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\n" +
 	"\x1dcertbridge/plugin/v1/ca.proto\x12\x14certbridge.plugin.v1\x1a!certbridge/plugin/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1a\n" +
-	"\x18CAServiceDescribeRequest\"\xbd\x06\n" +
+	"\x18CAServiceDescribeRequest\"\xf3\x06\n" +
 	"\x19CAServiceDescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2341,7 +2494,8 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\rpoll_interval\x18\r \x01(\v2\x19.google.protobuf.DurationR\fpollInterval\x122\n" +
 	"\x15max_concurrent_orders\x18\x0e \x01(\x05R\x13maxConcurrentOrders\x12@\n" +
 	"\vcaa_methods\x18\x0f \x03(\v2\x1f.certbridge.plugin.v1.CAAMethodR\n" +
-	"caaMethods\"Z\n" +
+	"caaMethods\x124\n" +
+	"\x16reissue_additions_cost\x18\x10 \x01(\bR\x14reissueAdditionsCost\"Z\n" +
 	"\tCAAMethod\x127\n" +
 	"\x04type\x18\x01 \x01(\x0e2#.certbridge.plugin.v1.ChallengeTypeR\x04type\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\"\x89\x02\n" +
@@ -2407,7 +2561,7 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x03url\x18\x03 \x01(\tR\x03url\";\n" +
 	"\x05Price\x12\x16\n" +
 	"\x06amount\x18\x01 \x01(\tR\x06amount\x12\x1a\n" +
-	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\xe4\x03\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\xce\x04\n" +
 	"\x05Order\x12\x1c\n" +
 	"\treference\x18\x01 \x01(\tR\treference\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\fR\x05state\x129\n" +
@@ -2419,7 +2573,11 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x10look_again_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\x0elookAgainAfter\x121\n" +
 	"\x05price\x18\t \x01(\v2\x1b.certbridge.plugin.v1.PriceR\x05price\x12:\n" +
 	"\x06action\x18\n" +
-	" \x01(\v2\".certbridge.plugin.v1.PersonActionR\x06action\"V\n" +
+	" \x01(\v2\".certbridge.plugin.v1.PersonActionR\x06action\x12\x14\n" +
+	"\x05names\x18\v \x03(\tR\x05names\x12\x1d\n" +
+	"\n" +
+	"renewed_by\x18\f \x01(\tR\trenewedBy\x123\n" +
+	"\bsettings\x18\r \x01(\v2\x17.google.protobuf.StructR\bsettings\"V\n" +
 	"\x1aCAServicePlaceOrderRequest\x128\n" +
 	"\x05order\x18\x01 \x01(\v2\".certbridge.plugin.v1.OrderRequestR\x05order\"\x8c\x01\n" +
 	"\x1bCAServicePlaceOrderResponse\x121\n" +
@@ -2439,6 +2597,13 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\fR\x05state\"\x8a\x01\n" +
 	"\x19CAServiceGetOrderResponse\x121\n" +
+	"\x05order\x18\x01 \x01(\v2\x1b.certbridge.plugin.v1.OrderR\x05order\x12(\n" +
+	"\raccount_state\x18\x02 \x01(\fH\x00R\faccountState\x88\x01\x01B\x10\n" +
+	"\x0e_account_state\"R\n" +
+	"\x1cCAServiceInspectOrderRequest\x12\x1c\n" +
+	"\treference\x18\x01 \x01(\tR\treference\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\fR\x05state\"\x8e\x01\n" +
+	"\x1dCAServiceInspectOrderResponse\x121\n" +
 	"\x05order\x18\x01 \x01(\v2\x1b.certbridge.plugin.v1.OrderR\x05order\x12(\n" +
 	"\raccount_state\x18\x02 \x01(\fH\x00R\faccountState\x88\x01\x01B\x10\n" +
 	"\x0e_account_state\"\xb8\x01\n" +
@@ -2477,7 +2642,7 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"window_end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\twindowEnd\x12'\n" +
 	"\x0fexplanation_url\x18\x03 \x01(\tR\x0eexplanationUrl\x12C\n" +
 	"\x10look_again_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0elookAgainAfter\x12\x16\n" +
-	"\x06serial\x18\x05 \x01(\tR\x06serial*\x92\x02\n" +
+	"\x06serial\x18\x05 \x01(\tR\x06serial*\xad\x02\n" +
 	"\aAbility\x12\x17\n" +
 	"\x13ABILITY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ABILITY_PREFLIGHT\x10\x01\x12\x16\n" +
@@ -2490,7 +2655,8 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x1bABILITY_FIND_BY_CERTIFICATE\x10\b\x12\x1a\n" +
 	"\x16ABILITY_IP_IDENTIFIERS\x10\t\x12\x18\n" +
 	"\x14ABILITY_CHECK_ORDERS\x10\n" +
-	"*\x7f\n" +
+	"\x12\x19\n" +
+	"\x15ABILITY_INSPECT_ORDER\x10\v*\x7f\n" +
 	"\fReissueNames\x12\x1d\n" +
 	"\x19REISSUE_NAMES_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11REISSUE_NAMES_ANY\x10\x01\x12!\n" +
@@ -2513,7 +2679,8 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\x13ORDER_STATUS_ISSUED\x10\x04\x12\x19\n" +
 	"\x15ORDER_STATUS_REJECTED\x10\x05\x12\x19\n" +
 	"\x15ORDER_STATUS_CANCELED\x10\x06\x12\x18\n" +
-	"\x14ORDER_STATUS_EXPIRED\x10\a2\xac\t\n" +
+	"\x14ORDER_STATUS_EXPIRED\x10\a2\xa5\n" +
+	"\n" +
 	"\tCAService\x12k\n" +
 	"\bDescribe\x12..certbridge.plugin.v1.CAServiceDescribeRequest\x1a/.certbridge.plugin.v1.CAServiceDescribeResponse\x12n\n" +
 	"\tConfigure\x12/.certbridge.plugin.v1.CAServiceConfigureRequest\x1a0.certbridge.plugin.v1.CAServiceConfigureResponse\x12n\n" +
@@ -2521,7 +2688,8 @@ const file_certbridge_plugin_v1_ca_proto_rawDesc = "" +
 	"\n" +
 	"PlaceOrder\x120.certbridge.plugin.v1.CAServicePlaceOrderRequest\x1a1.certbridge.plugin.v1.CAServicePlaceOrderResponse\x12n\n" +
 	"\tFindOrder\x12/.certbridge.plugin.v1.CAServiceFindOrderRequest\x1a0.certbridge.plugin.v1.CAServiceFindOrderResponse\x12k\n" +
-	"\bGetOrder\x12..certbridge.plugin.v1.CAServiceGetOrderRequest\x1a/.certbridge.plugin.v1.CAServiceGetOrderResponse\x12\x8c\x01\n" +
+	"\bGetOrder\x12..certbridge.plugin.v1.CAServiceGetOrderRequest\x1a/.certbridge.plugin.v1.CAServiceGetOrderResponse\x12w\n" +
+	"\fInspectOrder\x122.certbridge.plugin.v1.CAServiceInspectOrderRequest\x1a3.certbridge.plugin.v1.CAServiceInspectOrderResponse\x12\x8c\x01\n" +
 	"\x13RespondToChallenges\x129.certbridge.plugin.v1.CAServiceRespondToChallengesRequest\x1a:.certbridge.plugin.v1.CAServiceRespondToChallengesResponse\x12t\n" +
 	"\vCancelOrder\x121.certbridge.plugin.v1.CAServiceCancelOrderRequest\x1a2.certbridge.plugin.v1.CAServiceCancelOrderResponse\x12\x86\x01\n" +
 	"\x11RevokeCertificate\x127.certbridge.plugin.v1.CAServiceRevokeCertificateRequest\x1a8.certbridge.plugin.v1.CAServiceRevokeCertificateResponse\x12t\n" +
@@ -2540,7 +2708,7 @@ func file_certbridge_plugin_v1_ca_proto_rawDescGZIP() []byte {
 }
 
 var file_certbridge_plugin_v1_ca_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_certbridge_plugin_v1_ca_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(Ability)(0),                                 // 0: certbridge.plugin.v1.Ability
 	(ReissueNames)(0),                            // 1: certbridge.plugin.v1.ReissueNames
@@ -2568,97 +2736,103 @@ var file_certbridge_plugin_v1_ca_proto_goTypes = []any{
 	(*CAServiceFindOrderResponse)(nil),           // 23: certbridge.plugin.v1.CAServiceFindOrderResponse
 	(*CAServiceGetOrderRequest)(nil),             // 24: certbridge.plugin.v1.CAServiceGetOrderRequest
 	(*CAServiceGetOrderResponse)(nil),            // 25: certbridge.plugin.v1.CAServiceGetOrderResponse
-	(*CAServiceRespondToChallengesRequest)(nil),  // 26: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	(*CAServiceRespondToChallengesResponse)(nil), // 27: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	(*CAServiceCancelOrderRequest)(nil),          // 28: certbridge.plugin.v1.CAServiceCancelOrderRequest
-	(*CAServiceCancelOrderResponse)(nil),         // 29: certbridge.plugin.v1.CAServiceCancelOrderResponse
-	(*CAServiceRevokeCertificateRequest)(nil),    // 30: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	(*CAServiceRevokeCertificateResponse)(nil),   // 31: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	(*CAServiceRenewalInfoRequest)(nil),          // 32: certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	(*CAServiceRenewalInfoResponse)(nil),         // 33: certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	nil,                                          // 34: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	nil,                                          // 35: certbridge.plugin.v1.OrderSecrets.SecretsEntry
-	nil,                                          // 36: certbridge.plugin.v1.OrderRequest.SecretsEntry
-	(ChallengeType)(0),                           // 37: certbridge.plugin.v1.ChallengeType
-	(*Field)(nil),                                // 38: certbridge.plugin.v1.Field
-	(*durationpb.Duration)(nil),                  // 39: google.protobuf.Duration
-	(*structpb.Struct)(nil),                      // 40: google.protobuf.Struct
-	(*Finding)(nil),                              // 41: certbridge.plugin.v1.Finding
-	(*Challenge)(nil),                            // 42: certbridge.plugin.v1.Challenge
-	(*timestamppb.Timestamp)(nil),                // 43: google.protobuf.Timestamp
+	(*CAServiceInspectOrderRequest)(nil),         // 26: certbridge.plugin.v1.CAServiceInspectOrderRequest
+	(*CAServiceInspectOrderResponse)(nil),        // 27: certbridge.plugin.v1.CAServiceInspectOrderResponse
+	(*CAServiceRespondToChallengesRequest)(nil),  // 28: certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	(*CAServiceRespondToChallengesResponse)(nil), // 29: certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	(*CAServiceCancelOrderRequest)(nil),          // 30: certbridge.plugin.v1.CAServiceCancelOrderRequest
+	(*CAServiceCancelOrderResponse)(nil),         // 31: certbridge.plugin.v1.CAServiceCancelOrderResponse
+	(*CAServiceRevokeCertificateRequest)(nil),    // 32: certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	(*CAServiceRevokeCertificateResponse)(nil),   // 33: certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	(*CAServiceRenewalInfoRequest)(nil),          // 34: certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	(*CAServiceRenewalInfoResponse)(nil),         // 35: certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	nil,                                          // 36: certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	nil,                                          // 37: certbridge.plugin.v1.OrderSecrets.SecretsEntry
+	nil,                                          // 38: certbridge.plugin.v1.OrderRequest.SecretsEntry
+	(ChallengeType)(0),                           // 39: certbridge.plugin.v1.ChallengeType
+	(*Field)(nil),                                // 40: certbridge.plugin.v1.Field
+	(*durationpb.Duration)(nil),                  // 41: google.protobuf.Duration
+	(*structpb.Struct)(nil),                      // 42: google.protobuf.Struct
+	(*Finding)(nil),                              // 43: certbridge.plugin.v1.Finding
+	(*Challenge)(nil),                            // 44: certbridge.plugin.v1.Challenge
+	(*timestamppb.Timestamp)(nil),                // 45: google.protobuf.Timestamp
 }
 var file_certbridge_plugin_v1_ca_proto_depIdxs = []int32{
 	0,  // 0: certbridge.plugin.v1.CAServiceDescribeResponse.abilities:type_name -> certbridge.plugin.v1.Ability
-	37, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
-	38, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
-	38, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
-	39, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
+	39, // 1: certbridge.plugin.v1.CAServiceDescribeResponse.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	40, // 2: certbridge.plugin.v1.CAServiceDescribeResponse.account_settings:type_name -> certbridge.plugin.v1.Field
+	40, // 3: certbridge.plugin.v1.CAServiceDescribeResponse.order_settings:type_name -> certbridge.plugin.v1.Field
+	41, // 4: certbridge.plugin.v1.CAServiceDescribeResponse.find_order_settle:type_name -> google.protobuf.Duration
 	1,  // 5: certbridge.plugin.v1.CAServiceDescribeResponse.reissue_names:type_name -> certbridge.plugin.v1.ReissueNames
-	39, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
+	41, // 6: certbridge.plugin.v1.CAServiceDescribeResponse.poll_interval:type_name -> google.protobuf.Duration
 	7,  // 7: certbridge.plugin.v1.CAServiceDescribeResponse.caa_methods:type_name -> certbridge.plugin.v1.CAAMethod
-	37, // 8: certbridge.plugin.v1.CAAMethod.type:type_name -> certbridge.plugin.v1.ChallengeType
-	40, // 9: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
-	34, // 10: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
-	41, // 11: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
-	40, // 12: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
+	39, // 8: certbridge.plugin.v1.CAAMethod.type:type_name -> certbridge.plugin.v1.ChallengeType
+	42, // 9: certbridge.plugin.v1.CAServiceConfigureRequest.settings:type_name -> google.protobuf.Struct
+	36, // 10: certbridge.plugin.v1.CAServiceConfigureRequest.secrets:type_name -> certbridge.plugin.v1.CAServiceConfigureRequest.SecretsEntry
+	43, // 11: certbridge.plugin.v1.CAServiceConfigureResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	42, // 12: certbridge.plugin.v1.CAServicePreflightRequest.order_settings:type_name -> google.protobuf.Struct
 	11, // 13: certbridge.plugin.v1.CAServicePreflightRequest.order_secrets:type_name -> certbridge.plugin.v1.OrderSecrets
-	35, // 14: certbridge.plugin.v1.OrderSecrets.secrets:type_name -> certbridge.plugin.v1.OrderSecrets.SecretsEntry
-	41, // 15: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
+	37, // 14: certbridge.plugin.v1.OrderSecrets.secrets:type_name -> certbridge.plugin.v1.OrderSecrets.SecretsEntry
+	43, // 15: certbridge.plugin.v1.CAServicePreflightResponse.findings:type_name -> certbridge.plugin.v1.Finding
 	3,  // 16: certbridge.plugin.v1.Identifier.type:type_name -> certbridge.plugin.v1.IdentifierType
-	37, // 17: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
+	39, // 17: certbridge.plugin.v1.Identifier.challenge_types:type_name -> certbridge.plugin.v1.ChallengeType
 	2,  // 18: certbridge.plugin.v1.OrderRequest.kind:type_name -> certbridge.plugin.v1.OrderKind
 	13, // 19: certbridge.plugin.v1.OrderRequest.identifiers:type_name -> certbridge.plugin.v1.Identifier
 	14, // 20: certbridge.plugin.v1.OrderRequest.previous:type_name -> certbridge.plugin.v1.PreviousOrder
-	40, // 21: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
-	36, // 22: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
-	42, // 23: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
+	42, // 21: certbridge.plugin.v1.OrderRequest.settings:type_name -> google.protobuf.Struct
+	38, // 22: certbridge.plugin.v1.OrderRequest.secrets:type_name -> certbridge.plugin.v1.OrderRequest.SecretsEntry
+	44, // 23: certbridge.plugin.v1.Authorization.challenges:type_name -> certbridge.plugin.v1.Challenge
 	4,  // 24: certbridge.plugin.v1.Order.status:type_name -> certbridge.plugin.v1.OrderStatus
 	16, // 25: certbridge.plugin.v1.Order.authorizations:type_name -> certbridge.plugin.v1.Authorization
-	43, // 26: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
-	39, // 27: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
+	45, // 26: certbridge.plugin.v1.Order.coverage_end:type_name -> google.protobuf.Timestamp
+	41, // 27: certbridge.plugin.v1.Order.look_again_after:type_name -> google.protobuf.Duration
 	18, // 28: certbridge.plugin.v1.Order.price:type_name -> certbridge.plugin.v1.Price
 	17, // 29: certbridge.plugin.v1.Order.action:type_name -> certbridge.plugin.v1.PersonAction
-	15, // 30: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	19, // 31: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	15, // 32: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	43, // 33: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
-	19, // 34: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	15, // 35: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	19, // 36: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	15, // 37: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	19, // 38: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
-	15, // 39: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
-	19, // 40: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
-	14, // 41: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
-	17, // 42: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
-	43, // 43: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
-	43, // 44: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
-	39, // 45: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
-	5,  // 46: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
-	8,  // 47: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
-	10, // 48: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
-	20, // 49: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
-	22, // 50: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
-	24, // 51: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
-	26, // 52: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
-	28, // 53: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
-	30, // 54: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
-	32, // 55: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
-	6,  // 56: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
-	9,  // 57: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
-	12, // 58: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
-	21, // 59: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
-	23, // 60: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
-	25, // 61: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
-	27, // 62: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
-	29, // 63: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
-	31, // 64: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
-	33, // 65: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
-	56, // [56:66] is the sub-list for method output_type
-	46, // [46:56] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	42, // 30: certbridge.plugin.v1.Order.settings:type_name -> google.protobuf.Struct
+	15, // 31: certbridge.plugin.v1.CAServicePlaceOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 32: certbridge.plugin.v1.CAServicePlaceOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 33: certbridge.plugin.v1.CAServiceFindOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	45, // 34: certbridge.plugin.v1.CAServiceFindOrderRequest.sent_at:type_name -> google.protobuf.Timestamp
+	19, // 35: certbridge.plugin.v1.CAServiceFindOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 36: certbridge.plugin.v1.CAServiceGetOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 37: certbridge.plugin.v1.CAServiceGetOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	19, // 38: certbridge.plugin.v1.CAServiceInspectOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 39: certbridge.plugin.v1.CAServiceRespondToChallengesRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 40: certbridge.plugin.v1.CAServiceRespondToChallengesResponse.order:type_name -> certbridge.plugin.v1.Order
+	15, // 41: certbridge.plugin.v1.CAServiceCancelOrderRequest.order:type_name -> certbridge.plugin.v1.OrderRequest
+	19, // 42: certbridge.plugin.v1.CAServiceCancelOrderResponse.order:type_name -> certbridge.plugin.v1.Order
+	14, // 43: certbridge.plugin.v1.CAServiceRevokeCertificateRequest.order:type_name -> certbridge.plugin.v1.PreviousOrder
+	17, // 44: certbridge.plugin.v1.CAServiceRevokeCertificateResponse.action:type_name -> certbridge.plugin.v1.PersonAction
+	45, // 45: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_start:type_name -> google.protobuf.Timestamp
+	45, // 46: certbridge.plugin.v1.CAServiceRenewalInfoResponse.window_end:type_name -> google.protobuf.Timestamp
+	41, // 47: certbridge.plugin.v1.CAServiceRenewalInfoResponse.look_again_after:type_name -> google.protobuf.Duration
+	5,  // 48: certbridge.plugin.v1.CAService.Describe:input_type -> certbridge.plugin.v1.CAServiceDescribeRequest
+	8,  // 49: certbridge.plugin.v1.CAService.Configure:input_type -> certbridge.plugin.v1.CAServiceConfigureRequest
+	10, // 50: certbridge.plugin.v1.CAService.Preflight:input_type -> certbridge.plugin.v1.CAServicePreflightRequest
+	20, // 51: certbridge.plugin.v1.CAService.PlaceOrder:input_type -> certbridge.plugin.v1.CAServicePlaceOrderRequest
+	22, // 52: certbridge.plugin.v1.CAService.FindOrder:input_type -> certbridge.plugin.v1.CAServiceFindOrderRequest
+	24, // 53: certbridge.plugin.v1.CAService.GetOrder:input_type -> certbridge.plugin.v1.CAServiceGetOrderRequest
+	26, // 54: certbridge.plugin.v1.CAService.InspectOrder:input_type -> certbridge.plugin.v1.CAServiceInspectOrderRequest
+	28, // 55: certbridge.plugin.v1.CAService.RespondToChallenges:input_type -> certbridge.plugin.v1.CAServiceRespondToChallengesRequest
+	30, // 56: certbridge.plugin.v1.CAService.CancelOrder:input_type -> certbridge.plugin.v1.CAServiceCancelOrderRequest
+	32, // 57: certbridge.plugin.v1.CAService.RevokeCertificate:input_type -> certbridge.plugin.v1.CAServiceRevokeCertificateRequest
+	34, // 58: certbridge.plugin.v1.CAService.RenewalInfo:input_type -> certbridge.plugin.v1.CAServiceRenewalInfoRequest
+	6,  // 59: certbridge.plugin.v1.CAService.Describe:output_type -> certbridge.plugin.v1.CAServiceDescribeResponse
+	9,  // 60: certbridge.plugin.v1.CAService.Configure:output_type -> certbridge.plugin.v1.CAServiceConfigureResponse
+	12, // 61: certbridge.plugin.v1.CAService.Preflight:output_type -> certbridge.plugin.v1.CAServicePreflightResponse
+	21, // 62: certbridge.plugin.v1.CAService.PlaceOrder:output_type -> certbridge.plugin.v1.CAServicePlaceOrderResponse
+	23, // 63: certbridge.plugin.v1.CAService.FindOrder:output_type -> certbridge.plugin.v1.CAServiceFindOrderResponse
+	25, // 64: certbridge.plugin.v1.CAService.GetOrder:output_type -> certbridge.plugin.v1.CAServiceGetOrderResponse
+	27, // 65: certbridge.plugin.v1.CAService.InspectOrder:output_type -> certbridge.plugin.v1.CAServiceInspectOrderResponse
+	29, // 66: certbridge.plugin.v1.CAService.RespondToChallenges:output_type -> certbridge.plugin.v1.CAServiceRespondToChallengesResponse
+	31, // 67: certbridge.plugin.v1.CAService.CancelOrder:output_type -> certbridge.plugin.v1.CAServiceCancelOrderResponse
+	33, // 68: certbridge.plugin.v1.CAService.RevokeCertificate:output_type -> certbridge.plugin.v1.CAServiceRevokeCertificateResponse
+	35, // 69: certbridge.plugin.v1.CAService.RenewalInfo:output_type -> certbridge.plugin.v1.CAServiceRenewalInfoResponse
+	59, // [59:70] is the sub-list for method output_type
+	48, // [48:59] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_certbridge_plugin_v1_ca_proto_init() }
@@ -2675,13 +2849,14 @@ func file_certbridge_plugin_v1_ca_proto_init() {
 	file_certbridge_plugin_v1_ca_proto_msgTypes[22].OneofWrappers = []any{}
 	file_certbridge_plugin_v1_ca_proto_msgTypes[24].OneofWrappers = []any{}
 	file_certbridge_plugin_v1_ca_proto_msgTypes[26].OneofWrappers = []any{}
+	file_certbridge_plugin_v1_ca_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_certbridge_plugin_v1_ca_proto_rawDesc), len(file_certbridge_plugin_v1_ca_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

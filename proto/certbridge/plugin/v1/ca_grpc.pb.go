@@ -30,6 +30,7 @@ const (
 	CAService_PlaceOrder_FullMethodName          = "/certbridge.plugin.v1.CAService/PlaceOrder"
 	CAService_FindOrder_FullMethodName           = "/certbridge.plugin.v1.CAService/FindOrder"
 	CAService_GetOrder_FullMethodName            = "/certbridge.plugin.v1.CAService/GetOrder"
+	CAService_InspectOrder_FullMethodName        = "/certbridge.plugin.v1.CAService/InspectOrder"
 	CAService_RespondToChallenges_FullMethodName = "/certbridge.plugin.v1.CAService/RespondToChallenges"
 	CAService_CancelOrder_FullMethodName         = "/certbridge.plugin.v1.CAService/CancelOrder"
 	CAService_RevokeCertificate_FullMethodName   = "/certbridge.plugin.v1.CAService/RevokeCertificate"
@@ -62,6 +63,10 @@ type CAServiceClient interface {
 	// GetOrder reads an order and takes its next free step where the CA needs one (submit materials, finalize).
 	// It is safe to repeat.
 	GetOrder(ctx context.Context, in *CAServiceGetOrderRequest, opts ...grpc.CallOption) (*CAServiceGetOrderResponse, error)
+	// InspectOrder says what the CA says now of an order that it has issued a certificate for, by its reference alone. It
+	// changes nothing and takes no step. An order that surely does not exist is ERROR_KIND_NOT_FOUND. The daemon asks it
+	// before it renews or reissues an order that costs money. Ability: ABILITY_INSPECT_ORDER.
+	InspectOrder(ctx context.Context, in *CAServiceInspectOrderRequest, opts ...grpc.CallOption) (*CAServiceInspectOrderResponse, error)
 	// RespondToChallenges tells the CA that the named challenges are published and may be looked at. It is safe to
 	// repeat.
 	RespondToChallenges(ctx context.Context, in *CAServiceRespondToChallengesRequest, opts ...grpc.CallOption) (*CAServiceRespondToChallengesResponse, error)
@@ -141,6 +146,16 @@ func (c *cAServiceClient) GetOrder(ctx context.Context, in *CAServiceGetOrderReq
 	return out, nil
 }
 
+func (c *cAServiceClient) InspectOrder(ctx context.Context, in *CAServiceInspectOrderRequest, opts ...grpc.CallOption) (*CAServiceInspectOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CAServiceInspectOrderResponse)
+	err := c.cc.Invoke(ctx, CAService_InspectOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *cAServiceClient) RespondToChallenges(ctx context.Context, in *CAServiceRespondToChallengesRequest, opts ...grpc.CallOption) (*CAServiceRespondToChallengesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CAServiceRespondToChallengesResponse)
@@ -207,6 +222,10 @@ type CAServiceServer interface {
 	// GetOrder reads an order and takes its next free step where the CA needs one (submit materials, finalize).
 	// It is safe to repeat.
 	GetOrder(context.Context, *CAServiceGetOrderRequest) (*CAServiceGetOrderResponse, error)
+	// InspectOrder says what the CA says now of an order that it has issued a certificate for, by its reference alone. It
+	// changes nothing and takes no step. An order that surely does not exist is ERROR_KIND_NOT_FOUND. The daemon asks it
+	// before it renews or reissues an order that costs money. Ability: ABILITY_INSPECT_ORDER.
+	InspectOrder(context.Context, *CAServiceInspectOrderRequest) (*CAServiceInspectOrderResponse, error)
 	// RespondToChallenges tells the CA that the named challenges are published and may be looked at. It is safe to
 	// repeat.
 	RespondToChallenges(context.Context, *CAServiceRespondToChallengesRequest) (*CAServiceRespondToChallengesResponse, error)
@@ -243,6 +262,9 @@ func (UnimplementedCAServiceServer) FindOrder(context.Context, *CAServiceFindOrd
 }
 func (UnimplementedCAServiceServer) GetOrder(context.Context, *CAServiceGetOrderRequest) (*CAServiceGetOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrder not implemented")
+}
+func (UnimplementedCAServiceServer) InspectOrder(context.Context, *CAServiceInspectOrderRequest) (*CAServiceInspectOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InspectOrder not implemented")
 }
 func (UnimplementedCAServiceServer) RespondToChallenges(context.Context, *CAServiceRespondToChallengesRequest) (*CAServiceRespondToChallengesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RespondToChallenges not implemented")
@@ -385,6 +407,24 @@ func _CAService_GetOrder_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CAService_InspectOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CAServiceInspectOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CAServiceServer).InspectOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CAService_InspectOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CAServiceServer).InspectOrder(ctx, req.(*CAServiceInspectOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CAService_RespondToChallenges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CAServiceRespondToChallengesRequest)
 	if err := dec(in); err != nil {
@@ -487,6 +527,10 @@ var CAService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetOrder",
 			Handler:    _CAService_GetOrder_Handler,
+		},
+		{
+			MethodName: "InspectOrder",
+			Handler:    _CAService_InspectOrder_Handler,
 		},
 		{
 			MethodName: "RespondToChallenges",

@@ -79,11 +79,8 @@ func Restore(provider challenge.Provider, state []byte) error {
 	if err := json.Unmarshal(state, &given); err != nil {
 		return fmt.Errorf("decode what the provider remembered: %w", err)
 	}
-	places := map[string]reflect.Value{}
-	if err := walk("", reflect.ValueOf(provider), maxDepth, func(place string, m reflect.Value) error {
-		places[place] = m
-		return nil
-	}); err != nil {
+	places, err := mapsOf(provider)
+	if err != nil {
 		return err
 	}
 	fresh := map[string]reflect.Value{}
@@ -112,31 +109,33 @@ func Restore(provider challenge.Provider, state []byte) error {
 
 // Places are the maps that a provider can remember in, in alphabetical order.
 func Places(provider challenge.Provider) []string {
-	found := map[string]bool{}
-	// The visitor never fails, and what is nested too deep is no place to remember in.
-	_ = walk("", reflect.ValueOf(provider), maxDepth, func(place string, _ reflect.Value) error {
-		found[place] = true
-		return nil
-	})
-	return slices.Sorted(maps.Keys(found))
+	places, _ := mapsOf(provider) // what is nested too deep is no place to remember in
+	return slices.Sorted(maps.Keys(places))
 }
 
 func read(provider challenge.Provider) (entries, error) {
-	found := entries{}
-	err := walk("", reflect.ValueOf(provider), maxDepth, func(place string, m reflect.Value) error {
-		content, err := encodeMap(m, maxDepth)
-		if err != nil {
-			return fmt.Errorf("%s: %w", place, err)
+	places, err := mapsOf(provider)
+	if err != nil {
+		return nil, err
+	}
+	found := make(entries, len(places))
+	for place, m := range places {
+		if found[place], err = encodeMap(m, maxDepth); err != nil {
+			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		found[place] = content
-		return nil
-	})
-	return found, err
+	}
+	return found, nil
 }
 
-// walk visits the maps that are fields of a provider, and of a provider that it wraps: several are thin covers over one
-// that they have in common.
-func walk(at string, v reflect.Value, depth int, visit func(place string, m reflect.Value) error) error {
+// mapsOf finds the maps of a provider by their places.
+func mapsOf(provider challenge.Provider) (map[string]reflect.Value, error) {
+	places := map[string]reflect.Value{}
+	return places, walk(places, "", reflect.ValueOf(provider), maxDepth)
+}
+
+// walk notes the maps that are fields of a provider, and of a provider that it wraps: several are thin covers over one that
+// they have in common.
+func walk(places map[string]reflect.Value, at string, v reflect.Value, depth int) error {
 	for v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return nil
@@ -153,12 +152,10 @@ func walk(at string, v reflect.Value, depth int, visit func(place string, m refl
 		field, place := open(v.Field(i)), at+v.Type().Field(i).Name
 		switch field.Kind() {
 		case reflect.Map:
-			if err := visit(place, field); err != nil {
-				return err
-			}
+			places[place] = field
 		case reflect.Interface:
 			if _, wrapped := field.Interface().(challenge.Provider); wrapped {
-				if err := walk(place+".", field, depth-1, visit); err != nil {
+				if err := walk(places, place+".", field, depth-1); err != nil {
 					return err
 				}
 			}

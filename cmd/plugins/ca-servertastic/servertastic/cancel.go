@@ -1,0 +1,106 @@
+package servertastic
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-servertastic/ordertoken"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
+)
+
+// CancelOrder drops an order that has no certificate yet, which brings its points back. ServerTastic has no call to drop a
+// reissue: it is let alone, and the order and its certificates stay as they are.
+func (c *CA) CancelOrder(ctx context.Context, placed pluginapi.PlacedOrder, _ string) (pluginapi.OrderReply, error) {
+	s, v, err := c.view(ctx, placed)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if err := s.refresh(ctx, v); err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	r := v.review
+	switch {
+	case ended(r.Status):
+		return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("order %s was %q at ServerTastic already", v.name(), r.Told)}), nil
+	case v.reissue():
+		return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue of order %s is not waited for any more; ServerTastic cannot cancel it without the order", v.name())}), nil
+	case r.Status == ordertoken.StatusCompleted, slices.ContainsFunc(r.Certificates, func(c *x509.Certificate) bool { return !c.IsCA }):
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "order %s is issued: there is nothing to cancel any more, only to revoke", v.name())
+	}
+	if err := s.client.Cancel(ctx, v.token); err != nil {
+		return pluginapi.OrderReply{}, restca.Fail("cancel order "+v.name(), err)
+	}
+	s.log.Info("order canceled", "order", v.name())
+	detail := fmt.Sprintf("order %s was canceled at ServerTastic, and its points come back", v.name())
+	if err := s.refresh(ctx, v); err == nil && !ended(v.review.Status) {
+		detail += "; its control panel shows it within some minutes"
+	}
+	return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: detail}), nil
+}
+
+// cancelable is for how long after it was issued an order can be canceled.
+const cancelable = 30 * 24 * time.Hour
+
+// RevokeCertificate begins what comes next to a revocation in this API: canceling the order, within 30 days of its issue,
+// which the administrative contact has to agree to by mail. Everything else is for people.
+func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocation) (pluginapi.RevocationReply, error) {
+	s, err := c.up.Get()
+	if err != nil {
+		return pluginapi.RevocationReply{}, err
+	}
+	leaf, err := x509.ParseCertificate(revocation.Leaf)
+	if err != nil {
+		return pluginapi.RevocationReply{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
+	}
+	name, token, err := s.orderToRevoke(ctx, revocation)
+	if err != nil {
+		return pluginapi.RevocationReply{}, err
+	}
+	r, err := s.client.Review(ctx, token)
+	if err != nil {
+		return pluginapi.RevocationReply{}, restca.Fail("read order "+name, err)
+	}
+	name = orElse(r.OrderID, name)
+	if ended(r.Status) {
+		return pluginapi.RevocationReply{Detail: fmt.Sprintf("order %s is canceled, and with it its certificates", name)}, nil
+	}
+	if err := s.revocable(leaf, r, name); err != nil {
+		return pluginapi.RevocationReply{}, err
+	}
+	if err := s.client.Cancel(ctx, token); err != nil { // safe to repeat
+		return pluginapi.RevocationReply{}, restca.Fail("cancel order "+name, err)
+	}
+	s.log.Info("cancellation of an issued order begun", "order", name)
+	if again, err := s.client.Review(ctx, token); err == nil && ended(again.Status) {
+		return pluginapi.RevocationReply{Detail: fmt.Sprintf("order %s is canceled, and with it its certificates", name)}, nil
+	}
+	return pluginapi.RevocationReply{
+		Detail: fmt.Sprintf("ServerTastic was asked to cancel order %s, and has written to its administrative contact", name),
+		Action: &pluginapi.PersonAction{Who: "the order's administrative contact (admin_contact_email)", What: "agree to cancel order " + name + " by the link in the mail; its certificates are revoked then"},
+	}, nil
+}
+
+func (s *session) orderToRevoke(ctx context.Context, revocation pluginapi.Revocation) (string, pluginapi.Secret, error) {
+	if o := revocation.Order; o != nil && o.Reference != "" {
+		token, err := s.locate(ctx, o.Reference, decodeState(o.State), pluginapi.Secret{})
+		return o.Reference, token, err
+	}
+	f, err := s.orderOfCertificate(ctx, revocation.Leaf)
+	return f.reference, f.token, err
+}
+
+// revocable says why a certificate cannot be revoked through its order.
+func (s *session) revocable(leaf *x509.Certificate, r ordertoken.Review, name string) error {
+	issued := orTime(r.Issued().Time, leaf.NotBefore)
+	if newer := slices.IndexFunc(r.Certificates, func(c *x509.Certificate) bool { return !c.IsCA && c.NotBefore.After(leaf.NotBefore) && !c.Equal(leaf) }); newer >= 0 {
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "order %s has been reissued since, and canceling it would revoke the certificate in use (serial %s), too; ask ServerTastic's support to revoke serial %s alone", name, restca.Serial(r.Certificates[newer]), restca.Serial(leaf))
+	}
+	if age := s.now().Sub(issued); age > cancelable {
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "order %s was issued %d days ago, and ServerTastic cancels within 30 days alone; ask its support, or the CA itself, to revoke serial %s", name, int(age.Hours()/24), restca.Serial(leaf))
+	}
+	return nil
+}

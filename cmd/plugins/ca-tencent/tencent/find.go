@@ -1,0 +1,239 @@
+package tencent
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/request"
+	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/sslapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
+)
+
+// skew is by how much the clocks of Tencent and of this machine may differ: signatures count for as long.
+const skew = 5 * time.Minute
+
+// FindOrder tells whether a lost PlaceOrder call arrived: a purchase by its mark, a reissue by its certificate request.
+func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
+	s, err := c.up.Get()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	if order.Kind == pluginapi.Reissue {
+		return s.findLostReissue(ctx, order, sentAt)
+	}
+	if id := request.CertID(order.Settings); id != "" {
+		return s.findNamed(ctx, id)
+	}
+	reply, found, err := s.arrived(ctx, order)
+	if err != nil || found {
+		return reply, err
+	}
+	return s.amongNewest(ctx, order, sentAt)
+}
+
+// findNamed: nothing was bought. A certificate that waits for its materials is as good as found; otherwise the call is to
+// be made again, and says what is the matter.
+func (s *session) findNamed(ctx context.Context, id string) (pluginapi.OrderReply, error) {
+	c, err := s.client.Certificate(ctx, id)
+	switch {
+	case err == nil && c.Is(sslapi.ToSubmit):
+		return begun(id, state{}, "certificate "+id+" is paid, and used as cert_id says"), nil
+	case err == nil || sslapi.Has(err, notFound):
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "certificate %s of cert_id does not wait for its materials", id)
+	default:
+		return pluginapi.OrderReply{}, sslapi.Fail("read certificate "+id, err)
+	}
+}
+
+// scannedPages bounds how much of the list of certificates is looked through.
+const scannedPages = 10
+
+// amongNewest looks at what was bought lately. A certificate is bought again on the word that there is none, and nobody
+// knows how soon a purchase can be found by its tag: this is a second witness. A certificate that may be the one, and whose
+// tags are not to be seen, is left to a person: somebody else may have bought it.
+func (s *session) amongNewest(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
+	mark, since := s.mark(order), sentAt.Add(-skew)
+	var unclear []string
+	for page, offset := 0, 0; page < scannedPages; page++ {
+		list, more, err := s.client.List(ctx, sslapi.Filter{FilterSource: sslapi.Purchases}, offset)
+		if err != nil {
+			return pluginapi.OrderReply{}, sslapi.Fail("look through what was bought lately", err)
+		}
+		old := len(list) > 0
+		for _, c := range list {
+			late := c.InsertTime.IsZero() || !c.InsertTime.Before(since)
+			old = old && !late
+			switch {
+			case c.Tagged(mark.Key, mark.Value):
+				return begun(string(c.ID), state{}, fmt.Sprintf("certificate %s was bought for this order", c.ID)), nil
+			case late && s.mayBe(c, order):
+				unclear = append(unclear, string(c.ID))
+			}
+		}
+		if offset += len(list); !more || old {
+			break
+		}
+	}
+	switch {
+	case len(unclear) == 0:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "nothing was bought for the order with the mark %s", mark.Value)
+	case s.now().Before(sentAt.Add(findSettle)):
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Unavailable, "%s was bought lately, and its tags are not to be seen yet", strings.Join(unclear, ", "))
+	default:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "certificate %s was bought at that time and has no mark: if nobody else has bought it, it is this order's", strings.Join(unclear, ", "))
+	}
+}
+
+// mayBe reports whether a certificate can be what an order bought: of its product, waiting for materials, and marked by
+// nobody else.
+func (s *session) mayBe(c sslapi.Certificate, order pluginapi.OrderRequest) bool {
+	marked := slices.ContainsFunc(c.Tags, func(t sslapi.Tag) bool { return string(t.Key) == s.settings.tagKey })
+	return !marked && c.Alias == "" && c.Is(sslapi.ToSubmit) && string(c.PackageType) == strconv.FormatInt(request.ProductID(order.Settings), 10)
+}
+
+// FindOrderByCertificate finds what a certificate on disk is at Tencent, so that it can be reissued and renewed.
+func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi.OrderReply, error) {
+	s, err := c.up.Get()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	found, err := s.certificateOf(ctx, leaf)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	st := state{PaidUntil: paidFor(found)}
+	out := s.inspected(found, st)
+	if out.Status == pluginapi.Issued {
+		out.State, out.Chain, out.Settings = st.encode(), [][]byte{leaf}, suggested(found)
+		out.Detail = "found at Tencent Cloud as certificate " + string(found.ID)
+		if own, err := x509.ParseCertificate(leaf); err == nil {
+			out.Chain, _ = restca.Arrange(own, restca.ParsePEM([]byte(found.PublicKey)))
+		}
+	}
+	return pluginapi.OrderReply{Order: out}, nil
+}
+
+// suggested are order settings to buy the like.
+func suggested(c sslapi.Certificate) map[string]any {
+	id, err := strconv.ParseInt(string(c.PackageType), 10, 64)
+	if err != nil || id <= 0 {
+		return nil
+	}
+	out := map[string]any{"ProductId": id}
+	if years := int64(c.ValidityPeriod) / 12; years > 0 {
+		out["TimeSpan"] = years
+	}
+	return out
+}
+
+// paidFor is the end of the time that was paid for, as far as the certificate itself says: zero when it does not.
+// (Not confirmed by Tencent's pages: whether the months are those that were paid for or those of the certificate. Where
+// they say less than the certificate's own end, that holds.)
+func paidFor(c sslapi.Certificate) time.Time {
+	if c.InsertTime.IsZero() || c.ValidityPeriod <= 0 || c.ValidityPeriod > 12*20 {
+		return time.Time{}
+	}
+	return c.InsertTime.AddDate(0, int(c.ValidityPeriod), 0).UTC()
+}
+
+// mostOpened bounds how many certificates with the right name are opened in search of one.
+const mostOpened = 40
+
+// certificateOf finds a certificate by its content, among those with its name.
+func (s *session) certificateOf(ctx context.Context, der []byte) (sslapi.Certificate, error) {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return sslapi.Certificate{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
+	}
+	name := leaf.Subject.CommonName
+	if name == "" && len(leaf.DNSNames) > 0 {
+		name = leaf.DNSNames[0]
+	}
+	opened := 0
+	for offset := 0; name != ""; {
+		list, more, err := s.client.List(ctx, sslapi.Filter{SearchKey: name, FilterSource: sslapi.Purchases}, offset)
+		if err != nil {
+			return sslapi.Certificate{}, sslapi.Fail("look for the certificate in the account's list", err)
+		}
+		for _, c := range list {
+			if !strings.EqualFold(string(c.Domain), name) || opened == mostOpened {
+				continue
+			}
+			opened++
+			full, err := s.client.Certificate(ctx, string(c.ID))
+			if err != nil && !sslapi.Has(err, notFound) {
+				return sslapi.Certificate{}, sslapi.Fail("read certificate "+string(c.ID), err)
+			}
+			if err == nil && holds(full, der) {
+				return full, nil
+			}
+		}
+		if offset += len(list); !more {
+			break
+		}
+	}
+	return sslapi.Certificate{}, pluginapi.Errorf(pluginapi.NotFound, "the account has bought no certificate %s, as far as it shows", restca.Serial(leaf))
+}
+
+// holds reports whether a certificate at Tencent is one that we have.
+func holds(c sslapi.Certificate, der []byte) bool {
+	for _, have := range restca.ParsePEM([]byte(c.PublicKey)) {
+		if bytes.Equal(have.Raw, der) {
+			return true
+		}
+	}
+	return c.PublicKey == "" && strings.EqualFold(strings.ReplaceAll(string(c.Fingerprint), ":", ""), restca.Thumbprint(der))
+}
+
+// InspectOrder says what Tencent says now of a certificate, and does nothing.
+func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (pluginapi.OrderReply, error) {
+	s, err := c.up.Get()
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	id, err := certificateID(reference)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	found, err := s.client.Certificate(ctx, id)
+	if err != nil {
+		return pluginapi.OrderReply{}, sslapi.Fail("read certificate "+id, err)
+	}
+	out := s.inspected(found, decodeState(data))
+	out.State = data
+	return pluginapi.OrderReply{Order: out}, nil
+}
+
+// inspected is what a certificate looks like, without a step.
+func (s *session) inspected(c sslapi.Certificate, st state) pluginapi.Order {
+	out := pluginapi.Order{Reference: string(c.ID), Status: pluginapi.Processing, Detail: fmt.Sprintf("certificate %s is %s", c.ID, c.Stands())}
+	if id := string(c.Extra.RenewOrder); sslapi.ValidID(id) && id != string(c.ID) {
+		out.RenewedBy = id
+	}
+	switch c.Stands() {
+	case sslapi.Issued, sslapi.Reissuing, sslapi.Migrating:
+		pool := restca.ParsePEM([]byte(c.PublicKey))
+		i := slices.IndexFunc(pool, func(p *x509.Certificate) bool { return !p.IsCA })
+		if i < 0 {
+			return out
+		}
+		leaf := pool[i]
+		chain, _ := restca.Arrange(leaf, pool)
+		out.Status, out.Chain, out.Names = pluginapi.Issued, chain, leaf.DNSNames
+		out.CoverageEnd = s.coverage(st, leaf)
+	case sslapi.Canceled, sslapi.Refunded, sslapi.Revoking, sslapi.Revoked, sslapi.RevokeLetter:
+		out.Status = pluginapi.Canceled
+	case sslapi.Expired:
+		out.Status = pluginapi.Expired
+	case sslapi.ReviewFailed:
+		out.Status = pluginapi.OrderRejected
+	}
+	return out
+}

@@ -1,0 +1,103 @@
+package tencent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/request"
+	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/sslapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
+)
+
+// stuckAfter is how long an order may be on its way before a person is told.
+const stuckAfter = time.Hour
+
+// submit takes a certificate that is paid on to the CA: first its materials, then the order. Both are repeated while the
+// certificate waits for its materials; an order that is on its way is waited for and never sent again.
+func (s *session) submit(ctx context.Context, v *view) (pluginapi.Order, error) {
+	if v.st.Left { // it had been elsewhere, and a person has brought it back
+		if !v.st.Submitted.IsZero() {
+			s.log.Info("certificate waits for its materials again", "certificate", v.id)
+		}
+		v.st.Submitted, v.st.Left, v.st.Audited, v.st.Responded, v.st.Checks, v.st.NextCheck = time.Time{}, false, false, false, 0, time.Time{}
+	}
+	if !v.st.Submitted.IsZero() {
+		return s.onItsWay(v), nil
+	}
+	computed, err := s.compute(v.placed.OrderRequest)
+	if err != nil {
+		return pluginapi.Order{}, err
+	}
+	info, err := request.Info(v.placed.Settings, computed, v.id)
+	if err != nil {
+		return pluginapi.Order{}, refused(v, sslapi.Fail("hand in the materials of certificate "+v.id, err))
+	}
+	err = s.client.SubmitInfo(ctx, info)
+	switch {
+	case sslapi.Has(err, sslapi.Processing, sslapi.InfoStatus, sslapi.WrongStatus): // often because it is done already
+		if err := s.refresh(ctx, v); err != nil {
+			return pluginapi.Order{}, err
+		}
+		if !v.cert.Is(sslapi.ToSubmit) {
+			return s.stand(ctx, v)
+		}
+	case err != nil:
+		return pluginapi.Order{}, refused(v, sslapi.FailWrite("hand in the materials of certificate "+v.id, err))
+	}
+	return s.submitOrder(ctx, v, computed)
+}
+
+func (s *session) submitOrder(ctx context.Context, v *view, computed request.Computed) (pluginapi.Order, error) {
+	body, err := request.Submit(v.placed.Settings, computed, v.id)
+	if err != nil {
+		return pluginapi.Order{}, err
+	}
+	done, err := s.client.SubmitOrder(ctx, body)
+	switch {
+	case err == nil:
+		v.st.Audited = bool(done.Audited)
+		if done.OrderID != "" {
+			v.st.Order = restca.Clean(string(done.OrderID), 64)
+		}
+		s.log.Info("order submitted", "certificate", v.id, "order", v.st.Order, "audited", v.st.Audited)
+	case sslapi.Has(err, sslapi.Processing):
+	case sslapi.Has(err, sslapi.InfoStatus, sslapi.WrongStatus):
+		if err := s.refresh(ctx, v); err != nil {
+			return pluginapi.Order{}, err
+		}
+		if !v.cert.Is(sslapi.ToSubmit) {
+			return s.stand(ctx, v)
+		}
+		return pluginapi.Order{}, pluginapi.Errorf(pluginapi.Unavailable, "send certificate %s to the CA: %w", v.id, err)
+	default: // after a lost answer the next look reads the status first
+		return pluginapi.Order{}, refused(v, sslapi.FailWrite("send certificate "+v.id+" to the CA", err))
+	}
+	v.st.Submitted, v.st.Left = s.now().UTC(), false
+	out := s.onItsWay(v)
+	out.LookAgainAfter = pluginapi.After(0)
+	return out, nil
+}
+
+// onItsWay is the reply while an order was sent and the certificate still waits for materials, as far as it shows.
+func (s *session) onItsWay(v *view) pluginapi.Order {
+	out := pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("the order for certificate %s is on its way to the CA", v.id)}
+	if since := s.now().Sub(v.st.Submitted); since > stuckAfter {
+		out.Detail += fmt.Sprintf(" since %s; it is not sent twice", v.st.Submitted.Format(time.RFC3339))
+		out.Action = s.person("see what has become of the order for certificate " + v.id + ", and ask Tencent's support")
+	}
+	return out
+}
+
+// refused says what a person can do about materials that are not taken: the certificate stays paid.
+func refused(v *view, failure *pluginapi.Error) *pluginapi.Error {
+	if failure.Kind != pluginapi.InvalidRequest && failure.Kind != pluginapi.NeedsPerson {
+		return failure
+	}
+	field := ""
+	if failure.Field != "" {
+		field = failure.Field + ": "
+	}
+	return pluginapi.Errorf(pluginapi.NeedsPerson, "%s%s; certificate %s stays paid: mend the order settings with cert_id = %q among them, and cancel this order", field, failure.Message, v.id, v.id)
+}
