@@ -19,7 +19,7 @@ PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcar
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 40m
 
-.PHONY: help deps build light lego run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+.PHONY: help deps build light lego run bench test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ lego: ## build dcv-lego with a copy of lego that takes literal records
 run: light ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
 	$(GO) build -o build/bin/demo ./examples/demo
 	@build/bin/demo
+
+bench: light ## measure: make bench BENCH='-parts ab -orders 100' for a part; the result is in build/bench/result.json
+	@mkdir -p build/bench
+	$(GO) run ./tools/pebblemend -out build/bench
+	GOWORK=off $(GO) build -modfile=build/bench/pebble.mod -o build/bench/pebble github.com/letsencrypt/pebble/v2/cmd/pebble
+	$(GO) build -o build/bench/bench ./bench
+	@build/bench/bench $(BENCH)
 
 test: deps ## all tests, with everything real that they need
 	$(GO) vet ./...

@@ -103,6 +103,19 @@ var floors = map[string][]string{
 	"examples/demo":      {},
 	"packaging":          {},
 
+	// The benchmark stands above everything, and looks at it from outside.
+	"bench": {
+		"bench/acmeload", "bench/lab", "bench/nameserver", "bench/pebble", "bench/report", "bench/throttle",
+		"internal/cert", "internal/order", "internal/pluginhost", "internal/state", "pkg/pluginapi",
+	},
+	"bench/acmeload":   {},
+	"bench/lab":        {"internal/control"},
+	"bench/nameserver": {},
+	"bench/pebble":     {},
+	"bench/report":     {},
+	"bench/throttle":   {},
+	"tools/pebblemend": {},
+
 	// What makes the copy of lego that dcv-lego is built with.
 	"tools/legohook":         {}, // it holds the source of the next one, and imports nothing
 	"tools/legohook/literal": {},
@@ -120,7 +133,7 @@ var owners = map[string][]string{
 	"github.com/hashicorp/go-hclog":              {"pkg/pluginapi", "internal/pluginhost"},
 	"github.com/hashicorp/go-plugin":             {"pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost"},
 	"github.com/letsencrypt/challtestsrv":        {"test"},
-	"github.com/miekg/dns":                       {"test", "internal/dcv", "internal/sandbox", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego", "cmd/plugins/dcv-rfc2136"},
+	"github.com/miekg/dns":                       {"test", "internal/dcv", "internal/sandbox", "cmd/plugins/ca-local", "cmd/plugins/dcv-lego", "cmd/plugins/dcv-rfc2136", "bench/nameserver"},
 	"github.com/pavlo-v-chernykh/keystore-go/v4": {"internal/cert"},
 	"github.com/prometheus/client_golang":        {"internal/daemon"},
 	"github.com/spf13/cobra":                     {"cmd/certbridged", "cmd/certbridge-sandbox"},
@@ -130,15 +143,15 @@ var owners = map[string][]string{
 	"golang.org/x/net/publicsuffix":              {"internal/sandbox", "cmd/plugins/ca-tencent"},
 	"golang.org/x/net/netutil":                   {"internal/dcv"},
 	"golang.org/x/sync":                          {"internal", "cmd"},
-	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},
+	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test", "bench"},
 	"golang.org/x/term":                          {"cmd/certbridged"},
 	"golang.org/x/time":                          {"cmd/plugins", "pkg/pluginapi/restca"},
 	"google.golang.org/genproto/googleapis/rpc":  {"pkg/pluginapi/wire"},
 	"google.golang.org/grpc":                     {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/pluginhost", "internal/control"},
 	"google.golang.org/protobuf":                 {"proto", "pkg/pluginapi/wire", "pkg/pluginapi/plugintest", "internal/control"},
 	"software.sslmate.com/src/go-pkcs12":         {"internal/cert"},
-	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook"},
-	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "pkg/pluginapi/restca", "examples/demo", "test"},
+	"os/exec":                                    {"internal/deploy", "internal/pluginhost", "pkg/pluginapi/plugintest", "cmd/plugins/dcv-exec", "test", "tools/legohook", "bench", "tools/pebblemend"},
+	"net/http":                                   {"internal/dcv", "internal/daemon", "internal/checkup", "internal/sandbox", "cmd/certbridge-sandbox", "cmd/plugins", "pkg/pluginapi/restca", "examples/demo", "test", "bench"},
 	"plugin":                                     {},
 	"unsafe":                                     {"internal/control", "proto"},
 }

@@ -37,6 +37,9 @@ func (b *bench) restRun(ctx context.Context, n int) error {
 		b.ca.PutAll(f, list, now.AddDate(0, 0, -10), func(int) time.Time { return now.AddDate(0, 0, 80) }),
 		f.Manage(list),
 	)
+	if err == nil {
+		err = giveAPast(f, list, now.AddDate(0, 0, -10))
+	}
 	if err != nil {
 		return err
 	}

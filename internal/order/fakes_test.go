@@ -601,7 +601,7 @@ func (s *server) reload(certificate string) {
 
 // world is an engine with all its ports and a configuration.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	journal *memory
 	shop    *shop
 	zone    *zone
@@ -626,7 +626,7 @@ func (w *world) CA(account string) (order.CA, bool) {
 	return w.shop, true
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	d := &disk{sets: map[string]diskSet{}, before: map[string]diskSet{}}
 	w := &world{

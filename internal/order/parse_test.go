@@ -36,7 +36,7 @@ func spill(to *bytes.Buffer, v reflect.Value) {
 	}
 }
 
-func parse(t *testing.T, der []byte) *x509.Certificate {
+func parse(t testing.TB, der []byte) *x509.Certificate {
 	t.Helper()
 	c, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -1,0 +1,106 @@
+package certstore
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+)
+
+// manySets installs nothing: it puts the same pair of files in place for many certificates, long ago.
+func manySets(b *testing.B, certificates int) map[string][]File {
+	b.Helper()
+	dir := b.TempDir()
+	p := newPair(b)
+	sets := make(map[string][]File, certificates)
+	one := separate(dir)
+	install(b, newStore(b), p.generation("1", one...))
+	texts := make([][]byte, len(one))
+	for i, f := range one {
+		text, err := readWhole(f.Path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		texts[i] = text
+	}
+	for n := range certificates {
+		name := fmt.Sprintf("c%06d", n)
+		files := make([]File, len(one))
+		for i, f := range one {
+			files[i] = f
+			files[i].Path = filepath.Join(dir, name+"-"+filepath.Base(f.Path))
+			writeFile(b, files[i].Path, texts[i], 0o600)
+		}
+		age(b, files)
+		sets[name] = files
+	}
+	return sets
+}
+
+// BenchmarkScanUnchanged looks at the sets of 10 000 certificates that have not changed.
+func BenchmarkScanUnchanged(b *testing.B) {
+	sets := manySets(b, 10000)
+	s := newStore(b)
+	scan := func() {
+		for name, files := range sets {
+			if snap, err := s.Read(files); err != nil || snap.Err() != nil {
+				b.Fatal(name, err, snap.Err())
+			}
+		}
+	}
+	scan()
+	b.ReportAllocs()
+	for b.Loop() {
+		scan()
+	}
+}
+
+// BenchmarkScanFirst reads them for the first time, as a start does.
+func BenchmarkScanFirst(b *testing.B) {
+	sets := manySets(b, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		s := newStore(b)
+		for name, files := range sets {
+			if snap, err := s.Read(files); err != nil || snap.Err() != nil {
+				b.Fatal(name, err, snap.Err())
+			}
+		}
+	}
+}
+
+// BenchmarkWatchRescan is the watcher's own look at the files of 10 000 certificates that have not changed.
+func BenchmarkWatchRescan(b *testing.B) {
+	paths := map[string][]string{}
+	for name, files := range manySets(b, 10000) {
+		for _, f := range files {
+			paths[name] = append(paths[name], f.Path)
+		}
+	}
+	w, err := NewWatcher(WatcherOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = w.Close() }() // nothing is lost with it
+	loop := newWatchLoop(w, func(name string) { b.Error(name, "has changed") })
+	loop.set(paths)
+	b.ReportAllocs()
+	for b.Loop() {
+		loop.rescan()
+	}
+}
+
+// BenchmarkInstall puts a new set in place of another, durably, and proves it.
+func BenchmarkInstall(b *testing.B) {
+	s, files := newStore(b), separate(b.TempDir())
+	pairs := []pair{newPair(b), newPair(b)}
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		g := pairs[n%2].generation(fmt.Sprint(n), files...)
+		install(b, s, g)
+		if err := s.Commit(b.Context(), g.Certificate, g.ID); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
