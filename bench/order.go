@@ -26,6 +26,8 @@ type ordering struct {
 	// daemon and plugins are their processor time, peak is the daemon's most memory.
 	daemon, plugins time.Duration
 	peak            int64
+	// pebble is the CA's processor time, where that is a process.
+	pebble time.Duration
 	// troubles counts events of trouble by their kind.
 	troubles map[string]int
 }
@@ -153,6 +155,9 @@ func (b *bench) rows(letter, what string, n int, o ordering) {
 	}
 	add("daemon's processor time", o.daemon.Seconds(), "CPU s", fmt.Sprintf("%.2f ms each", o.daemon.Seconds()*1000/float64(n)))
 	add("plugins' processor time", o.plugins.Seconds(), "CPU s", fmt.Sprintf("%.2f ms each", o.plugins.Seconds()*1000/float64(n)))
+	if o.pebble > 0 {
+		add("Pebble's processor time", o.pebble.Seconds(), "CPU s", fmt.Sprintf("%.2f ms each", o.pebble.Seconds()*1000/float64(n)))
+	}
 	add("daemon's most memory", float64(o.peak)/(1<<20), "MB", strings.TrimSuffix(note, "; "))
 }
 
@@ -291,10 +296,15 @@ func (b *bench) daemonAtPebble(ctx context.Context, n int, challenge string) (or
 		return ordering{}, err
 	}
 	o, err := b.order(ctx, f, list)
-	if left := s.names.Left(); err == nil && left > 0 {
+	used, err2 := lab.CPU(s.pebble.PID())
+	o.pebble = used
+	if err := errors.Join(err, err2); err != nil {
+		return o, err
+	}
+	if left := s.names.Left(); left > 0 {
 		o.troubles["records left in the zone"] = left
 	}
-	return o, err
+	return o, nil
 }
 
 // acmeWorld writes the configuration of a daemon that orders from an ACME CA.

@@ -86,8 +86,9 @@ func (b *bench) start(ctx context.Context, f *lab.Folder, list []lab.Certificate
 	if err != nil {
 		return err
 	}
-	rss, peak, err := lab.Memory(d.PID())
-	if err != nil {
+	rss, peak, err1 := lab.Memory(d.PID())
+	mapped, err2 := lab.Mapped(d.PID())
+	if err := errors.Join(err1, err2); err != nil {
 		return errors.Join(err, d.Kill())
 	}
 	ready := map[int]*report.Target{10000: report.AtMost(2), 100000: report.AtMost(15)}
@@ -98,7 +99,7 @@ func (b *bench) start(ctx context.Context, f *lab.Folder, list []lab.Certificate
 	add("start to ready", d.Ready.Sub(d.Began).Seconds(), "s", ready[n], "")
 	add("start to all looked at", since.Sub(d.Began).Seconds(), "s", ready[n], "")
 	add("start: processor time", used.Seconds(), "CPU s", nil, "")
-	add("resident memory after the start", float64(rss)/(1<<20), "MB", nil, fmt.Sprintf("peak %.1f", float64(peak)/(1<<20)))
+	add("resident memory after the start", float64(rss)/(1<<20), "MB", nil, fmt.Sprintf("peak %.1f; %.1f of it are pages of files", float64(peak)/(1<<20), float64(mapped)/(1<<20)))
 	if err := b.known(ctx, f, n); err != nil {
 		return errors.Join(err, d.Kill())
 	}

@@ -42,6 +42,9 @@ const maxBody = 1 << 20
 // errBadNonce is the refusal of a nonce; the request is signed anew then.
 var errBadNonce = errors.New("badNonce")
 
+// errInvalid is an order that failed. A CA on a machine that is busy may fail to look at a challenge in time.
+var errInvalid = errors.New("the order is invalid")
+
 // newClient reads the directory and registers an account.
 func newClient(ctx context.Context, directory string, root []byte, connections int) (*client, error) {
 	roots := x509.NewCertPool()
@@ -205,7 +208,7 @@ func (c *client) await(ctx context.Context, url string, while ...string) (order,
 		}
 		switch {
 		case o.Status == "invalid":
-			return o, fmt.Errorf("%s is invalid", url)
+			return o, fmt.Errorf("%s: %w", url, errInvalid)
 		case !waits:
 			return o, nil
 		}

@@ -28,6 +28,9 @@ type Load struct {
 	SetText     func(name, value string)
 }
 
+// tries is how often a name is ordered whose order fails.
+const tries = 3
+
 // Run orders all and returns how long that took, without the registration of the account.
 func (l Load) Run(ctx context.Context) (time.Duration, error) {
 	c, err := newClient(ctx, l.DirectoryURL, l.Root, l.InFlight)
@@ -50,7 +53,13 @@ func (l Load) Run(ctx context.Context) (time.Duration, error) {
 	for range l.InFlight {
 		workers.Go(func() {
 			for domain := range domains {
-				if err := l.one(ctx, c, domain); err != nil {
+				err := l.one(ctx, c, domain)
+				for range tries - 1 {
+					if errors.Is(err, errInvalid) {
+						err = l.one(ctx, c, domain)
+					}
+				}
+				if err != nil {
 					cancel(fmt.Errorf("%s: %w", domain, err))
 				}
 			}

@@ -57,14 +57,17 @@ func (f *Folder) Start(ctx context.Context, follow func(Event)) (*Daemon, error)
 	if err != nil {
 		return nil, err
 	}
-	defer notify.Close()
 	d.cmd = exec.Command(f.Binary, "run", "--config", f.Path("config.toml"))
 	d.cmd.Dir = f.Dir
 	d.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.Dir, "NOTIFY_SOCKET=" + address.Name}, f.Env...)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.launch(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, notify.Close())
 	}
+	go func() { // it is heard to its end
+		<-d.done
+		_ = notify.Close()
+	}()
 	if err := d.awaitReady(ctx, notify); err != nil {
 		return nil, errors.Join(err, d.Kill())
 	}
@@ -132,8 +135,10 @@ func (d *Daemon) awaitReady(ctx context.Context, notify *net.UnixConn) error {
 				return // closed
 			}
 			if bytes.Contains(message[:n], []byte("READY=1")) {
-				told <- time.Now()
-				return
+				select {
+				case told <- time.Now():
+				default: // after a reload
+				}
 			}
 		}
 	}()

@@ -34,6 +34,16 @@ func Memory(pid int) (now, peak int64, err error) {
 	return now, peak, errors.Join(err1, err2)
 }
 
+// Mapped is how much of a process's resident memory are pages of files, which the system takes back when it needs room: its
+// program, and the journal, which is mapped.
+func Mapped(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	return kibibytes(string(text), "RssFile:")
+}
+
 func kibibytes(status, key string) (int64, error) {
 	_, rest, ok := strings.Cut(status, key)
 	if fields := strings.Fields(rest); ok && len(fields) > 0 {
@@ -64,13 +74,33 @@ func Children(pid int) []int {
 	return list
 }
 
-// ChildrenCPU is how much processor time the children of a process that still run have used.
+// ChildrenCPU is how much processor time the children of a process have used: those that still run, and those that ended
+// and that it has waited for, to the hundredth of a second.
 func ChildrenCPU(pid int) time.Duration {
-	var sum time.Duration
+	sum := endedCPU(pid)
 	for _, child := range Children(pid) {
 		if used, err := CPU(child); err == nil { // else it has just ended
 			sum += used
 		}
 	}
 	return sum
+}
+
+// userTick is the unit of times in /proc (sysconf(3), _SC_CLK_TCK), the same on every Linux that Go runs on.
+const userTick = 10 * time.Millisecond
+
+// endedCPU reads cutime and cstime (proc_pid_stat(5), fields 16 and 17).
+func endedCPU(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, ok := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if err != nil || !ok || len(fields) < 15 {
+		return 0
+	}
+	user, err1 := strconv.Atoi(fields[13])
+	system, err2 := strconv.Atoi(fields[14])
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return time.Duration(user+system) * userTick
 }
