@@ -59,12 +59,12 @@ func (b *bench) limitedCA(ctx context.Context) error {
 	if err := t.await(ctx, d, len(list), nil, b.limitedFor); err != nil {
 		return errors.Join(err, d.Kill())
 	}
-	counts := ca.Counts()
+	counts, until := ca.Counts(), time.Now()
 	o, err := t.result(d)
 	if err := errors.Join(err, d.Kill()); err != nil { // an order may wait for long yet
 		return err
 	}
-	b.limitedRows(o, counts, burst, rank)
+	b.limitedRows(o, counts, burst, until, rank)
 	return nil
 }
 
@@ -82,16 +82,16 @@ func (b *bench) putDue(f *lab.Folder, list []lab.Certificate) (map[string]int, e
 	})
 }
 
-func (b *bench) limitedRows(o ordering, counts throttle.Counts, burst int, rank map[string]int) {
+func (b *bench) limitedRows(o ordering, counts throttle.Counts, burst int, until time.Time, rank map[string]int) {
 	n, done := len(rank), len(o.at)
 	inOrder, overtaken := fairness(o.at, rank)
 	what := fmt.Sprintf("CA that takes %g requests a second: ", b.limit)
 	add := func(name string, value float64, unit string, target *report.Target, note string) {
 		b.Add(report.Row{Part: "f", What: what + name, N: n, Value: value, Unit: unit, Target: target, Note: note})
 	}
-	add("share of the limit used", counts.Share(b.limit, burst), "", report.AtLeast(0.95),
+	add("share of the limit used", counts.Share(b.limit, burst, until), "", report.AtLeast(0.95),
 		fmt.Sprintf("%d requests let through, %d refused, %.1f for each certificate", counts.Granted, counts.Refused, float64(counts.Granted)/float64(max(done, 1))))
-	add("done", float64(done), "certificates", report.AtLeast(float64(n)), fmt.Sprintf("in %.0f s", counts.Last.Sub(counts.First).Seconds()))
+	add("done", float64(done), "certificates", report.AtLeast(float64(n)), fmt.Sprintf("in %.0f s", until.Sub(counts.First).Seconds()))
 	add("pairs of which the nearer expiry was done first", inOrder, "", nil, "0.5 is chance")
 	add("most that overtook a nearer expiry", float64(overtaken), "certificates", nil, "that many with a later expiry were done before it")
 	note := ""

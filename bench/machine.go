@@ -25,6 +25,9 @@ func machine(ctx context.Context, o options) report.Machine {
 		name, _, _ := strings.Cut(rest, "\n")
 		m.CPU = strings.Trim(name, ":\t ")
 	}
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		m.Load, _, _ = strings.Cut(string(text), " ")
+	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Release[:])

@@ -158,7 +158,7 @@ func run(ctx context.Context) error {
 // tell prints the table and writes the JSON.
 func (b *bench) tell() error {
 	m := b.Machine
-	fmt.Printf("certbridged %s, %s, %d cores, Linux %s, %s, %s\n\n", m.Version, m.CPU, m.Cores, m.Kernel, m.Disk, m.Go)
+	fmt.Printf("certbridged %s, %s, %d cores, load %s, Linux %s, %s, %s\n\n", m.Version, m.CPU, m.Cores, m.Load, m.Kernel, m.Disk, m.Go)
 	if err := b.Table(os.Stdout); err != nil {
 		return err
 	}

@@ -60,6 +60,8 @@ type Machine struct {
 	Disk    string `json:"file_system"`
 	Go      string `json:"go"`
 	Version string `json:"version"`
+	// Load is how much else the machine had to do as the run began: its load average of one minute.
+	Load string `json:"load"`
 }
 
 // Report is one run.

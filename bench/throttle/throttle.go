@@ -40,17 +40,17 @@ type CA struct {
 // Counts is what came.
 type Counts struct {
 	Granted, Refused int
-	// First is when the first request came, Last when the last one was let through.
-	First, Last time.Time
+	// First is when the first request came.
+	First time.Time
 }
 
-// Share is which part of what the limit allowed was used, from the first request to the last.
-func (c Counts) Share(perSecond float64, burst int) float64 {
-	allowed := c.Last.Sub(c.First).Seconds()*perSecond + float64(burst)
+// Share is which part of what the limit allowed was used, from the first request to an instant at which there was still, or
+// just no more, something to be done.
+func (c Counts) Share(perSecond float64, burst int, until time.Time) float64 {
 	if c.Granted == 0 {
 		return 0
 	}
-	return float64(c.Granted) / allowed
+	return float64(c.Granted) / (until.Sub(c.First).Seconds()*perSecond + float64(burst))
 }
 
 // Limited starts a CA with a limit. What is over it gets the problem rateLimited and Retry-After (RFC 8555 section 6.6).
@@ -149,6 +149,5 @@ func (l *limit) take(now time.Time) bool {
 	}
 	l.tokens--
 	l.counts.Granted++
-	l.counts.Last = now
 	return true
 }

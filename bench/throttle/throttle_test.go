@@ -18,14 +18,14 @@ func TestLimit(t *testing.T) {
 	if granted != 12 { // two at once, and ten in a second
 		t.Errorf("%d were granted", granted)
 	}
-	if c := l.counts; c.Granted != granted || c.Refused != 1001-granted || math.Abs(c.Share(10, 2)-1) > 0.01 {
-		t.Errorf("%+v, share %g", c, c.Share(10, 2))
+	if c := l.counts; c.Granted != granted || c.Refused != 1001-granted || math.Abs(c.Share(10, 2, begin.Add(time.Second))-1) > 0.01 {
+		t.Errorf("%+v, share %g", c, c.Share(10, 2, begin.Add(time.Second)))
 	}
-	idle := limit{perSecond: 10, burst: 2}
-	for i := range 11 { // five a second
-		idle.take(begin.Add(time.Duration(i) * 200 * time.Millisecond))
+	early := limit{perSecond: 10, burst: 2}
+	for range 100 { // all at once, and then nobody comes again
+		early.take(begin)
 	}
-	if share := idle.counts.Share(10, 2); share != 0.5 {
+	if share := early.counts.Share(10, 2, begin.Add(time.Second)); math.Abs(share-2.0/12) > 1e-9 {
 		t.Errorf("share %g", share)
 	}
 }
