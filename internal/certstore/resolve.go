@@ -145,7 +145,7 @@ func (d disk) openFolder(r resolved) (*folder, error) {
 
 // realFolder resolves a folder recorded earlier as real: no part of it may have become a link since.
 func (d disk) realFolder(dir string) (*folder, error) {
-	r, err := resolve(filepath.Join(dir, ".certbridged-probe"))
+	r, err := resolve(filepath.Join(dir, probe))
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package certstore
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -20,12 +19,12 @@ type watchLoop struct {
 
 	sets map[string][]string // certificate, paths
 	hops map[string][]hop    // certificate, the places that matter to it
-	// watched: folder, name in it, the certificates that care.
-	watched map[string]map[string][]string
+	// watched: folder, name in it, the certificates that care. A folder's own name is that of all certificates in it.
+	watched map[string]map[string]map[string]bool
 	// active are the folders that the system watches for us; refused those it would not, so that it is said once.
 	active, refused map[string]bool
-	// seen is what the files of each certificate were like when last looked at, by path.
-	seen    map[string]map[string]Identity
+	// seen is what the files of each certificate were like when last looked at.
+	seen    map[string]sight
 	pending map[string]pending
 }
 
@@ -35,9 +34,9 @@ type pending struct{ first, last time.Time }
 func newWatchLoop(w *Watcher, changed func(string)) *watchLoop {
 	return &watchLoop{
 		options: w.options, notify: w.notify, changed: changed,
-		hops: make(map[string][]hop), watched: make(map[string]map[string][]string),
+		hops: make(map[string][]hop), watched: make(map[string]map[string]map[string]bool),
 		active: make(map[string]bool), refused: make(map[string]bool),
-		seen: make(map[string]map[string]Identity), pending: make(map[string]pending),
+		seen: make(map[string]sight), pending: make(map[string]pending),
 	}
 }
 
@@ -62,36 +61,51 @@ func (l *watchLoop) rescan() {
 	for _, dir := range l.notify.WatchList() {
 		l.active[dir] = true
 	}
+	look := newSurvey()
 	for certificate, paths := range l.sets {
-		l.watch(certificate)
-		now := identities(paths)
+		hops, ids := look.look(paths)
+		if !l.watching(certificate, hops) {
+			l.watchAt(certificate, hops)
+			ids = identitiesOf(paths)
+		}
 		before, known := l.seen[certificate]
-		l.seen[certificate] = now
-		if known && !sameIdentities(before, now, paths) {
+		l.seen[certificate] = sight{paths, ids}
+		if known && !before.same(paths, ids) {
 			l.note(certificate, time.Now())
 		}
 	}
 }
 
-// watch makes sure that everything is watched that matters to a certificate, and nothing that mattered before.
-func (l *watchLoop) watch(certificate string) {
-	var hops []hop
-	for _, path := range l.sets[certificate] {
-		for _, h := range hopsOf(path) {
-			if !slices.Contains(hops, h) {
-				hops = append(hops, h)
-			}
+// watching reports that just these places are watched for a certificate, as they have been.
+func (l *watchLoop) watching(certificate string, hops []hop) bool {
+	if !slices.Equal(l.hops[certificate], hops) {
+		return false
+	}
+	for _, h := range hops {
+		if !l.active[h.dir] {
+			return false
 		}
 	}
+	return len(hops) > 0
+}
+
+// watch makes sure that everything is watched that matters to a certificate, and nothing that mattered before.
+func (l *watchLoop) watch(certificate string) {
+	hops, _ := newSurvey().look(l.sets[certificate])
+	l.watchAt(certificate, hops)
+}
+
+func (l *watchLoop) watchAt(certificate string, hops []hop) {
 	for _, h := range hops {
 		names := l.watched[h.dir]
 		if names == nil {
-			names = make(map[string][]string)
+			names = make(map[string]map[string]bool)
 			l.watched[h.dir] = names
 		}
-		if !slices.Contains(names[h.base], certificate) {
-			names[h.base] = append(names[h.base], certificate)
+		if names[h.base] == nil {
+			names[h.base] = make(map[string]bool)
 		}
+		names[h.base][certificate] = true
 		if !l.active[h.dir] {
 			l.add(h.dir)
 		}
@@ -107,7 +121,7 @@ func (l *watchLoop) unwatch(certificate string, keep []hop) {
 			continue
 		}
 		names := l.watched[h.dir]
-		names[h.base] = slices.DeleteFunc(names[h.base], func(c string) bool { return c == certificate })
+		delete(names[h.base], certificate)
 		if len(names[h.base]) == 0 {
 			delete(names, h.base)
 		}
@@ -155,7 +169,7 @@ func hopsOf(path string) []hop {
 // event takes one event of the system.
 func (l *watchLoop) event(event fsnotify.Event) {
 	now := time.Now()
-	for _, certificate := range l.watched[filepath.Dir(event.Name)][filepath.Base(event.Name)] {
+	for certificate := range l.watched[filepath.Dir(event.Name)][filepath.Base(event.Name)] {
 		l.note(certificate, now)
 	}
 	if !event.Has(fsnotify.Remove) && !event.Has(fsnotify.Rename) {
@@ -164,7 +178,7 @@ func (l *watchLoop) event(event fsnotify.Event) {
 	if names := l.watched[event.Name]; names != nil {
 		// The folder itself went. Where it was only renamed the system would go on watching it under the old name.
 		for _, certificates := range names {
-			for _, certificate := range certificates {
+			for certificate := range certificates {
 				l.note(certificate, now)
 			}
 		}
@@ -199,30 +213,8 @@ func (l *watchLoop) flush(now time.Time) (wait time.Duration, more bool) {
 		// A link or folder may lead elsewhere now. Only once that is watched is the change reported, so that whoever
 		// reads the files then hears of every later one.
 		l.watch(certificate)
-		l.seen[certificate] = identities(l.sets[certificate])
+		l.seen[certificate] = sight{l.sets[certificate], identitiesOf(l.sets[certificate])}
 		l.changed(certificate)
 	}
 	return wait, more
-}
-
-func sameIdentities(a, b map[string]Identity, paths []string) bool {
-	for _, path := range paths {
-		before, had := a[path]
-		now, has := b[path]
-		if had != has || before != now {
-			return false
-		}
-	}
-	return true
-}
-
-// identities returns what files are like that exist.
-func identities(paths []string) map[string]Identity {
-	now := make(map[string]Identity, len(paths))
-	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil {
-			now[path] = identify(info)
-		}
-	}
-	return now
 }

@@ -128,6 +128,9 @@ func (s *caServer) PlaceOrder(ctx context.Context, m *pb.CAServicePlaceOrderRequ
 			return nil, err
 		}
 		request, err := parseOrderRequest(m.GetOrder())
+		if err == nil {
+			err = checkSignature(request)
+		}
 		if err != nil {
 			return nil, refused(err)
 		}
