@@ -3,6 +3,7 @@ package daemon
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/order"
@@ -20,6 +21,9 @@ func orderOf(r order.Record) control.Order {
 	}
 	if waits := r.WaitsFor(); waits != "" {
 		o.Detail = strings.Join(slices.DeleteFunc([]string{o.Detail, waits}, func(s string) bool { return s == "" }), "; ")
+	}
+	if over := r.PlanOver(time.Now()); over != "" {
+		o.Action = &control.PersonAction{Who: "a person", What: "look: " + over}
 	}
 	if r.Kind != 0 {
 		o.Kind = r.Kind.String()

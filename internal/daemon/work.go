@@ -273,7 +273,10 @@ func (d *Daemon) remind(r order.Record) {
 		event.Level = slog.LevelError
 	}
 	_, configured := catalog{d}.CA(r.Account)
+	over := r.PlanOver(time.Now())
 	switch {
+	case over != "":
+		event.Kind, event.Message, event.Level = "plan-over", over, slog.LevelError
 	case !configured:
 		event.Kind = "rests"
 		event.Message = "the order rests, since CA account " + r.Account + " is not configured any more: configure it again, or cancel the order"

@@ -297,3 +297,18 @@ func without(names, taken []string) []string {
 	}
 	return rest
 }
+
+// PlanOver says that nothing can come any more of a reissue that is at the CA, since the plan it is inside of has ended while it
+// waited; empty while something may. Nothing else is bought for the certificate before it is over.
+func (r *Record) PlanOver(now time.Time) string {
+	end := r.CoverageEnd
+	if end.IsZero() && r.Previous != nil {
+		end = r.Previous.CoverageEnd
+	}
+	waits := r.Phase == Placed || r.Phase == Approval || r.Phase == Validating
+	if r.Kind != pluginapi.Reissue || !waits || end.IsZero() || end.After(now) {
+		return ""
+	}
+	return fmt.Sprintf("the plan of order %s ended at %s, so that this reissue gives nothing any more: have it rejected at the CA, or cancel it with "+
+		"\"certbridged orders cancel %s\"; what the certificate needs is then bought", r.Reference, end.UTC().Format(time.RFC3339), r.ID)
+}
