@@ -77,6 +77,7 @@ func (s *Server) adminBalance(c *sandbox.AdminCall) (any, error) {
 func settingsFields() []sandbox.Field {
 	fields := []sandbox.Field{
 		sandbox.Text("approval"), sandbox.Text("dcv_scope"), sandbox.Text("alternate_delay"), sandbox.Text("issue_delay"),
+		sandbox.Text("renewed_order_id"),
 		sandbox.Integer("plan_years", 1, mostPlanYears), sandbox.ListOf("products", sandbox.Text("")),
 	}
 	for _, name := range []string{

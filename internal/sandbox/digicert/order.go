@@ -25,7 +25,7 @@ func (s *Server) orderView(o *order) obj {
 		"id": o.ID, "status": o.Status, "is_renewal": o.RenewalOf != 0, "is_renewed": o.RenewedBy != 0,
 		"date_created": stamp(o.Created), "order_valid_till": s.days.date(o.ValidTill),
 		"auto_renew": o.AutoRenew, "auto_reissue": o.AutoReissue, "disable_renewal_notifications": !o.Notifications,
-		"payment_method": o.Payment, "price": float64(o.Price) / 100,
+		"payment_method": o.Payment, "price": float64(o.Price) / 100, "currency": "USD",
 		"product":   obj{"name_id": p.NameID, "name": p.Name, "type": "ssl_certificate", "validation_type": p.Validation},
 		"container": obj{"id": o.Container, "name": s.containerName(o.Container)},
 		"user":      obj{"id": u.ID, "first_name": u.Name, "last_name": "User", "email": "api@sandbox.invalid"},
@@ -40,8 +40,8 @@ func (s *Server) orderView(o *order) obj {
 	if p.public() {
 		v["dcv_method"], v["certificate_dcv_scope"] = o.DCV.Method, o.DCV.Scope
 	}
-	if o.RenewalOf != 0 {
-		v["renewed_order_id"] = o.RenewalOf
+	if n := s.Account.Settings.renewedOrder(o); n != 0 {
+		v["renewed_order_id"] = n
 	}
 	if org := s.Account.Organizations[o.Organization]; org != nil {
 		v["organization"] = obj{"id": org.ID, "name": org.Name}

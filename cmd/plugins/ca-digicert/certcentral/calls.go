@@ -349,6 +349,9 @@ func (c *Client) Orders(ctx context.Context, offset int) ([]Listed, bool, error)
 	if err := c.get(ctx, "order/certificate", query, &in); err != nil {
 		return nil, false, err
 	}
-	more := len(in.Orders) > 0 && in.Page.Total != nil && offset+len(in.Orders) < int(*in.Page.Total)
+	more := len(in.Orders) >= listPage
+	if in.Page.Total != nil {
+		more = len(in.Orders) > 0 && offset+len(in.Orders) < int(*in.Page.Total)
+	}
 	return in.Orders, more, nil
 }
