@@ -23,7 +23,7 @@ import (
 // TestMain lets more tests run at once than there are processors: most of their time they wait for a pause to end.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
