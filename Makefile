@@ -19,7 +19,7 @@ PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcar
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 40m
 
-.PHONY: help deps build light lego run test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+.PHONY: help deps build light lego run sandbox-all test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ lego: ## build dcv-lego with a copy of lego that takes literal records
 run: light ## see what certbridged does: a daemon in the foreground that renews a certificate under run/
 	$(GO) build -o build/bin/demo ./examples/demo
 	@build/bin/demo
+
+sandbox-all: light ## rehearse: one certificate at each kind of CA, ordered from stand-ins, served, renewed, with what it would have cost
+	$(GO) build -o build/bin/demo ./examples/demo
+	$(GO) build -o build/bin/pebble github.com/letsencrypt/pebble/v2/cmd/pebble
+	@build/bin/demo rehearse
 
 test: deps ## all tests, with everything real that they need
 	$(GO) vet ./...
