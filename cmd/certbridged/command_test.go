@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,63 @@ func TestExitCodes(t *testing.T) {
 	}
 	if _, _, code := invoke(t, filepath.Join(t.TempDir(), "none"), "status"); code != exitUnreachable {
 		t.Errorf("without a daemon: exit code %d", code)
+	}
+}
+
+// What a person reads where an order is open already: what it is, what becomes of the request, and whether it costs.
+func TestRenewBesideAnOpenOrder(t *testing.T) {
+	d := &desk{}
+	socket := serve(t, d)
+	for name, tt := range map[string]struct {
+		order  control.Order
+		args   []string
+		want   []string
+		absent []string
+	}{
+		"under way": {
+			control.Order{ID: "o1", Phase: "intended", CostsUnknown: true}, []string{"renew", "a"},
+			[]string{"open already", "next step is taken now", "costs money: *not known yet"}, []string{"--force", "Nothing to order"},
+		},
+		"under way, and only asked": {control.Order{ID: "o1", Phase: "approval"}, []string{"renew", "a", "-n"}, []string{"open already"}, []string{"taken now"}},
+		"held": {
+			control.Order{ID: "o1", Hold: &control.Hold{Kind: "budget", Detail: "three today"}, CostsMoney: true}, []string{"renew", "a", "--force"},
+			[]string{"waits for a person", "costs money: *yes", "certbridged orders approve o1"}, []string{"taken now"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.renewal = control.Renewal{Order: &tt.order}
+			stdout, _, _ := invoke(t, socket, tt.args...)
+			for _, want := range tt.want {
+				if !regexp.MustCompile(want).MatchString(stdout) {
+					t.Errorf("%q is missing in\n%s", want, stdout)
+				}
+			}
+			for _, absent := range tt.absent {
+				if strings.Contains(stdout, absent) {
+					t.Errorf("%q stands in\n%s", absent, stdout)
+				}
+			}
+		})
+	}
+}
+
+// The state of a certificate says why, and not only that.
+func TestStatusSaysWhy(t *testing.T) {
+	ended := &control.Leaf{NotAfter: time.Now().Add(-time.Hour)}
+	backing := control.Next{Reason: "backing-off", Detail: "the last order failed (no such product), the next try comes soon"}
+	for name, tt := range map[string]struct {
+		certificate control.Certificate
+		want        string
+	}{
+		"held":                            {control.Certificate{Order: &control.Order{Hold: &control.Hold{Kind: "budget", Detail: "three today"}}}, "held, budget: three today"},
+		"failed, and nothing on disk":     {control.Certificate{Next: backing}, "no such product"},
+		"failed, and what is there ended": {control.Certificate{Leaf: ended, Next: backing}, "no such product"},
+		"ended":                           {control.Certificate{Leaf: ended}, "expired"},
+	} {
+		tt.certificate.Enabled = true
+		if got, _ := stateOf(tt.certificate); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q in it", name, got, tt.want)
+		}
 	}
 }
 

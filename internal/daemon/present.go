@@ -15,7 +15,7 @@ import (
 func orderOf(r order.Record) control.Order {
 	o := control.Order{
 		ID: r.ID, Certificate: r.Certificate, Account: r.Account, Phase: string(r.Phase), Detail: r.Detail,
-		Reason: r.Reason, ReasonDetail: r.ReasonDetail, Reference: r.Reference, Names: r.Names, CostsMoney: r.CostsMoney,
+		Reason: r.Reason, ReasonDetail: r.ReasonDetail, Reference: r.Reference, Names: r.Names, CostsMoney: r.Buys(), CostsUnknown: r.Kind == 0,
 		Action: actionOf(r.Action), Attempts: r.Attempts, NextAt: r.NextAt, CoverageEnd: r.CoverageEnd,
 		Created: r.Created, Updated: r.Updated, Deployment: deploymentOf(r.Deploy),
 	}

@@ -147,7 +147,7 @@ func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
 	in := schedule.Input{
 		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
 		KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
-		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures,
+		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures, Failure: h.LastFailure,
 	}
 	switch {
 	case !look.unreadable:
