@@ -256,6 +256,7 @@ func TestNothingSecretInMessages(t *testing.T) {
 		"in what is none": testToken,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			base, _ := serve(t, reply(200, body))
 			_, err := newTestClient(t, base, 2*time.Second).Certificate(t.Context(), "a")
 			text := Fail("read", err).Error()
@@ -270,6 +271,7 @@ func TestNothingSecretInMessages(t *testing.T) {
 
 // Reads are repeated, writes are not; an answer about another certificate is none.
 func TestRepeats(t *testing.T) {
+	t.Parallel()
 	base, requests := serve(t, drop, no("InternalError"), ok(`"CertificateId":"a","Status":1`))
 	if _, err := newTestClient(t, base, 2*time.Second).Certificate(t.Context(), "a"); err != nil || requests.Load() != 3 {
 		t.Errorf("a read: %v after %d requests", err, requests.Load())
