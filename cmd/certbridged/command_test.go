@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/control"
+	"github.com/certbridge/certbridged/internal/daemon"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // desk is a daemon's backend that answers what a test wants; calls it does not expect panic.
@@ -127,6 +130,36 @@ func TestExitCodes(t *testing.T) {
 	}
 	if _, _, code := invoke(t, filepath.Join(t.TempDir(), "none"), "status"); code != exitUnreachable {
 		t.Errorf("without a daemon: exit code %d", code)
+	}
+}
+
+// What adopt prints of an order's settings is TOML that says the same, and what is missing stands there in words.
+func TestAdoptedOrderSettings(t *testing.T) {
+	settings := map[string]any{
+		"product": `ssl "dv"`, "order_validity": map[string]any{"years": int64(2)}, "rate": 3.0, "on": true, "a list": []any{"x", int64(1)},
+	}
+	c := adopted{Name: "shop", Names: []string{"a.example"}, HasKey: true, found: daemon.FoundOrder{
+		Reference: "123", Settings: settings, Missing: []pluginapi.Finding{{Field: "organization.id", Message: "is missing:\nset it"}},
+	}}
+	var got struct {
+		Certificate []struct {
+			Order map[string]any `toml:"order"`
+		} `toml:"certificate"`
+	}
+	text := c.toml("paid", "")
+	if _, err := toml.Decode(text, &got); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if diff := cmp.Diff(settings, got.Certificate[0].Order); diff != "" {
+		t.Error(diff)
+	}
+	for _, want := range []string{"as the CA tells of order 123", "#organization.id =   # is missing: set it\n", "[ca.paid.settings.order]"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if c.found.Settings = nil; !strings.Contains(c.toml("paid", ""), "\n#[certificate.order]\n#organization.id") {
+		t.Errorf("without settings:\n%s", c.toml("paid", ""))
 	}
 }
 
