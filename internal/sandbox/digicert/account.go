@@ -159,6 +159,10 @@ type Settings struct {
 	AlternateDelay sandbox.Delay `json:"alternate_delay"`
 	// AuthKeyMissFails refuses an order whose request token is not found, rather than leaving it pending.
 	AuthKeyMissFails bool `json:"auth_key_miss_fails"`
+	// LastRevokesOrder is the preference that revoking the only certificate of an order revokes the order, too.
+	LastRevokesOrder bool `json:"last_revokes_order"`
+	// TakenMarkCode is the code of the refusal of an alternative_order_id that is taken.
+	TakenMarkCode string `json:"taken_mark_code"`
 	// SkipDeniedFails refuses skip_approval of a key that may not, rather than making a request of the order.
 	SkipDeniedFails bool `json:"skip_denied_fails"`
 	// RenewedOrderID is which number an order has as renewed_order_id: that of its renewal, of the order it renewed, or none.
@@ -198,6 +202,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		Strict: true, MultiYearPlans: true, PlanYears: mostPlanYears, Products: []string{}, ICASelection: true,
 		Approval: ApproveByHand, DCVScope: scopeFQDN, RateLimits: true, RenewedOrderID: TellsRenewal,
+		TakenMarkCode: "invalid_value:alternative_order_id",
 	}
 }
 

@@ -126,11 +126,15 @@ func (s *Server) getOrder(c *call) (reply, error) {
 		}
 		body = s.orderView(o)
 		if c.r.URL.Query().Get("include_caa_status") == "true" && o.open() != nil {
-			var list []obj
+			// Unconfirmed: the messages on CAA records, but for that of a check which was not made yet.
+			messages := map[string]string{}
 			for _, name := range o.open().names() {
-				list = append(list, obj{"name": name, "caa_status_message": o.CAAMessages[name]})
+				messages[name] = "CAA check is not called yet"
+				if m := o.CAAMessages[name]; m != "" {
+					messages[name] = m
+				}
 			}
-			body["domains"] = list
+			body["caa_status_message"] = messages
 		}
 		return nil
 	})
