@@ -127,7 +127,7 @@ var owners = map[string][]string{
 	"github.com/tencentcloud":                    {}, // a test of internal/sandbox/tencent speaks by it
 	"go.etcd.io/bbolt":                           {"internal/state"},
 	"golang.org/x/net/idna":                      {"internal/cert"},
-	"golang.org/x/net/publicsuffix":              {"internal/sandbox", "cmd/plugins/ca-tencent"},
+	"golang.org/x/net/publicsuffix":              {"internal/sandbox", "cmd/plugins/ca-digicert/request", "cmd/plugins/ca-tencent"},
 	"golang.org/x/net/netutil":                   {"internal/dcv"},
 	"golang.org/x/sync":                          {"internal", "cmd"},
 	"golang.org/x/sys":                           {"internal", "cmd", "pkg/pluginapi", "test"},

@@ -14,6 +14,8 @@ const (
 	// maxCertificateDays is the page's bound where the other page's 199 do not hold: private CAs, and what is capped.
 	maxCertificateDays = 397
 	maxDVDays          = 199
+	// minHintDays is the least that the endpoint which picks the product itself takes notice of.
+	minHintDays = 365
 
 	dateLayout    = "02 Jan 2006" // the API's "dd MMM YYYY", with the month in capitals
 	oldDateLayout = "2006-01-02"
@@ -163,6 +165,8 @@ func (r *report) lifetime(at string, own span) {
 	case !ok:
 	case days > plan.days(r.Now())+1: // 366 days are a year now and then
 		r.Faultf(at, "%s is longer than the order, %s: a certificate ends with its order", own, plan)
+	case r.at.page == onHint && days < minHintDays:
+		r.Warnf(at, `with product = "ssl" DigiCert replaces what is less than %d days by the longest lifetime: leave it out, or name the product`, minHintDays)
 	case r.at.public() && plan.days(r.Now()) <= 366:
 		r.Warnf(at, "DigiCert follows it only in orders of more than a year, in accounts with Multi-year Plans")
 	}
