@@ -57,7 +57,7 @@ func (s Status) String() string {
 	words := "in a status that is not known here"
 	if s >= 0 && s <= highestStatus {
 		words = [...]string{
-			UnderReview: "under review", Issued: "issued", ReviewFailed: "failed in review", Expired: "expired",
+			UnderReview: "under review", Issued: "issued", ReviewFailed: "rejected in review", Expired: "expired",
 			RecordAdded: "waiting for domain control, with the record added", ToSubmit: "paid, and waits for its materials",
 			Canceling: "being canceled", Canceled: "canceled", LetterWanted: "submitted, and waits for a letter of confirmation",
 			Revoking: "being revoked", Revoked: "revoked", Reissuing: "being reissued", RevokeLetter: "waiting for a letter to confirm the revocation",

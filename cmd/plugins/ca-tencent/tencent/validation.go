@@ -249,11 +249,14 @@ func record(a sslapi.Auth, kind string, names []string, id string) ([]pluginapi.
 	if kind == asCNAME && !hostLike.MatchString(value) || len(value) > 255 || restca.Clean(value, 512) != value {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s asks for a record that cannot be published at %s", id, name)
 	}
-	identifier := owner
-	for _, n := range names { // the name itself where there is one: by it the DCV profile is chosen
-		if below(owner, n) && (identifier == owner || below(n, identifier)) {
+	identifier := ""
+	for _, n := range names { // the longest ordered name where there is one: by it the DCV profile is chosen
+		if below(owner, n) && len(n) > len(identifier) {
 			identifier = n
 		}
+	}
+	if identifier == "" {
+		identifier = owner
 	}
 	return []pluginapi.Challenge{{
 		ID: kind + "/" + name + "/" + contentMark(value), Identifier: identifier,
