@@ -189,14 +189,33 @@ type User struct {
 
 // Product is one product the account may order.
 type Product struct {
-	NameID         Text     `json:"name_id"`
-	Name           Text     `json:"name"`
-	Type           Text     `json:"type"`
-	ValidationType Text     `json:"validation_type"`
-	OrderYears     List[ID] `json:"allowed_order_validity_years"`
-	MaxPlanYears   ID       `json:"max_multi_year_order_validity_years"`
-	Containers     List[ID] `json:"allowed_container_ids"`
-	Replacement    Text     `json:"replacement_product_name_id"`
+	NameID         Text `json:"name_id"`
+	Name           Text `json:"name"`
+	Type           Text `json:"type"`
+	ValidationType Text `json:"validation_type"`
+	// OrderYears are the lengths of plans that are sold, and MaxPlanYears is the longest; zero is not told.
+	OrderYears   List[ID] `json:"allowed_order_validity_years"`
+	MaxPlanYears ID       `json:"max_multi_year_order_validity_years"`
+	// Containers, CACerts and Hashes are what orders may name; empty means all, or not told.
+	Containers List[ID] `json:"allowed_container_ids"`
+	CACerts    List[struct {
+		ID Text `json:"id"`
+	}] `json:"allowed_ca_certs"`
+	Hashes struct {
+		Allowed List[struct {
+			ID Text `json:"id"`
+		}] `json:"allowed_hash_types"`
+	} `json:"signature_hash_types"`
+	Replacement Text `json:"replacement_product_name_id"`
+}
+
+// MostYears is the length of the longest plan that is sold, in years; zero where that is not told.
+func (p Product) MostYears() int64 {
+	most := p.MaxPlanYears
+	for _, n := range p.OrderYears {
+		most = max(most, n)
+	}
+	return int64(most)
 }
 
 // Organization is a customer that certificates are made out to.

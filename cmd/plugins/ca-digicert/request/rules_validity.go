@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
@@ -97,6 +98,27 @@ func (r *report) span(path string) (span, bool) {
 		return span{}, false
 	}
 	return found[0], true
+}
+
+// Plan is the length of the plan that order settings ask for.
+type Plan struct {
+	// Path is the setting that says it: order_validity.years, order_validity.days or order_validity.custom_expiration_date.
+	Path string
+	// Days is the length from now on, and Years how many years are begun with it: a plan of a year's days is one.
+	Days, Years int64
+}
+
+// PlanOf returns the plan of order settings, or false where they name none.
+func PlanOf(s pluginapi.Settings, now time.Time) (Plan, bool) {
+	const path = "order_validity"
+	r := &report{Report: table().Check(s, now), at: endpointOf(s)}
+	own, ok := r.span(path)
+	if !ok {
+		return Plan{}, false
+	}
+	plan := Plan{Path: path + "." + own.way, Days: own.days(now)}
+	plan.Years = max(1, (plan.Days+364-plan.Days/365)/365) // 366 days are a year now and then
+	return plan, true
 }
 
 // plan looks at for how long the order is paid.
