@@ -77,6 +77,11 @@ var floors = map[string][]string{
 	"cmd/plugins/ca-tencent/sslapi":  {"pkg/pluginapi", "pkg/pluginapi/restca"},
 	"cmd/plugins/ca-tencent/request": {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
 
+	"cmd/plugins/ca-servertastic":              {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/ca-servertastic/servertastic"},
+	"cmd/plugins/ca-servertastic/servertastic": {"pkg/pluginapi", "pkg/pluginapi/restca", "cmd/plugins/ca-servertastic/ordertoken", "cmd/plugins/ca-servertastic/request"},
+	"cmd/plugins/ca-servertastic/ordertoken":   {"pkg/pluginapi", "pkg/pluginapi/restca"},
+	"cmd/plugins/ca-servertastic/request":      {"pkg/pluginapi", "pkg/pluginapi/restca/fields"},
+
 	"cmd/plugins/dcv-lego":                  {"pkg/pluginapi", "pkg/pluginapi/wire", "cmd/plugins/dcv-lego/publisher"},
 	"cmd/plugins/dcv-lego/catalog":          {},
 	"cmd/plugins/dcv-lego/publisher":        {"pkg/pluginapi", "cmd/plugins/dcv-lego/catalog", "cmd/plugins/dcv-lego/publisher/memory"},

@@ -153,6 +153,9 @@ func TestRevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.advance(10 * time.Minute)
+	if now, err := r.Instance().InspectOrder(t.Context(), two.Reference, nil); err != nil || now.Order.Status != pluginapi.Canceled {
+		t.Errorf("inspected: %s, %v", now.Order.Status, err)
+	}
 	if reply, err := revoke(two, true); err != nil || reply.Action != nil {
 		t.Errorf("revoked already: %+v, %v", reply, err)
 	}
@@ -372,6 +375,12 @@ func TestAdoption(t *testing.T) {
 	three.Previous = &pluginapi.PreviousOrder{Chain: two.Chain}
 	r.MustIssue(three)
 	r.bought(4, 2)
+	if now, err := r.Instance().InspectOrder(t.Context(), issued.Reference, issued.State); err != nil || now.Order.Status != pluginapi.Issued || !now.Order.CoverageEnd.Equal(issued.CoverageEnd) {
+		t.Errorf("inspected: %+v, %v", now.Order, err)
+	}
+	if _, err := r.Instance().InspectOrder(t.Context(), "cb-"+strings.Repeat("0", 32), nil); pluginapi.KindOf(err) != pluginapi.NotFound {
+		t.Errorf("an order that there is not: %v", err)
+	}
 	stranger := cadrive.SelfSigned(t, cadrive.NewKey(t), "example.com", 7)
 	if _, err := r.Instance().FindOrderByCertificate(t.Context(), stranger.Raw); pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("a stranger: %v", err)
