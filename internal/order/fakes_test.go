@@ -237,7 +237,7 @@ func (s *shop) InspectOrder(_ context.Context, reference string, _ []byte) (plug
 	if so == nil {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", reference)
 	}
-	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end}
+	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end, State: fmt.Appendf(nil, "state %d", len(s.inspected))}
 	for _, id := range so.request.Identifiers {
 		o.Names = append(o.Names, id.Value)
 	}

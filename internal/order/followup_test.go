@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -430,6 +431,9 @@ func TestSlowStepsGetAnOrderThrough(t *testing.T) {
 			r, _ = w.engine.Order(r.ID)
 		}
 		want(t, r, order.Deployed)
+		if state := string(w.shop.lastRequest().Previous.State); state != fmt.Sprintf("state %d", len(w.shop.inspected)) {
+			t.Errorf("the plugin is handed the order's %s after %d looks", state, len(w.shop.inspected))
+		}
 		if !slices.Contains(w.steps, "prepared") || slices.Contains(w.steps, "planned-anew") {
 			t.Errorf("steps %v", w.steps)
 		}

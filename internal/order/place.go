@@ -87,7 +87,7 @@ func (w *work) send(ctx context.Context) error {
 			r.SentAt = now
 		}
 		r.LastSentAt, r.NotFound = now, 0
-		r.Excluded, r.CAAUnknown = w.record.Excluded, w.record.CAAUnknown
+		r.Excluded, r.CAAUnknown, r.Previous = w.record.Excluded, w.record.CAAUnknown, w.record.Previous
 	}, purchase...)
 	if err != nil { // and nothing was sent
 		w.entry.drop()

@@ -84,6 +84,7 @@ func (w *work) planAgain(ctx context.Context) (goOn bool, err error) {
 		return false, err
 	}
 	if o.plan.Hold == "" && o.plan.Kind == r.Kind && o.plan.Costs == r.Buys() && o.plan.Previous.sameOrder(r.Previous) {
+		r.Previous = o.plan.Previous // with what the CA says now; it is journaled with the sending
 		return true, nil
 	}
 	return false, w.update("planned-anew", func(r *Record) {
@@ -102,12 +103,12 @@ func (w *work) follow(r *Record, o outlook) {
 	}
 }
 
-// sameOrder reports that what is handed to a plugin about the previous order is the same.
+// sameOrder reports that both are the same order at the CA.
 func (p *Previous) sameOrder(q *Previous) bool {
 	if p == nil || q == nil {
 		return p == q
 	}
-	return p.Reference == q.Reference && string(p.PluginState) == string(q.PluginState)
+	return p.Reference == q.Reference
 }
 
 // PlanInput is what the kind of an order is decided from.
