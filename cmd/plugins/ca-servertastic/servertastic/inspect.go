@@ -30,7 +30,7 @@ func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (p
 	}
 	out := pluginapi.Order{Reference: reference, State: data, CoverageEnd: st.Ends, Status: pluginapi.Processing}
 	out.Detail = fmt.Sprintf("order %s is %q at ServerTastic", orElse(r.OrderID, reference), r.Told)
-	if st.Ends.IsZero() {
+	if st.Ends.IsZero() && !st.Single {
 		out.CoverageEnd = ends(r.First().Time, termOf(pluginapi.Settings{}, r.Product))
 	}
 	switch {

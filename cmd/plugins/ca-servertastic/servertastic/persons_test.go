@@ -387,6 +387,18 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
+// An order that is worth one certificate stays so, whoever looks at it.
+func TestNoTerm(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	o := r.Order(settings("RapidSSL-12", map[string]any{"term_months": int64(0)}), "example.com")
+	issued := r.MustIssue(o)
+	now, err := r.Instance().InspectOrder(t.Context(), issued.Reference, issued.State)
+	if err != nil || !issued.CoverageEnd.IsZero() || !now.Order.CoverageEnd.IsZero() {
+		t.Errorf("paid until %s, and then %s, %v", issued.CoverageEnd, now.Order.CoverageEnd, err)
+	}
+}
+
 // An order that there is already is used instead of buying another.
 func TestOrderToken(t *testing.T) {
 	t.Parallel()
