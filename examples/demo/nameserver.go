@@ -76,8 +76,10 @@ func (s *nameServer) serve(w dns.ResponseWriter, q *dns.Msg) {
 	switch {
 	case q.Opcode == dns.OpcodeUpdate:
 		m.Rcode = s.update(w, q)
-	case len(q.Question) != 1 || !dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)):
-		m.Rcode = dns.RcodeRefused
+	case len(q.Question) != 1:
+		m.Rcode = dns.RcodeFormatError
+	case !dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)): // there is nothing else in this world
+		m.Ns = append(m.Ns, soa())
 	default:
 		s.answer(m, q.Question[0])
 	}
