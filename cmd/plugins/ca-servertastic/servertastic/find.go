@@ -286,6 +286,7 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (found, er
 		if at := times[r.OrderID]; !at.IsZero() {
 			f.st.Bought, f.st.Ends = at.UTC(), ends(at, termOf(pluginapi.Settings{}, r.Product))
 		}
+		f.st.Ends = orTime(f.st.Ends, lastDay(r))
 		return f, nil
 	}
 	return found{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to", restca.Serial(leaf))

@@ -33,6 +33,9 @@ func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (p
 	if st.Ends.IsZero() && !st.Single {
 		out.CoverageEnd = ends(r.First().Time, termOf(pluginapi.Settings{}, r.Product))
 	}
+	if out.CoverageEnd.IsZero() {
+		out.CoverageEnd = lastDay(r)
+	}
 	switch {
 	case r.Status == ordertoken.StatusCancelled:
 		out.Status = pluginapi.Canceled

@@ -2,6 +2,7 @@ package servertastic
 
 import (
 	"context"
+	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -387,14 +388,18 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// An order that is worth one certificate stays so, whoever looks at it.
+// An order that is worth one certificate ends with that, whoever looks at it.
 func TestNoTerm(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	o := r.Order(settings("RapidSSL-12", map[string]any{"term_months": int64(0)}), "example.com")
 	issued := r.MustIssue(o)
+	leaf, err := x509.ParseCertificate(issued.Chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	now, err := r.Instance().InspectOrder(t.Context(), issued.Reference, issued.State)
-	if err != nil || !issued.CoverageEnd.IsZero() || !now.Order.CoverageEnd.IsZero() {
+	if err != nil || !issued.CoverageEnd.Equal(leaf.NotAfter) || !now.Order.CoverageEnd.Equal(leaf.NotAfter) {
 		t.Errorf("paid until %s, and then %s, %v", issued.CoverageEnd, now.Order.CoverageEnd, err)
 	}
 }

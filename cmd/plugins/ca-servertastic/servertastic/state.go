@@ -25,8 +25,8 @@ type state struct {
 	Sealed []byte `json:"sealed,omitempty"`
 	// OrderID is ServerTastic's name of the order, for people.
 	OrderID string `json:"order_id,omitempty"`
-	// Bought is when the order was bought, Ends until when it is reissued. Single: it is worth one certificate, and has no
-	// such end.
+	// Bought is when the order was bought, Ends until when it is reissued. Single: it is worth one certificate, and
+	// ends with that.
 	Bought time.Time `json:"bought,omitzero"`
 	Ends   time.Time `json:"ends,omitzero"`
 	Single bool      `json:"single,omitempty"`
