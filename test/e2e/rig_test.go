@@ -391,3 +391,21 @@ func copyFile(t testing.TB, from, to string, mode fs.FileMode) {
 		t.Fatal(err)
 	}
 }
+
+func TestListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if !listens(t, os.Getpid(), port) {
+		t.Error("a port that this process listens on is not found")
+	}
+	if listens(t, os.Getppid(), port) {
+		t.Error("the port counts as another process's")
+	}
+	_ = l.Close()
+	if listens(t, os.Getpid(), port) {
+		t.Error("a port that was closed is found")
+	}
+}
