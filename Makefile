@@ -19,7 +19,7 @@ PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcar
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 40m
 
-.PHONY: help deps build light lego run bench test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+.PHONY: help deps build light lego run sandbox-all bench test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ bench: light ## measure: make bench BENCH='-parts ab -orders 100' for a part; th
 	GOWORK=off $(GO) build -modfile=build/bench/pebble.mod -o build/bench/pebble github.com/letsencrypt/pebble/v2/cmd/pebble
 	$(GO) build -o build/bench/bench ./bench
 	@build/bench/bench $(BENCH)
+
+sandbox-all: light ## rehearse: one certificate at each kind of CA, ordered from stand-ins, served, renewed, with what it would have cost
+	$(GO) build -o build/bin/demo ./examples/demo
+	$(GO) build -o build/bin/pebble github.com/letsencrypt/pebble/v2/cmd/pebble
+	@build/bin/demo rehearse
 
 test: deps ## all tests, with everything real that they need
 	$(GO) vet ./...

@@ -8,13 +8,15 @@ import (
 	"github.com/certbridge/certbridged/internal/sandbox/digicert"
 )
 
-const digicertConfig = `[ca.digicert]
-plugin = "digicert"
-[ca.digicert.settings]
-api_key = %q
-base_url = %q
-organization_id = %d
-`
+// digicertRecipe is how the stand-in is configured. Approval is skipped: a rehearsal that waits for a person looks as if
+// it hung.
+func digicertRecipe(key string) recipe {
+	return recipe{
+		plugin: "digicert", base: digicert.BasePath, secrets: []credential{{"api_key", key}},
+		settings: []string{fmt.Sprintf("organization_id = %d", digicert.DemoOrganization), "skip_approval = true"},
+		remarks:  []string{"Without skip_approval orders wait for a person: look at %s/_sandbox/requests"},
+	}
+}
 
 // digicertFlags are how the stand-in is run.
 type digicertFlags struct {
@@ -51,9 +53,7 @@ func (d *digicertRun) begin() (standIn, introduction, error) {
 	if err != nil {
 		return nil, introduction{}, err
 	}
-	return s, introduction{"DigiCert CertCentral", func(address string) string {
-		return fmt.Sprintf(digicertConfig, s.Key(), address+digicert.BasePath, digicert.DemoOrganization)
-	}}, nil
+	return s, introduction{"DigiCert CertCentral", digicertRecipe(s.Key())}, nil
 }
 
 func (a *app) digicertCommand() *cobra.Command {
@@ -65,7 +65,7 @@ func (a *app) digicertCommand() *cobra.Command {
 
 To use it, put this into the configuration of certbridged, with what is printed at the start:
 
-` + indent(fmt.Sprintf(digicertConfig, "SANDBOX...", "http://127.0.0.1:8443"+digicert.BasePath, digicert.DemoOrganization)) + `
+` + digicertRecipe("").help("127.0.0.1:8443") + `
 The account has organization ` + fmt.Sprint(digicert.DemoOrganization) + `, which is validated, organization ` + fmt.Sprint(digicert.PendingOrganization) + `, which is not, and the
 container ` + fmt.Sprint(digicert.DemoContainer) + `. What a person would do is done by calls below /_sandbox/, from this machine only:
 

@@ -11,11 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/BurntSushi/toml"
 	"go.uber.org/goleak"
 )
 
@@ -87,19 +85,7 @@ func TestStartAndUse(t *testing.T) {
 	if !strings.Contains(said, "worth nothing") {
 		t.Error("no warning")
 	}
-	config := regexp.MustCompile(`(?s)\[ca\.digicert\].*organization_id = \d+\n`).FindString(said)
-	var parsed struct {
-		CA map[string]struct {
-			Plugin   string
-			Settings struct {
-				APIKey  string `toml:"api_key"`
-				BaseURL string `toml:"base_url"`
-			}
-		}
-	}
-	if _, err := toml.Decode(config, &parsed); err != nil {
-		t.Fatalf("%v in %q", err, said)
-	}
+	settings := account(t, said).Settings
 	roots, err := os.ReadFile(filepath.Join(dir, "roots.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -108,12 +94,11 @@ func TestStartAndUse(t *testing.T) {
 	pool.AppendCertsFromPEM(roots)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	settings := parsed.CA["digicert"].Settings
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, settings.BaseURL+"/user/me", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, settings.Values["base_url"].(string)+"/user/me", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("X-DC-DEVKEY", settings.APIKey)
+	req.Header.Set("X-DC-DEVKEY", settings.Secret("api_key").Reveal())
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +113,8 @@ func TestStartAndUse(t *testing.T) {
 }
 
 func TestKeyIsTaken(t *testing.T) {
-	if said := started(t, "digicert", "--api-key", "MYKEY", "--watch", "0"); !strings.Contains(said, `api_key = "MYKEY"`) {
+	said := started(t, "digicert", "--api-key", "MYKEY", "--watch", "0")
+	if key := account(t, said).Settings.Secret("api_key"); key.Reveal() != "MYKEY" || !strings.Contains(said, "/_sandbox/requests") {
 		t.Errorf("said %s", said)
 	}
 }
@@ -136,22 +122,11 @@ func TestKeyIsTaken(t *testing.T) {
 // What is printed at the start is a configuration that works.
 func TestServerTasticStartAndUse(t *testing.T) {
 	said := started(t, "servertastic", "--api-key", "MYKEY", "--points", "7", "--watch", "10ms")
-	var parsed struct {
-		CA map[string]struct {
-			Plugin   string
-			Settings struct {
-				APIKey  string `toml:"api_key"`
-				BaseURL string `toml:"base_url"`
-			}
-		}
-	}
-	if _, err := toml.Decode(regexp.MustCompile(`(?s)\[ca\.servertastic\].*base_url = [^\n]*\n`).FindString(said), &parsed); err != nil {
-		t.Fatalf("%v in %q", err, said)
-	}
-	settings := parsed.CA["servertastic"].Settings
+	settings := account(t, said).Settings
+	address, key := settings.Values["base_url"].(string), settings.Secret("api_key")
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, settings.BaseURL+"/account/review.json?api_key="+settings.APIKey, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/account/review.json?api_key="+key.Reveal(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +138,7 @@ func TestServerTasticStartAndUse(t *testing.T) {
 	var account struct {
 		Points int64 `json:"purchased_points"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&account); err != nil || account.Points != 7 || settings.APIKey != "MYKEY" {
+	if err := json.NewDecoder(resp.Body).Decode(&account); err != nil || account.Points != 7 || key.Reveal() != "MYKEY" {
 		t.Errorf("status %d, %+v, %v", resp.StatusCode, account, err)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,12 +10,10 @@ import (
 	"github.com/certbridge/certbridged/internal/sandbox/servertastic"
 )
 
-const servertasticConfig = `[ca.servertastic]
-plugin = "servertastic"
-[ca.servertastic.settings]
-api_key = %q
-base_url = %q
-`
+// servertasticRecipe is how the stand-in is configured.
+func servertasticRecipe(key string) recipe {
+	return recipe{plugin: "servertastic", base: servertastic.BasePath, secrets: []credential{{"api_key", key}}}
+}
 
 // servertasticFlags are how the stand-in is run.
 type servertasticFlags struct {
@@ -51,9 +48,7 @@ func (d *servertasticRun) begin() (standIn, introduction, error) {
 	if err != nil {
 		return nil, introduction{}, err
 	}
-	return s, introduction{"ServerTastic", func(address string) string {
-		return fmt.Sprintf(servertasticConfig, s.Key(), address+servertastic.BasePath)
-	}}, nil
+	return s, introduction{"ServerTastic", servertasticRecipe(s.Key())}, nil
 }
 
 func (a *app) servertasticCommand() *cobra.Command {
@@ -65,7 +60,7 @@ func (a *app) servertasticCommand() *cobra.Command {
 
 To use it, put this into the configuration of certbridged, with what is printed at the start:
 
-` + indent(fmt.Sprintf(servertasticConfig, "SANDBOX...", "http://127.0.0.1:8444"+servertastic.BasePath)) + `
+` + servertasticRecipe("").help("127.0.0.1:8444") + `
 Parameters whose names ServerTastic's page has lost have names here that nobody guesses; productfields tells them. What a
 person would do is done by calls below /_sandbox/, from this machine only; ID is a reseller order id such as STR_37_400107:
 

@@ -89,9 +89,9 @@ func (a *app) logger() *slog.Logger { return slog.New(slog.NewTextHandler(a.err,
 
 // introduction is what a stand-in says at the start.
 type introduction struct {
-	// Name is the CA's; Config is made from the address, and is what to put into the configuration of certbridged.
+	// name is the CA's; recipe is what to put into the configuration of certbridged.
 	name   string
-	config func(address string) string
+	recipe recipe
 }
 
 // stand checks the flags, makes a stand-in, and serves until the context ends.
@@ -130,8 +130,15 @@ func (a *app) stand(ctx context.Context, f *standFlags, begin func() (standIn, i
 
 // introduce prints how to use the stand-in.
 func (a *app) introduce(s standIn, f *standFlags, intro introduction, address string) error {
+	config := intro.recipe.inEnvironment(address)
+	if f.dir != "" {
+		var err error
+		if config, err = intro.recipe.inFolder(f.dir, address); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(a.out, "Standing in for %s at %s.\nNothing costs money here, and the certificates are worth nothing: never serve them to visitors.\n\n%s\nWhat was bought: %s/_sandbox/ledger\n",
-		intro.name, address, intro.config(address), address)
+		intro.name, address, config, address)
 	if err != nil || !f.tls {
 		return err
 	}

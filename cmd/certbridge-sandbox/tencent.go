@@ -9,13 +9,10 @@ import (
 	"github.com/certbridge/certbridged/internal/sandbox/tencent"
 )
 
-const tencentConfig = `[ca.tencent]
-plugin = "tencent"
-[ca.tencent.settings]
-secret_id = %q
-secret_key = %q
-base_url = %q
-`
+// tencentRecipe is how the stand-in is configured.
+func tencentRecipe(key tencent.Key) recipe {
+	return recipe{plugin: "tencent", secrets: []credential{{"secret_id", key.SecretID}, {"secret_key", key.SecretKey}}}
+}
 
 // tencentFlags are how the stand-in is run.
 type tencentFlags struct {
@@ -53,10 +50,7 @@ func (d *tencentRun) begin() (standIn, introduction, error) {
 	if err != nil {
 		return nil, introduction{}, err
 	}
-	return s, introduction{"Tencent Cloud SSL (" + string(s.Site()) + " site)", func(address string) string {
-		key := s.Key()
-		return fmt.Sprintf(tencentConfig, key.SecretID, key.SecretKey, address)
-	}}, nil
+	return s, introduction{"Tencent Cloud SSL (" + string(s.Site()) + " site)", tencentRecipe(s.Key())}, nil
 }
 
 func (a *app) tencentCommand() *cobra.Command {
@@ -68,7 +62,7 @@ func (a *app) tencentCommand() *cobra.Command {
 
 To use it, put this into the configuration of certbridged, with what is printed at the start:
 
-` + indent(fmt.Sprintf(tencentConfig, "AKID...", "...", "http://127.0.0.1:8445")) + `
+` + tencentRecipe(tencent.Key{}).help("127.0.0.1:8445") + `
 The account has company ` + fmt.Sprint(tencent.DemoCompany) + ` with manager ` + fmt.Sprint(tencent.DemoManager) + `, whose review is done, and manager ` + fmt.Sprint(tencent.PendingManager) + `, whose
 review is not. What a person would do is done by calls below /_sandbox/, from this machine only:
 

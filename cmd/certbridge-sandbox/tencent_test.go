@@ -7,13 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/BurntSushi/toml"
 )
 
 func TestTencentUsage(t *testing.T) {
@@ -66,28 +63,16 @@ func buyFromPrinted(t *testing.T, said string, purchases int) {
 	if !strings.Contains(said, "worth nothing") || !strings.Contains(said, "international site") {
 		t.Errorf("said %s", said)
 	}
-	var parsed struct {
-		CA map[string]struct {
-			Plugin   string
-			Settings struct {
-				SecretID  string `toml:"secret_id"`
-				SecretKey string `toml:"secret_key"`
-				BaseURL   string `toml:"base_url"`
-			}
-		}
-	}
-	if _, err := toml.Decode(regexp.MustCompile(`(?s)\[ca\.tencent\].*base_url = \S+\n`).FindString(said), &parsed); err != nil {
-		t.Fatalf("%v in %q", err, said)
-	}
-	settings := parsed.CA["tencent"].Settings
+	settings := account(t, said).Settings
+	address := settings.Values["base_url"].(string)
 	const body = `{"ProductId":48,"DomainNum":1,"TimeSpan":1}`
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, settings.BaseURL+"/", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-TC-Action", "CreateCertificate")
 	req.Header.Set("X-TC-Version", "2019-12-05")
-	tc3(req, body, settings.SecretID, settings.SecretKey)
+	tc3(req, body, settings.Secret("secret_id").Reveal(), settings.Secret("secret_key").Reveal())
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -102,7 +87,7 @@ func buyFromPrinted(t *testing.T, said string, purchases int) {
 	if err := json.NewDecoder(resp.Body).Decode(&bought); err != nil || len(bought.Response.CertificateIds) != 1 {
 		t.Errorf("bought %+v, %v", bought, err)
 	}
-	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, settings.BaseURL+"/_sandbox/ledger", nil)
+	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/_sandbox/ledger", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +106,7 @@ func buyFromPrinted(t *testing.T, said string, purchases int) {
 
 func TestTencentKeyIsTaken(t *testing.T) {
 	said := started(t, "tencent", "--site", "mainland", "--secret-id", "MYID", "--secret-key", "MYKEY", "--watch", "0")
-	if !strings.Contains(said, `secret_id = "MYID"`) || !strings.Contains(said, "mainland site") {
+	if settings := account(t, said).Settings; settings.Secret("secret_id").Reveal() != "MYID" || settings.Secret("secret_key").Reveal() != "MYKEY" || !strings.Contains(said, "mainland site") {
 		t.Errorf("said %s", said)
 	}
 }

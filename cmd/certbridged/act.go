@@ -18,7 +18,8 @@ func (a *app) renewCommand() *cobra.Command {
 		Use:   "renew NAME",
 		Short: "Order a certificate now",
 		Long: `Order a certificate now. What is not due yet is not ordered without --force; with a CA that sends an invoice that
-may cost money. With --dry-run nothing is ordered: it says what would be, and why.`,
+may cost money: once the paid plan has ended, and not before. Where an order is open already no other is placed; its next step
+is taken at once, say after it was approved at the CA. With --dry-run nothing is ordered: it says what would be, and why.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeCertificates,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,6 +64,12 @@ func (a *app) renewalText(req control.RenewRequest, r control.Renewal) {
 		a.printf("Would place %s with CA account %s: %s\n", what, safe(r.Account), safe(r.Detail))
 	case r.Ordered:
 		a.printf("Placing %s with CA account %s: %s\n", what, safe(r.Account), safe(r.Detail))
+	case r.Order != nil && r.Order.Hold != nil:
+		a.printf("An order is open already, and waits for a person; another one is not placed beside it.\n")
+	case r.Order != nil && req.DryRun:
+		a.printf("An order is open already; another one is not placed beside it.\n")
+	case r.Order != nil:
+		a.printf("An order is open already; another one is not placed beside it. Its next step is taken now.\n")
 	default:
 		a.printf("Nothing to order: %s\n", safe(r.Detail))
 		if !req.Force {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,8 @@ type adopted struct {
 	Order *adoptedOrder `json:"order,omitempty"`
 	// TOML is what to put into the configuration.
 	TOML string `json:"toml"`
+
+	found daemon.FoundOrder
 }
 
 // adoptedFile is one of its files.
@@ -54,6 +57,10 @@ type adoptedFile struct {
 type adoptedOrder struct {
 	Reference   string     `json:"reference,omitempty"`
 	CoverageEnd *time.Time `json:"coverage_end,omitempty"`
+	// Over is what ended it; empty while it is worth something.
+	Over string `json:"over,omitempty"`
+	// RenewedBy is the order that renewed it.
+	RenewedBy string `json:"renewed_by,omitempty"`
 	// Problem is why the CA could not be asked.
 	Problem string `json:"problem,omitempty"`
 }
@@ -63,6 +70,11 @@ func (o adoptedOrder) String() string {
 	switch {
 	case o.Problem != "":
 		return "the CA could not be asked for its order: " + o.Problem
+	case o.Over != "":
+		return fmt.Sprintf("belongs to order %s, which is %s at the CA: the next one is bought", o.Reference, o.Over)
+	case o.RenewedBy != "":
+		return fmt.Sprintf("belongs to order %s, which order %s has renewed: put a certificate of %[2]s in its place, or a person will be asked before anything is ordered",
+			o.Reference, o.RenewedBy)
 	case o.CoverageEnd == nil:
 		return fmt.Sprintf("belongs to order %s, which is taken over", o.Reference)
 	default:
@@ -111,9 +123,12 @@ takes that order over: a certificate is reissued under it while it is paid, and 
 			for _, f := range apart {
 				rest = append(rest, unused{f.Path, whyApart(f)})
 			}
-			list := a.adopted(sets, a.accountFor(account), passwordFile)
+			list := adoptedOf(sets)
 			if account != "" {
 				a.findOrders(cmd.Context(), account, sets, list)
+			}
+			for i := range list {
+				list[i].TOML = list[i].toml(a.accountFor(account), passwordFile)
 			}
 			return a.printAdopted(list, rest)
 		},
@@ -151,14 +166,19 @@ func (a *app) findOrders(ctx context.Context, account string, sets []certstore.S
 		return
 	}
 	for i, f := range found {
+		list[i].found = f
 		switch {
 		case f.Err != nil:
 			list[i].Order = &adoptedOrder{Problem: f.Err.Error()}
 		case f.Reference != "":
-			list[i].Order = &adoptedOrder{Reference: f.Reference}
-			if !f.CoverageEnd.IsZero() {
-				list[i].Order.CoverageEnd = &f.CoverageEnd
+			o := &adoptedOrder{Reference: f.Reference, RenewedBy: f.RenewedBy}
+			if f.Over() {
+				o.Over = f.Status.String()
 			}
+			if !f.CoverageEnd.IsZero() {
+				o.CoverageEnd = &f.CoverageEnd
+			}
+			list[i].Order = o
 		}
 	}
 }
@@ -230,8 +250,8 @@ func whyApart(f certstore.Found) string {
 	}
 }
 
-// adopted makes names and configuration for sets of files.
-func (a *app) adopted(sets []certstore.Set, account, passwordFile string) []adopted {
+// adoptedOf names sets of files.
+func adoptedOf(sets []certstore.Set) []adopted {
 	var out []adopted
 	taken := map[string]int{}
 	for _, s := range sets {
@@ -246,7 +266,6 @@ func (a *app) adopted(sets []certstore.Set, account, passwordFile string) []adop
 		for _, f := range s.Files {
 			c.Files = append(c.Files, adoptedFile{string(f.Form), f.Path, f.Target, f.Owner, f.Group, fmt.Sprintf("%04o", f.Mode.Perm())})
 		}
-		c.TOML = c.toml(account, passwordFile)
 		out = append(out, c)
 	}
 	return out
@@ -310,6 +329,7 @@ func (c adopted) toml(account, passwordFile string) string {
 	if !c.HasKey {
 		b.WriteString("key = \"\"  # the private key was not among the files; name its file\n")
 	}
+	c.orderTOML(&b, account)
 	b.WriteString(`
 # Without this the new files are installed and no server is told of them.
 #[certificate.deploy]
@@ -318,6 +338,68 @@ func (c adopted) toml(account, passwordFile string) string {
 #verify = "127.0.0.1:443"
 `)
 	return b.String()
+}
+
+// orderTOML writes what the next order is made with: what the CA tells of the one there is, and what it leaves open.
+func (c adopted) orderTOML(b *strings.Builder, account string) {
+	if f := c.found; len(f.Settings) > 0 {
+		fmt.Fprintf(b, "\n[certificate.order]  # as the CA tells of order %s\n", f.Reference)
+		for _, name := range slices.Sorted(maps.Keys(f.Settings)) {
+			fmt.Fprintf(b, "%s = %s\n", tomlKey(name), tomlValue(f.Settings[name]))
+		}
+	}
+	if len(c.found.Missing) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n# CA account %s takes no order like this: certbridged check refuses it, and nothing would be ordered. Mend what follows, here or,\n"+
+		"# for all certificates of the account, in [ca.%s.settings.order].\n", tomlKey(account), tomlKey(account))
+	if len(c.found.Settings) == 0 {
+		b.WriteString("#[certificate.order]\n")
+	}
+	for _, f := range c.found.Missing {
+		name := f.Field
+		if name == "" {
+			fmt.Fprintf(b, "# %s\n", oneLine(f.Message))
+			continue
+		}
+		fmt.Fprintf(b, "#%s =   # %s\n", oneLine(name), oneLine(f.Message))
+	}
+}
+
+// tomlKey writes a key, quoted where it needs to be.
+func tomlKey(name string) string {
+	if name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == "" {
+		return name
+	}
+	return tomlText(name)
+}
+
+// tomlValue writes a value as a plugin gives it, on one line.
+func tomlValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		return tomlText(v)
+	case float64:
+		text := strconv.FormatFloat(v, 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		return text
+	case []any:
+		var list []string
+		for _, one := range v {
+			list = append(list, tomlValue(one))
+		}
+		return "[" + strings.Join(list, ", ") + "]"
+	case map[string]any:
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			list = append(list, tomlKey(name)+" = "+tomlValue(v[name]))
+		}
+		return "{ " + strings.Join(list, ", ") + " }"
+	default:
+		return fmt.Sprint(v) // whole numbers, true and false
+	}
 }
 
 func orText(s, other string) string {

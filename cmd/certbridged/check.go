@@ -14,7 +14,7 @@ import (
 
 // finding is something check found.
 type finding struct {
-	// Level is "error" or "warning".
+	// Level is "error", "warning" or, online, "info": what a CA tells of an account.
 	Level   string `json:"level"`
 	File    string `json:"file"`
 	Line    int    `json:"line"`
@@ -30,6 +30,7 @@ func (f finding) String() string {
 const (
 	levelError   = "error"
 	levelWarning = "warning"
+	levelInfo    = "info"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -38,8 +39,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and name every mistake with file and line",
 		Long: `Check the configuration and name every mistake with file and line: what is written, what this machine has, and what
-the plugins say about their settings and those of orders. With --online the plugins also log in at their CAs; nothing is
-ordered. The exit code is 3 when there is a mistake.`,
+the plugins say about their settings and those of orders. With --online the plugins also log in at their CAs, and what these
+tell of the account is printed, too; nothing is ordered. The exit code is 3 when there is a mistake.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, sources, err := a.check(cmd.Context(), online)
@@ -76,7 +77,10 @@ func (a *app) check(ctx context.Context, online bool) ([]finding, []string, erro
 		level := levelWarning
 		switch r.Severity {
 		case pluginapi.Info:
-			continue
+			if !online {
+				continue
+			}
+			level = levelInfo
 		case pluginapi.Fault:
 			level = levelError
 		}
@@ -104,10 +108,7 @@ func (a *app) printFindings(found []finding, sources []string) error {
 		}
 	default:
 		for _, f := range found {
-			col := yellow
-			if f.Level == levelError {
-				col = red
-			}
+			col := map[string]colour{levelError: red, levelWarning: yellow, levelInfo: plain}[f.Level]
 			a.printf("%s\n", paint(a.out, col, safe(f.String())))
 		}
 		if mistakes == 0 {

@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/control"
+	"github.com/certbridge/certbridged/internal/daemon"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // desk is a daemon's backend that answers what a test wants; calls it does not expect panic.
@@ -126,6 +130,93 @@ func TestExitCodes(t *testing.T) {
 	}
 	if _, _, code := invoke(t, filepath.Join(t.TempDir(), "none"), "status"); code != exitUnreachable {
 		t.Errorf("without a daemon: exit code %d", code)
+	}
+}
+
+// What adopt prints of an order's settings is TOML that says the same, and what is missing stands there in words.
+func TestAdoptedOrderSettings(t *testing.T) {
+	settings := map[string]any{
+		"product": `ssl "dv"`, "order_validity": map[string]any{"years": int64(2)}, "rate": 3.0, "on": true, "a list": []any{"x", int64(1)},
+	}
+	c := adopted{Name: "shop", Names: []string{"a.example"}, HasKey: true, found: daemon.FoundOrder{
+		Reference: "123", Settings: settings, Missing: []pluginapi.Finding{{Field: "organization.id", Message: "is missing:\nset it"}},
+	}}
+	var got struct {
+		Certificate []struct {
+			Order map[string]any `toml:"order"`
+		} `toml:"certificate"`
+	}
+	text := c.toml("paid", "")
+	if _, err := toml.Decode(text, &got); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if diff := cmp.Diff(settings, got.Certificate[0].Order); diff != "" {
+		t.Error(diff)
+	}
+	for _, want := range []string{"as the CA tells of order 123", "#organization.id =   # is missing: set it\n", "[ca.paid.settings.order]"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if c.found.Settings = nil; !strings.Contains(c.toml("paid", ""), "\n#[certificate.order]\n#organization.id") {
+		t.Errorf("without settings:\n%s", c.toml("paid", ""))
+	}
+}
+
+// What a person reads where an order is open already: what it is, what becomes of the request, and whether it costs.
+func TestRenewBesideAnOpenOrder(t *testing.T) {
+	d := &desk{}
+	socket := serve(t, d)
+	for name, tt := range map[string]struct {
+		order  control.Order
+		args   []string
+		want   []string
+		absent []string
+	}{
+		"under way": {
+			control.Order{ID: "o1", Phase: "intended", CostsUnknown: true}, []string{"renew", "a"},
+			[]string{"open already", "next step is taken now", "costs money: *not known yet"}, []string{"--force", "Nothing to order"},
+		},
+		"under way, and only asked": {control.Order{ID: "o1", Phase: "approval"}, []string{"renew", "a", "-n"}, []string{"open already"}, []string{"taken now"}},
+		"held": {
+			control.Order{ID: "o1", Hold: &control.Hold{Kind: "budget", Detail: "three today"}, CostsMoney: true}, []string{"renew", "a", "--force"},
+			[]string{"waits for a person", "costs money: *yes", "certbridged orders approve o1"}, []string{"taken now"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.renewal = control.Renewal{Order: &tt.order}
+			stdout, _, _ := invoke(t, socket, tt.args...)
+			for _, want := range tt.want {
+				if !regexp.MustCompile(want).MatchString(stdout) {
+					t.Errorf("%q is missing in\n%s", want, stdout)
+				}
+			}
+			for _, absent := range tt.absent {
+				if strings.Contains(stdout, absent) {
+					t.Errorf("%q stands in\n%s", absent, stdout)
+				}
+			}
+		})
+	}
+}
+
+// The state of a certificate says why, and not only that.
+func TestStatusSaysWhy(t *testing.T) {
+	ended := &control.Leaf{NotAfter: time.Now().Add(-time.Hour)}
+	backing := control.Next{Reason: "backing-off", Detail: "the last order failed (no such product), the next try comes soon"}
+	for name, tt := range map[string]struct {
+		certificate control.Certificate
+		want        string
+	}{
+		"held":                            {control.Certificate{Order: &control.Order{Hold: &control.Hold{Kind: "budget", Detail: "three today"}}}, "held, budget: three today"},
+		"failed, and nothing on disk":     {control.Certificate{Next: backing}, "no such product"},
+		"failed, and what is there ended": {control.Certificate{Leaf: ended, Next: backing}, "no such product"},
+		"ended":                           {control.Certificate{Leaf: ended}, "expired"},
+	} {
+		tt.certificate.Enabled = true
+		if got, _ := stateOf(tt.certificate); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q in it", name, got, tt.want)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func (a *app) printOrder(o control.Order) {
 	texts := []string{
 		"order", o.ID, "certificate", o.Certificate, "CA account", o.Account, "kind", o.Kind, "phase", o.Phase,
 		"at the CA", o.Status, "detail", o.Detail, "reason", o.ReasonDetail, "CA's reference", o.Reference,
-		"names", strings.Join(o.Names, ", "), "costs money", yesNo(o.CostsMoney),
+		"names", strings.Join(o.Names, ", "), "costs money", costsMoney(o),
 	}
 	if o.Price != nil {
 		texts = append(texts, "price", o.Price.Amount+" "+o.Price.Currency)
@@ -121,6 +121,14 @@ func (a *app) printOrder(o control.Order) {
 	if o.Hold != nil {
 		a.printf("%s\n", wayOut(o))
 	}
+}
+
+// costsMoney says whether an order is a purchase, as far as that is decided.
+func costsMoney(o control.Order) string {
+	if o.CostsUnknown {
+		return "not known yet"
+	}
+	return yesNo(o.CostsMoney)
 }
 
 // wayOut says which command ends a hold.

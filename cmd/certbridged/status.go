@@ -106,7 +106,7 @@ func stateOf(c control.Certificate) (string, colour) {
 	case !c.Enabled:
 		return "disabled", faint
 	case o != nil && o.Hold != nil:
-		return "held: " + o.Hold.Kind, red
+		return "held, " + o.Hold.Kind + ": " + o.Hold.Detail, red
 	case o != nil && o.Action != nil:
 		return "waits for a person: " + o.Action.What, yellow
 	case o != nil && o.LastError != nil:
@@ -115,6 +115,8 @@ func stateOf(c control.Certificate) (string, colour) {
 		return "order " + o.Phase, yellow
 	case c.Deployment != nil && !c.Deployment.OK:
 		return "deployment failed: " + c.Deployment.Message, red
+	case c.Next.Reason == "backing-off":
+		return c.Next.Detail, red
 	case c.Leaf != nil && !time.Now().Before(c.Leaf.NotAfter):
 		return "expired", red
 	case c.Problem != "":
@@ -123,8 +125,6 @@ func stateOf(c control.Certificate) (string, colour) {
 		return "no certificate", yellow
 	case c.Next.Due:
 		return "due: " + c.Next.Reason, yellow
-	case c.Next.Reason == "backing-off":
-		return c.Next.Detail, red
 	default:
 		return "ok", green
 	}

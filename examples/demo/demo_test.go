@@ -30,10 +30,15 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	const module = "github.com/certbridge/certbridged/"
-	for path, name := range map[string]string{
-		"cmd/certbridged": "certbridged", "examples/demo": "demo", "cmd/plugins/ca-local": "plugins/ca-local",
-	} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), module+path).CombinedOutput()
+	programs := map[string]string{
+		module + "cmd/certbridged": "certbridged", module + "cmd/certbridge-sandbox": "certbridge-sandbox", module + "examples/demo": "demo",
+		"github.com/letsencrypt/pebble/v2/cmd/pebble": "pebble",
+	}
+	for _, plugin := range []string{"ca-acme", "ca-digicert", "ca-local", "ca-servertastic", "ca-tencent", "dcv-rfc2136"} {
+		programs[module+"cmd/plugins/"+plugin] = "plugins/" + plugin
+	}
+	for path, name := range programs {
+		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), path).CombinedOutput()
 		if err != nil {
 			return dir, errors.Join(err, errors.New(string(out)))
 		}

@@ -181,7 +181,7 @@ func (l *layout) write() error {
 	return errors.Join(writeTemplate(l.path("conf.d/shop.toml"), shopText, values), writeTemplate(l.path("config.toml"), configText, values))
 }
 
-func writeTemplate(path, text string, values map[string]string) error {
+func writeTemplate(path, text string, values any) error {
 	t, err := template.New(filepath.Base(path)).Funcs(template.FuncMap{"quote": quote}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -240,18 +240,27 @@ func replaceFile(path string, mode fs.FileMode, fill func(io.Writer) error) erro
 // writeCertificate puts a pair in place that a person once made by hand and that is about to expire, unless there is
 // one from an earlier run.
 func (l *layout) writeCertificate() error {
-	if _, err := loadPair(l.dir); err == nil {
+	if _, err := loadPair(l.dir, shop); err == nil {
 		return nil
 	}
+	return l.writePair(shop, "shop.example.com", "www.shop.example.com")
+}
+
+// writePair makes a pair of files for names, about to expire.
+func (l *layout) writePair(name string, domains ...string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "made by hand, long ago"},
-		DNSNames:  []string{"shop.example.com", "www.shop.example.com"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "made by hand, long ago"}, DNSNames: domains,
 		NotBefore: time.Now().AddDate(0, 0, -90), NotAfter: time.Now().Add(10 * time.Minute),
 	}
+	return l.writeSigned(template, key, "tls/"+name)
+}
+
+// writeSigned writes a certificate that signs itself, and its key, to files of the folder without their ending.
+func (l *layout) writeSigned(template *x509.Certificate, key *ecdsa.PrivateKey, file string) error {
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
@@ -261,8 +270,8 @@ func (l *layout) writeCertificate() error {
 		return fmt.Errorf("make a key: %w", err)
 	}
 	return errors.Join(
-		writePEM(l.path("tls/shop.key"), 0o600, "PRIVATE KEY", pkcs8),
-		writePEM(l.path("tls/shop.pem"), 0o644, "CERTIFICATE", der),
+		writePEM(l.path(file+".key"), 0o600, "PRIVATE KEY", pkcs8),
+		writePEM(l.path(file+".pem"), 0o644, "CERTIFICATE", der),
 	)
 }
 

@@ -2,6 +2,8 @@
 // small web server and a certificate that is about to expire, and becomes the daemon that looks after them.
 //
 // It is behind "make run". Every certificate lasts a minute, so that renewals go on for as long as one watches.
+//
+// "demo rehearse" is behind "make sandbox-all": one certificate at each kind of CA, ordered from stand-ins and renewed.
 package main
 
 import (
@@ -33,6 +35,9 @@ func run(args []string) error {
 	}
 	if len(args) == 2 && args[0] == "reload" {
 		return reload(args[1])
+	}
+	if len(args) > 0 && args[0] == "rehearse" {
+		return rehearse(args[1:])
 	}
 	o := options{}
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
@@ -134,9 +139,12 @@ func startServer(self, dir string, l *net.TCPListener) (*os.Process, error) {
 	return p, nil
 }
 
-// loadPair reads what the web server is to serve.
-func loadPair(dir string) (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls", "shop.pem"), filepath.Join(dir, "tls", "shop.key"))
+// shop is the certificate of the demonstration.
+const shop = "shop"
+
+// loadPair reads what the web server is to serve under a name.
+func loadPair(dir, name string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls", name+".pem"), filepath.Join(dir, "tls", name+".key"))
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate: %w", err)
 	}

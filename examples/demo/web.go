@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -55,7 +56,7 @@ func serve(dir string) error {
 
 // read takes over what is on disk and says so on the terminal.
 func (w *webServer) read() (string, error) {
-	pair, err := loadPair(w.dir)
+	pair, err := loadPair(w.dir, shop)
 	if err != nil {
 		return "", err
 	}
@@ -78,11 +79,17 @@ func (w *webServer) reload(out http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(out, text)
 }
 
-// reload is the deploy command: it asks the web server to read its files again and prints what it serves then.
-func reload(address string) error {
+// reload is the deploy command: it asks the web server to read its files again and prints what it serves then. What
+// stands behind a slash is the certificate's name, for a server that has several.
+func reload(at string) error {
+	address, name, several := strings.Cut(at, "/")
+	path := "/reload"
+	if several {
+		path += "/" + name
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+"/reload", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+path, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}

@@ -119,7 +119,7 @@ func nextFromWire(m *controlv1.Next) Next {
 func orderToWire(o Order) *controlv1.Order {
 	return &controlv1.Order{
 		Id: o.ID, Certificate: o.Certificate, Account: o.Account, Kind: o.Kind, Phase: o.Phase, Status: o.Status, Detail: o.Detail,
-		Reason: o.Reason, ReasonDetail: o.ReasonDetail, Reference: o.Reference, Names: o.Names, CostsMoney: o.CostsMoney,
+		Reason: o.Reason, ReasonDetail: o.ReasonDetail, Reference: o.Reference, Names: o.Names, CostsMoney: o.CostsMoney, CostsUnknown: o.CostsUnknown,
 		Price: maybe(o.Price, priceToWire), Hold: maybe(o.Hold, holdToWire), Action: maybe(o.Action, actionToWire),
 		Publications: each(o.Publications, publicationToWire), Attempts: int32(o.Attempts), LastError: maybe(o.LastError, problemToWire),
 		NextAt: timeToWire(o.NextAt), CoverageEnd: timeToWire(o.CoverageEnd), Created: timeToWire(o.Created), Updated: timeToWire(o.Updated),
@@ -131,7 +131,7 @@ func orderFromWire(m *controlv1.Order) Order {
 	return Order{
 		ID: m.GetId(), Certificate: m.GetCertificate(), Account: m.GetAccount(), Kind: m.GetKind(), Phase: m.GetPhase(),
 		Status: m.GetStatus(), Detail: m.GetDetail(), Reason: m.GetReason(), ReasonDetail: m.GetReasonDetail(),
-		Reference: m.GetReference(), Names: m.GetNames(), CostsMoney: m.GetCostsMoney(), Price: maybeFrom(m.GetPrice(), priceFromWire),
+		Reference: m.GetReference(), Names: m.GetNames(), CostsMoney: m.GetCostsMoney(), CostsUnknown: m.GetCostsUnknown(), Price: maybeFrom(m.GetPrice(), priceFromWire),
 		Hold: maybeFrom(m.GetHold(), holdFromWire), Action: maybeFrom(m.GetAction(), actionFromWire),
 		Publications: each(m.GetPublications(), publicationFromWire), Attempts: int(m.GetAttempts()),
 		LastError: maybeFrom(m.GetLastError(), problemFromWire), NextAt: timeFromWire(m.GetNextAt()),
@@ -199,7 +199,7 @@ func deploymentFromWire(m *controlv1.Deployment) Deployment {
 func renewalToWire(r Renewal) *controlv1.RenewResponse {
 	return &controlv1.RenewResponse{
 		Ordered: r.Ordered, Kind: r.Kind, Account: r.Account, Names: r.Names, Reason: r.Reason, Detail: r.Detail, CostsMoney: r.CostsMoney,
-		Price: maybe(r.Price, priceToWire), Order: maybe(r.Order, orderToWire), WouldHold: r.WouldHold,
+		Price: maybe(r.Price, priceToWire), Order: maybe(r.Order, orderToWire), WouldHold: r.WouldHold, CostsUnknown: r.CostsUnknown,
 	}
 }
 
@@ -207,7 +207,7 @@ func renewalFromWire(m *controlv1.RenewResponse) Renewal {
 	return Renewal{
 		Ordered: m.GetOrdered(), Kind: m.GetKind(), Account: m.GetAccount(), Names: m.GetNames(), Reason: m.GetReason(),
 		Detail: m.GetDetail(), CostsMoney: m.GetCostsMoney(), Price: maybeFrom(m.GetPrice(), priceFromWire),
-		Order: maybeFrom(m.GetOrder(), orderFromWire), WouldHold: m.GetWouldHold(),
+		Order: maybeFrom(m.GetOrder(), orderFromWire), WouldHold: m.GetWouldHold(), CostsUnknown: m.GetCostsUnknown(),
 	}
 }
 

@@ -20,7 +20,7 @@ func fullDeployment() *Deployment {
 func fullOrder() Order {
 	return Order{
 		ID: "o1", Certificate: "shop", Account: "digicert", Kind: "renew", Phase: "held", Status: "pending-approval", Detail: "d",
-		Reason: "near-expiry", ReasonDetail: "rd", Reference: "123", Names: []string{"a.example", "b.example"}, CostsMoney: true,
+		Reason: "near-expiry", ReasonDetail: "rd", Reference: "123", Names: []string{"a.example", "b.example"}, CostsMoney: true, CostsUnknown: true,
 		Price: &Price{"218.00", "USD"}, Hold: &Hold{"budget", "hd", moment()}, Action: &PersonAction{"w", "x", "https://u"},
 		Publications: []Publication{{"web", "a.example", "http", "/.well-known/x", true}}, Attempts: 4,
 		LastError: &Problem{"unavailable", "pm", moment()}, NextAt: moment(), CoverageEnd: moment(), Created: moment(), Updated: moment(),
@@ -131,7 +131,7 @@ func (f *fake) Renew(ctx context.Context, req RenewRequest) (Renewal, error) {
 	o := fullOrder()
 	r := Renewal{
 		Ordered: true, Kind: "renew", Account: "a", Names: []string{"n"}, Reason: "r", Detail: "d", CostsMoney: true,
-		Price: &Price{"1", "EUR"}, Order: &o, WouldHold: "h",
+		Price: &Price{"1", "EUR"}, Order: &o, WouldHold: "h", CostsUnknown: true,
 	}
 	return r, f.note(ctx, "renew "+req.Name)
 }

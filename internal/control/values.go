@@ -69,14 +69,16 @@ type Order struct {
 	Account     string `json:"account"`
 	Kind        string `json:"kind,omitempty"`
 	// Phase is where it stands here, Status where it stands at the CA.
-	Phase        string        `json:"phase"`
-	Status       string        `json:"status,omitempty"`
-	Detail       string        `json:"detail,omitempty"`
-	Reason       string        `json:"reason"`
-	ReasonDetail string        `json:"reason_detail"`
-	Reference    string        `json:"reference,omitempty"`
-	Names        []string      `json:"names"`
-	CostsMoney   bool          `json:"costs_money"`
+	Phase        string   `json:"phase"`
+	Status       string   `json:"status,omitempty"`
+	Detail       string   `json:"detail,omitempty"`
+	Reason       string   `json:"reason"`
+	ReasonDetail string   `json:"reason_detail"`
+	Reference    string   `json:"reference,omitempty"`
+	Names        []string `json:"names"`
+	CostsMoney   bool     `json:"costs_money"`
+	// CostsUnknown: CostsMoney is not known yet. The order's kind is decided when it is prepared.
+	CostsUnknown bool          `json:"costs_unknown,omitempty"`
 	Price        *Price        `json:"price,omitempty"`
 	Hold         *Hold         `json:"hold,omitempty"`
 	Action       *PersonAction `json:"action,omitempty"`
@@ -168,7 +170,9 @@ type Renewal struct {
 	Reason     string   `json:"reason"`
 	Detail     string   `json:"detail"`
 	CostsMoney bool     `json:"costs_money"`
-	Price      *Price   `json:"price,omitempty"`
+	// CostsUnknown: CostsMoney is not known yet.
+	CostsUnknown bool   `json:"costs_unknown,omitempty"`
+	Price        *Price `json:"price,omitempty"`
 	// Order is the one that was begun or is under way already.
 	Order *Order `json:"order,omitempty"`
 	// WouldHold is why the order would be held for a person.

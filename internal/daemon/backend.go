@@ -212,7 +212,7 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 	out.Names = spec.Names
 	if r, open := b.d.engine.OpenOrder(c.Name); open {
 		o := orderOf(r)
-		out.Order, out.Kind, out.CostsMoney = &o, o.Kind, o.CostsMoney
+		out.Order, out.Kind, out.CostsMoney, out.CostsUnknown = &o, o.Kind, o.CostsMoney, o.CostsUnknown
 		if !req.DryRun && r.Phase != order.Held {
 			b.d.timer.Set(stepKey+r.ID, time.Now()) // no need to wait for the next try
 		}
@@ -236,7 +236,7 @@ func (b backend) Renew(ctx context.Context, req control.RenewRequest) (control.R
 	}
 	b.d.timer.Set(stepKey+r.ID, time.Now())
 	o := orderOf(r)
-	out.Ordered, out.Order = true, &o
+	out.Ordered, out.Order, out.CostsUnknown = true, &o, o.CostsUnknown
 	return out, nil
 }
 

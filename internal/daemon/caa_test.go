@@ -28,6 +28,7 @@ func (p *pickyCA) Describe(context.Context) (pluginapi.Description, error) {
 	return pluginapi.Description{
 		Name: "picky", Version: "1", ChallengeTypes: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, OrdersCostMoney: true,
 		AccountSettings: []pluginapi.Field{{Name: "dir", Type: pluginapi.String, Required: true, Help: "Where orders leave a file."}},
+		OrderSettings:   []pluginapi.Field{{Name: "product", Type: pluginapi.String, Help: "What to buy."}},
 		CAAMethods:      []pluginapi.CAAMethod{{Type: pluginapi.ChallengeHTTP, Label: "ca-file"}},
 	}, nil
 }

@@ -182,3 +182,19 @@ func TestReloadRefusedLateLeavesAccountsAtWork(t *testing.T) { // invariant 10
 		return c.Leaf != nil && c.Leaf.Serial != first.Leaf.Serial && c.Order == nil
 	})
 }
+
+// A reissue that waits for approval while its plan ends keeps everything else from being bought, so somebody is told at once.
+func TestReissueWhosePlanHasEndedIsTold(t *testing.T) { // invariant 8
+	r := newPickyRig(t, "")
+	r.selfSigned(24*time.Hour, "www.example.com")
+	o := intended("picky", "near-expiry")
+	o.Kind, o.Phase, o.Reference, o.Status, o.CostsMoney = pluginapi.Reissue, order.Approval, "r", pluginapi.PendingApproval, true
+	o.CoverageEnd = time.Now().Add(-time.Hour)
+	r.journal(o)
+	r.start()
+	r.told("the plan of order r ended")
+	c := r.until("web", func(c control.Certificate) bool { return c.Order != nil })
+	if a := c.Order.Action; a == nil || !strings.Contains(a.What, "certbridged orders cancel "+o.ID) {
+		t.Errorf("to do: %+v", a)
+	}
+}

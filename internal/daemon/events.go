@@ -124,6 +124,9 @@ func describe(before, after order.Record) (slog.Level, string) {
 		if after.Step == "intended" {
 			return slog.LevelInfo, "order intended: " + after.ReasonDetail
 		}
+		if after.Step == "planned-anew" {
+			return slog.LevelInfo, "planned anew, as " + after.Kind.String() + ": things have changed while the order waited"
+		}
 		return 0, ""
 	}
 	switch after.Phase {

@@ -49,7 +49,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) orderChanged(before, after order.Record) {
-	if after.Step == "sending" && after.CostsMoney && before.SentAt.IsZero() {
+	if after.Step == "sending" && after.Buys() && before.SentAt.IsZero() {
 		m.purchases.WithLabelValues(after.Account, after.Kind.String()).Inc()
 	}
 	if after.Phase.Final() && !before.Phase.Final() {

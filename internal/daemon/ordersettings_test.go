@@ -97,3 +97,54 @@ func TestReloadRefusesNewFaultsOfOrderSettings(t *testing.T) { // invariant 10
 		})
 	}
 }
+
+// An order that waits, and that nothing was sent of, is not for settings that are not configured any more: whoever approves
+// it would buy something else than the file says. What a person asked for is asked for still.
+func TestOrderOfOtherSettingsIsReplaced(t *testing.T) { // invariant 1
+	for _, reason := range []string{"near-expiry", "requested"} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "")
+			r.write("conf.d/web.toml", ordering(r.dir, "web", "240h"), 0o600)
+			ends := 24 * time.Hour
+			if reason == "requested" {
+				ends = 300 * 24 * time.Hour
+			}
+			r.selfSigned(ends, "a.example.com")
+			o := intended("local", reason)
+			o.Phase, o.NextAt, o.Settings = order.Held, time.Time{}, map[string]any{"lifetime": "480h"}
+			o.Hold = &order.Hold{Kind: order.HoldBudget, Detail: "too many", Since: time.Now(), Resume: order.Intended}
+			r.journal(o)
+			r.start()
+			c := r.until("web", renewed)
+			if life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore); life > 250*time.Hour {
+				t.Errorf("the certificate lasts %s", life)
+			}
+			if o, err := r.client.Order(t.Context(), o.ID); err != nil || o.Phase != string(order.Superseded) || !strings.Contains(o.Detail, "order settings") {
+				t.Errorf("the order is %s (%s), %v", o.Phase, o.Detail, err)
+			}
+		})
+	}
+}
+
+// An approval that comes right after the change, before anybody has looked at the certificate again, sends nothing either.
+func TestApprovalAfterAChangeOfSettings(t *testing.T) { // invariant 1
+	r := newPickyRig(t, "")
+	limited := strings.Replace(r.read("config.toml"), `plugin = "picky"`, "plugin = \"picky\"\ncheck_caa = false\nmax_orders_per_day = 0", 1)
+	r.write("config.toml", limited, 0o600)
+	r.start()
+	held := r.until("web", func(c control.Certificate) bool { return c.Order != nil && c.Order.Hold != nil })
+	r.write("conf.d/web.toml", r.read("conf.d/web.toml")+"[certificate.order]\nproduct = \"other\"\n", 0o600)
+	if _, err := r.client.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.client.Approve(t.Context(), held.Order.ID); err != nil && control.KindOf(err) != control.Conflict {
+		t.Fatal(err)
+	}
+	r.until("web", func(c control.Certificate) bool {
+		return c.Order != nil && c.Order.Hold != nil && c.Order.ID != held.Order.ID
+	})
+	if r.placed() {
+		t.Error("the old settings were ordered with")
+	}
+}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
 	"slices"
 	"time"
 
@@ -43,11 +44,17 @@ func (b backend) foresee(c config.Certificate, d pluginapi.Description, now, unt
 		return []control.PlannedAct{{At: now, Certificate: c.Name, Account: c.CA, Reason: string(v.Reason), Detail: v.Detail}}
 	}
 	in.Order, in.RetryAt, in.Broken = nil, time.Time{}, ""
-	lifetime := 90 * 24 * time.Hour
-	if l.leaf != nil {
-		lifetime = l.leaf.NotAfter.Sub(l.leaf.NotBefore)
+	spec, _ := catalog(b).Spec(c.Name)
+	f := future{description: d, spec: spec, history: history, leaf: l.leaf}
+	if history.Last != nil && history.Account == c.CA {
+		f.coverage = history.Last.CoverageEnd
 	}
-	coverage := coverageEnd(history)
+	f.learn(c.CA)
+	return f.acts(c, in, now, until)
+}
+
+// acts steps through time.
+func (f *future) acts(c config.Certificate, in schedule.Input, now, until time.Time) []control.PlannedAct {
 	var acts []control.PlannedAct
 	for at := now; len(acts) < maxActs; {
 		v := schedule.Decide(in, at)
@@ -58,57 +65,129 @@ func (b backend) foresee(c config.Certificate, d pluginapi.Description, now, unt
 			at = v.At
 			continue
 		}
-		kind := foreseenKind(d, history.Last != nil, coverage, in.Certificate)
-		act := control.PlannedAct{At: at, Certificate: c.Name, Account: c.CA, Kind: kind.String(), Reason: string(v.Reason), Detail: v.Detail,
-			CostsMoney: d.OrdersCostMoney && kind != pluginapi.Reissue}
-		if act.CostsMoney {
-			coverage = at.AddDate(1, 0, 0) // plans are sold by the year
-		}
-		lives := lifetime
-		if d.OrdersCostMoney {
-			lives = min(lifetime, longestLifetime(at))
-			if coverage.Before(at.Add(lives)) {
-				lives = coverage.Sub(at)
-			}
-		}
+		act, end := f.order(c, v, at)
 		acts = append(acts, act)
-		in.Certificate = &schedule.Certificate{Serial: "planned", NotBefore: at, NotAfter: at.Add(lives), KeyType: in.KeyType}
+		in.Certificate = &schedule.Certificate{Serial: "planned", NotBefore: at, NotAfter: end, KeyType: in.KeyType}
 		in.Window, in.RevokedSerial = nil, ""
-		history.Last = &order.Previous{Reference: "planned"}
 	}
 	return acts
 }
 
-func coverageEnd(h order.History) time.Time {
-	if h.Last == nil {
-		return time.Time{}
-	}
-	return h.Last.CoverageEnd
+// future is a certificate while it is stepped through time.
+type future struct {
+	description pluginapi.Description
+	spec        order.Spec
+	history     order.History
+	leaf        *x509.Certificate
+	coverage    time.Time
+	// lifetime is that of its certificates, where it is less than what the CA gives at most; zero where it is not.
+	lifetime time.Duration
+	// plan is the end of a plan that begins at an instant.
+	plan func(begin time.Time) time.Time
 }
 
-func foreseenKind(d pluginapi.Description, ordered bool, coverage time.Time, c *schedule.Certificate) pluginapi.OrderKind {
+// learn takes lengths from what is there.
+func (f *future) learn(account string) {
+	last, ours := f.history.Last, false
+	if last != nil && f.history.Account == account && f.leaf != nil {
+		ours = last.Has(f.leaf.Raw)
+	}
+	f.plan = planOf(f.spec.Settings.Values)
+	if last != nil && ours && !last.Bought.IsZero() && last.CoverageEnd.After(last.Bought) && f.plan == nil {
+		length := last.CoverageEnd.Sub(last.Bought)
+		f.plan = func(begin time.Time) time.Time { return begin.Add(length) }
+	}
+	if f.plan == nil {
+		f.plan = func(begin time.Time) time.Time { return begin.AddDate(1, 0, 0) } // most are sold by the year
+	}
 	switch {
-	case ordered && d.Has(pluginapi.AbilityReissue) && c != nil && coverage.After(c.NotAfter.Add(order.MarginOf(c.NotAfter.Sub(c.NotBefore)))):
-		return pluginapi.Reissue
-	case ordered && d.Has(pluginapi.AbilityRenew):
-		return pluginapi.Renew
-	default:
-		return pluginapi.New
+	case !f.description.OrdersCostMoney && f.leaf == nil:
+		f.lifetime = 90 * day
+	case !f.description.OrdersCostMoney:
+		f.lifetime = f.leaf.NotAfter.Sub(f.leaf.NotBefore)
+	case ours:
+		lives := f.leaf.NotAfter.Sub(f.leaf.NotBefore)
+		cut := !f.coverage.IsZero() && f.leaf.NotAfter.Add(order.MarginOf(lives)).After(f.coverage) // the last of its plan
+		if !cut && lives < usualLifetime(f.leaf.NotBefore)-day {
+			f.lifetime = lives
+		}
 	}
 }
 
-// longestLifetime is the longest a public TLS certificate issued at an instant may live (CA/Browser Forum ballot SC-081,
-// TLS Baseline Requirements section 6.3.2).
-func longestLifetime(issued time.Time) time.Duration {
-	const day = 24 * time.Hour
+// order is what would be ordered at an instant, and when the certificate would end.
+func (f *future) order(c config.Certificate, v schedule.Verdict, at time.Time) (control.PlannedAct, time.Time) {
+	plan := order.PlanOrder(order.PlanInput{
+		Description: f.description, Account: c.CA, Names: f.spec.Names, Reason: string(v.Reason), History: f.history,
+		Current: order.Current{Leaf: f.leaf, Whole: f.leaf != nil}, Now: at,
+	})
+	act := control.PlannedAct{At: at, Certificate: c.Name, Account: c.CA, Kind: plan.Kind.String(), Reason: string(v.Reason), Detail: v.Detail, CostsMoney: plan.Costs}
+	if plan.Why != "" {
+		act.Detail += "; it would be held: " + plan.Why
+	}
+	end := at.Add(f.lifetime)
+	if f.description.OrdersCostMoney {
+		if plan.Kind != pluginapi.Reissue {
+			f.coverage = f.plan(at)
+		}
+		lives := usualLifetime(at)
+		if f.lifetime > 0 {
+			lives = min(lives, f.lifetime)
+		}
+		if end = at.Add(lives); !f.coverage.IsZero() && f.coverage.Before(end) {
+			end = f.coverage
+		}
+	}
+	f.leaf = &x509.Certificate{NotBefore: at, NotAfter: end}
+	f.history = order.History{Account: c.CA, Last: &order.Previous{Reference: "planned", CoverageEnd: f.coverage, Names: f.spec.Names}}
+	return act, end
+}
+
+// planOf reads the length of a plan from order settings, where they say it in one of the ways that CAs' APIs have for it;
+// nil where they do not.
+func planOf(values map[string]any) func(begin time.Time) time.Time {
+	for _, name := range []string{"order_validity", "validity"} {
+		if table, ok := values[name].(map[string]any); ok {
+			if plan := planOf(table); plan != nil {
+				return plan
+			}
+		}
+	}
+	whole := func(names ...string) (int, bool) {
+		for _, name := range names {
+			switch n := values[name].(type) {
+			case int64:
+				return int(n), n > 0 && n < 10000
+			case float64: // as the journal and plugins write whole numbers
+				return int(n), n > 0 && n < 10000
+			}
+		}
+		return 0, false
+	}
+	if n, ok := whole("days", "validity_days"); ok {
+		return func(begin time.Time) time.Time { return begin.AddDate(0, 0, n) }
+	}
+	if n, ok := whole("months", "validity_months", "term_months"); ok {
+		return func(begin time.Time) time.Time { return begin.AddDate(0, n, 0) }
+	}
+	if n, ok := whole("years", "validity_years"); ok {
+		return func(begin time.Time) time.Time { return begin.AddDate(n, 0, 0) }
+	}
+	return nil
+}
+
+const day = 24 * time.Hour
+
+// usualLifetime is how long a public TLS certificate lives that is issued at an instant: commercial CAs stay a day below the
+// most that is allowed (CA/Browser Forum ballot SC-081v3, TLS Baseline Requirements section 6.3.2).
+func usualLifetime(issued time.Time) time.Duration {
 	switch {
 	case issued.Before(time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC)):
-		return 398 * day
+		return 397 * day
 	case issued.Before(time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)):
-		return 200 * day
+		return 199 * day
 	case issued.Before(time.Date(2029, 3, 15, 0, 0, 0, 0, time.UTC)):
-		return 100 * day
+		return 99 * day
 	default:
-		return 47 * day
+		return 46 * day
 	}
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/order"
@@ -14,12 +15,15 @@ import (
 func orderOf(r order.Record) control.Order {
 	o := control.Order{
 		ID: r.ID, Certificate: r.Certificate, Account: r.Account, Phase: string(r.Phase), Detail: r.Detail,
-		Reason: r.Reason, ReasonDetail: r.ReasonDetail, Reference: r.Reference, Names: r.Names, CostsMoney: r.CostsMoney,
+		Reason: r.Reason, ReasonDetail: r.ReasonDetail, Reference: r.Reference, Names: r.Names, CostsMoney: r.Buys(), CostsUnknown: r.Kind == 0,
 		Action: actionOf(r.Action), Attempts: r.Attempts, NextAt: r.NextAt, CoverageEnd: r.CoverageEnd,
 		Created: r.Created, Updated: r.Updated, Deployment: deploymentOf(r.Deploy),
 	}
 	if waits := r.WaitsFor(); waits != "" {
 		o.Detail = strings.Join(slices.DeleteFunc([]string{o.Detail, waits}, func(s string) bool { return s == "" }), "; ")
+	}
+	if over := r.PlanOver(time.Now()); over != "" {
+		o.Action = &control.PersonAction{Who: "a person", What: "look: " + over}
 	}
 	if r.Kind != 0 {
 		o.Kind = r.Kind.String()

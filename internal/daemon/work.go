@@ -135,7 +135,7 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 	case v.Act:
 		d.begin(ctx, c, v)
 	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld || v.Reason == schedule.Disabled:
-		d.reconsider(c, look)
+		d.reconsider(ctx, c, look)
 	default:
 		d.timer.Set(evaluateKey+name, v.At)
 	}
@@ -147,7 +147,7 @@ func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
 	in := schedule.Input{
 		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
 		KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
-		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures,
+		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures, Failure: h.LastFailure,
 	}
 	switch {
 	case !look.unreadable:
@@ -187,7 +187,7 @@ func (d *Daemon) begin(ctx context.Context, c config.Certificate, v schedule.Ver
 }
 
 // reconsider looks whether an open order is still what is wanted. One that was never sent ends when it is not.
-func (d *Daemon) reconsider(c config.Certificate, look look) {
+func (d *Daemon) reconsider(ctx context.Context, c config.Certificate, look look) {
 	r, open := d.engine.OpenOrder(c.Name)
 	if !open {
 		return
@@ -203,14 +203,33 @@ func (d *Daemon) reconsider(c config.Certificate, look look) {
 		d.recheckSettings(func(held order.Record) bool { return held.ID == r.ID && !sameValues(r.Settings, spec.Settings.Values) })
 		return
 	}
+	d.replace(ctx, c, r, why)
+}
+
+// replace ends an order that was never sent, so that another one comes in its place. What a person asked for is asked for still.
+func (d *Daemon) replace(ctx context.Context, c config.Certificate, r order.Record, why string) bool {
 	superseded, err := d.engine.Supersede(r.ID, why)
 	if err != nil {
-		d.log.Error("an order could not be superseded", "order", r.ID, "error", err)
+		d.log.ErrorContext(ctx, "an order could not be superseded", "order", r.ID, "error", err)
 	}
-	if superseded {
+	switch {
+	case !superseded:
+	case c.Enabled && r.Reason == string(schedule.Requested):
+		d.begin(ctx, c, schedule.Verdict{Reason: schedule.Requested, Detail: r.ReasonDetail})
+	default:
 		d.timer.Set(evaluateKey+c.Name, time.Now())
 	}
+	return superseded
 }
+
+// outdated reports that an order that was never sent is for other order settings than are configured now: it would buy what
+// nobody wants any more. One that is held for its settings is looked at again with the new ones instead.
+func outdated(r order.Record, spec order.Spec) bool {
+	held := r.Hold != nil && r.Hold.Kind == order.HoldSettings
+	return r.SentAt.IsZero() && r.Reference == "" && !held && !sameValues(r.Settings, spec.Settings.Values)
+}
+
+const otherSettings = "the configuration now has other order settings"
 
 // sameValues compares settings as the journal keeps them, where a whole number may have become another type of number.
 // What cannot be compared counts as the same, so that nobody looks again and again.
@@ -229,6 +248,8 @@ func (d *Daemon) unwanted(c config.Certificate, look look, r order.Record, spec 
 		return "the configuration now has other domains"
 	case c.Key != "" && r.KeyType != spec.KeyType:
 		return "the configuration now asks for a key of type " + spec.KeyType
+	case outdated(r, spec):
+		return otherSettings
 	case r.Reason == string(schedule.Requested):
 		return ""
 	}
@@ -252,7 +273,10 @@ func (d *Daemon) remind(r order.Record) {
 		event.Level = slog.LevelError
 	}
 	_, configured := catalog{d}.CA(r.Account)
+	over := r.PlanOver(time.Now())
 	switch {
+	case over != "":
+		event.Kind, event.Message, event.Level = "plan-over", over, slog.LevelError
 	case !configured:
 		event.Kind = "rests"
 		event.Message = "the order rests, since CA account " + r.Account + " is not configured any more: configure it again, or cancel the order"
@@ -266,6 +290,12 @@ func (d *Daemon) remind(r order.Record) {
 
 // step takes an order's next step and sees to the one after it.
 func (d *Daemon) step(ctx context.Context, id string) {
+	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
+		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
+		if configured && outdated(r, spec) && d.replace(ctx, d.setup.Load().certificates[r.Certificate], r, otherSettings) {
+			return
+		}
+	}
 	err := d.engine.Step(ctx, id)
 	d.learnLimit(ctx, id)
 	switch {

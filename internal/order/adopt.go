@@ -64,7 +64,7 @@ func lower(names []string) []string {
 // bought by other means, or the state was lost.
 func adopted(ctx context.Context, ca CA, d pluginapi.Description, account string, h History, current Current, now time.Time) (History, error) {
 	known := h.Last != nil && h.Account == account
-	if current.Leaf == nil || !d.OrdersCostMoney || !d.Has(pluginapi.AbilityFindByCertificate) || known && h.Last.has(current.Leaf.Raw) {
+	if current.Leaf == nil || !d.OrdersCostMoney || !d.Has(pluginapi.AbilityFindByCertificate) || known && h.Last.Has(current.Leaf.Raw) {
 		return h, nil
 	}
 	paid := known && h.Last.Gone == "" && h.Last.CoverageEnd.After(now)
@@ -95,7 +95,7 @@ func adopted(ctx context.Context, ca CA, d pluginapi.Description, account string
 	return h, nil
 }
 
-// has reports whether a certificate is among what was last issued.
-func (p *Previous) has(der []byte) bool {
+// Has reports whether a certificate, DER, is among what was last issued.
+func (p *Previous) Has(der []byte) bool {
 	return slices.ContainsFunc(p.Chain, func(c []byte) bool { return string(c) == string(der) })
 }

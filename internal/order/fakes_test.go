@@ -92,8 +92,9 @@ type shop struct {
 	// was asked about.
 	inspect   func(o *pluginapi.Order) error
 	inspected []string
-	// find, when set, answers FindOrder.
-	find func() error
+	// find, when set, answers FindOrder; found likewise, with what it was asked with.
+	find  func() error
+	found func(sentAt time.Time) error
 	// chain, when set, replaces what is issued.
 	chain func(good [][]byte) [][]byte
 	// spoil, when set, changes what is answered.
@@ -198,9 +199,14 @@ func (s *shop) PlaceOrder(_ context.Context, o pluginapi.OrderRequest) (pluginap
 	return s.reply(ref), nil
 }
 
-func (s *shop) FindOrder(_ context.Context, o pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
+func (s *shop) FindOrder(_ context.Context, o pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.found != nil {
+		if err := s.found(sentAt); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
 	if s.find != nil {
 		if err := s.find(); err != nil {
 			return pluginapi.OrderReply{}, err
@@ -231,7 +237,7 @@ func (s *shop) InspectOrder(_ context.Context, reference string, _ []byte) (plug
 	if so == nil {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", reference)
 	}
-	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end}
+	o := pluginapi.Order{Reference: reference, Status: pluginapi.Issued, CoverageEnd: so.end, State: fmt.Appendf(nil, "state %d", len(s.inspected))}
 	for _, id := range so.request.Identifiers {
 		o.Names = append(o.Names, id.Value)
 	}

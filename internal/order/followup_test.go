@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -430,8 +431,79 @@ func TestSlowStepsGetAnOrderThrough(t *testing.T) {
 			r, _ = w.engine.Order(r.ID)
 		}
 		want(t, r, order.Deployed)
+		if state := string(w.shop.lastRequest().Previous.State); state != fmt.Sprintf("state %d", len(w.shop.inspected)) {
+			t.Errorf("the plugin is handed the order's %s after %d looks", state, len(w.shop.inspected))
+		}
 		if !slices.Contains(w.steps, "prepared") || slices.Contains(w.steps, "planned-anew") {
 			t.Errorf("steps %v", w.steps)
 		}
 	})
+}
+
+// A reissue that waits at the CA beyond its plan says so, and once it is canceled a renewal is bought.
+func TestReissueThatWaitsBeyondItsPlan(t *testing.T) { // invariant 8
+	inBubble(t, func(t *testing.T, w *world) {
+		w.shop.coverage, w.shop.lifetime = 365*day, 340*day
+		want(t, w.run(w.begin("web").ID, time.Hour), order.Deployed)
+		time.Sleep(335 * day)
+		w.shop.approval = true
+		r := w.run(w.beginFor(schedule.NearExpiry).ID, day)
+		if over := r.PlanOver(time.Now()); over != "" {
+			t.Errorf("too early: %s", over)
+		}
+		r = w.run(r.ID, 60*day)
+		want(t, r, order.Approval)
+		if over := r.PlanOver(time.Now()); !strings.Contains(over, r.ID) {
+			t.Errorf("it says %q", over)
+		}
+		if _, err := w.engine.Cancel(t.Context(), r.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		w.shop.approval = false
+		r = w.run(w.beginFor(schedule.NearExpiry).ID, day)
+		want(t, r, order.Deployed)
+		if r.Kind != pluginapi.Renew {
+			t.Error(r.Kind)
+		}
+	})
+}
+
+// Where the CA charges for names that a reissue adds, that is a purchase like any other.
+func TestNamesThatAReissueAddsMayCost(t *testing.T) { // invariant 2
+	for name, c := range map[string]struct {
+		charges  bool
+		names    []string
+		held     bool
+		purchase int
+	}{
+		"one more, which costs":    {charges: true, names: []string{"a.example.com", "b.example.com", "c.example.com"}, held: true, purchase: 1},
+		"one more, for free":       {names: []string{"a.example.com", "b.example.com", "c.example.com"}},
+		"the same":                 {charges: true, names: []string{"b.example.com", "a.example.com"}},
+		"what somebody else added": {charges: true, names: []string{"a.example.com", "b.example.com", "theirs.example.com"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.inspects()
+				w.shop.inspect = func(o *pluginapi.Order) error { o.Names = append(o.Names, "theirs.example.com"); return nil }
+				w.shop.coverage, w.shop.lifetime = 365*day, 100*day
+				w.shop.description.ReissueAdditionsCost = c.charges
+				want(t, w.run(w.begin("web").ID, time.Hour), order.Deployed)
+				spec := w.specs["web"]
+				spec.Names, spec.MaxPerDay = c.names, 0
+				w.specs["web"] = spec
+				r := w.run(w.beginFor(schedule.NamesChanged).ID, time.Hour)
+				if c.held {
+					want(t, r, order.Held)
+					if r.Kind != pluginapi.Reissue || r.Hold.Kind != order.HoldBudget || !r.Buys() {
+						t.Fatalf("%s %+v", r.Kind, r.Hold)
+					}
+					r = w.run(w.approve(r).ID, time.Hour)
+				}
+				want(t, r, order.Deployed)
+				if n := len(w.engine.Purchases(time.Now().Add(-time.Hour))); r.Kind != pluginapi.Reissue || n != c.purchase+1 {
+					t.Errorf("%s, %d purchases in the budget", r.Kind, n)
+				}
+			})
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"math/big"
 	"slices"
 	"testing"
@@ -128,6 +129,51 @@ func TestImpatienceDoesNotMakeAnAnswerTrusted(t *testing.T) { // invariant 1
 		want(t, w.run(r.ID, day), order.Deployed)
 		if w.shop.calls != 2 {
 			t.Errorf("sent %d times in the end", w.shop.calls)
+		}
+	})
+}
+
+// A machine whose clock was a year ahead sends an order, loses the answer, and is put right: the order is looked for at once,
+// and not only in a year, and not among orders from the future.
+func TestClockSetBackWhileAnAnswerIsLost(t *testing.T) { // invariants 1 and 8
+	inBubble(t, func(t *testing.T, w *world) {
+		ahead := 400 * day
+		engine, err := order.New(order.Options{
+			Journal: w.journal, Catalog: w, Publisher: w.zone, Files: w.disk, Deployer: w.server, Logger: slog.New(slog.DiscardHandler),
+			Now: func() time.Time { return time.Now().Add(ahead) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.engine = engine
+		w.shop.description.FindOrderSettle = 30 * time.Second
+		w.shop.place = func(int) (bool, error) { return true, errors.New("lost") }
+		shown := false
+		w.shop.found = func(sentAt time.Time) error {
+			if sentAt.After(time.Now()) {
+				t.Errorf("looked for as sent in %s", time.Until(sentAt))
+			}
+			if !shown {
+				shown = true
+				return pluginapi.Errorf(pluginapi.NotFound, "not shown yet")
+			}
+			return nil
+		}
+		r := w.begin("web")
+		for range 2 {
+			if err := w.engine.Step(t.Context(), r.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ahead = 0
+		time.Sleep(10 * time.Second)
+		if err := w.engine.Step(t.Context(), r.ID); err != nil { // the daemon looks at what seems to be far ahead
+			t.Fatal(err)
+		}
+		r = w.run(r.ID, 10*time.Minute)
+		want(t, r, order.Deployed)
+		if w.shop.calls != 1 || w.shop.purchases != 1 {
+			t.Errorf("%d calls, %d purchases", w.shop.calls, w.shop.purchases)
 		}
 	})
 }

@@ -221,11 +221,6 @@ func (e *Engine) SaveDeployment(certificate string, d Deployment) error {
 	})
 }
 
-// Adopt links a certificate on disk to the order it came from.
-func (e *Engine) Adopt(certificate, account string, last Previous) error {
-	return e.saveHistory(certificate, func(h *History) { h.Account, h.Last = account, &last })
-}
-
 // keepOrders is how many final orders of a certificate stay in the journal, for people who ask what happened.
 const keepOrders = 10
 

@@ -87,7 +87,7 @@ func (w *work) send(ctx context.Context) error {
 			r.SentAt = now
 		}
 		r.LastSentAt, r.NotFound = now, 0
-		r.Excluded, r.CAAUnknown = w.record.Excluded, w.record.CAAUnknown
+		r.Excluded, r.CAAUnknown, r.Previous = w.record.Excluded, w.record.CAAUnknown, w.record.Previous
 	}, purchase...)
 	if err != nil { // and nothing was sent
 		w.entry.drop()
@@ -141,7 +141,10 @@ func (w *work) findOut(ctx context.Context) error {
 		return w.cannotTell(fmt.Errorf("the CA offers no way to look an order up"))
 	}
 	asked := w.Now()
-	if w.tooSoon(d, asked) {
+	switch {
+	case w.record.LastSentAt.After(asked):
+		return w.sentInTheFuture(asked)
+	case w.tooSoon(d, asked):
 		return nil
 	}
 	reply, err := w.ca.FindOrder(ctx, w.request(ctx), w.record.SentAt)
@@ -156,6 +159,20 @@ func (w *work) findOut(ctx context.Context) error {
 	default:
 		return w.retry("find", problemKind(err), err)
 	}
+}
+
+// clockDoubt is how far back a lost order is looked for where a clock that was set back has made the time of sending worthless.
+const clockDoubt = 24 * time.Hour
+
+// sentInTheFuture dates an order anew that was sent while the clock was ahead. An answer would not be trusted before the wrong
+// time has come, which may take months, and a CA would look for the order among those from after it, where there is none.
+func (w *work) sentInTheFuture(now time.Time) error {
+	return w.update("clock-set-back", func(r *Record) {
+		r.LastSentAt, r.NotFound, r.NextAt = now, 0, now
+		if r.SentAt.After(now) {
+			r.SentAt = now.Add(-clockDoubt)
+		}
+	})
 }
 
 // notFound counts an answer that can be trusted, and lets the order be sent again once there are enough. The

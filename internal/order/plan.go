@@ -84,6 +84,7 @@ func (w *work) planAgain(ctx context.Context) (goOn bool, err error) {
 		return false, err
 	}
 	if o.plan.Hold == "" && o.plan.Kind == r.Kind && o.plan.Costs == r.Buys() && o.plan.Previous.sameOrder(r.Previous) {
+		r.Previous = o.plan.Previous // with what the CA says now; it is journaled with the sending
 		return true, nil
 	}
 	return false, w.update("planned-anew", func(r *Record) {
@@ -102,12 +103,12 @@ func (w *work) follow(r *Record, o outlook) {
 	}
 }
 
-// sameOrder reports that what is handed to a plugin about the previous order is the same.
+// sameOrder reports that both are the same order at the CA.
 func (p *Previous) sameOrder(q *Previous) bool {
 	if p == nil || q == nil {
 		return p == q
 	}
-	return p.Reference == q.Reference && string(p.PluginState) == string(q.PluginState)
+	return p.Reference == q.Reference
 }
 
 // PlanInput is what the kind of an order is decided from.
@@ -296,4 +297,19 @@ func without(names, taken []string) []string {
 		}
 	}
 	return rest
+}
+
+// PlanOver says that nothing can come any more of a reissue that is at the CA, since the plan it is inside of has ended while it
+// waited; empty while something may. Nothing else is bought for the certificate before it is over.
+func (r *Record) PlanOver(now time.Time) string {
+	end := r.CoverageEnd
+	if end.IsZero() && r.Previous != nil {
+		end = r.Previous.CoverageEnd
+	}
+	waits := r.Phase == Placed || r.Phase == Approval || r.Phase == Validating
+	if r.Kind != pluginapi.Reissue || !waits || end.IsZero() || end.After(now) {
+		return ""
+	}
+	return fmt.Sprintf("the plan of order %s ended at %s, so that this reissue gives nothing any more: have it rejected at the CA, or cancel it with "+
+		"\"certbridged orders cancel %s\"; what the certificate needs is then bought", r.Reference, end.UTC().Format(time.RFC3339), r.ID)
 }

@@ -114,6 +114,8 @@ type Previous struct {
 	PluginState []byte    `json:"plugin_state,omitempty"`
 	Chain       [][]byte  `json:"chain,omitempty"`
 	CoverageEnd time.Time `json:"coverage_end,omitzero"`
+	// Bought is when its plan was bought through us; zero where that is not known.
+	Bought time.Time `json:"bought,omitzero"`
 	// Names are those it was ordered for, where we did that. The certificate may have more: some CAs add a name for free.
 	Names []string `json:"names,omitempty"`
 

@@ -91,8 +91,12 @@ func (w *work) remember(o pluginapi.Order) sidecar {
 		if o.CoverageEnd.IsZero() {
 			h.Last.CoverageEnd = w.record.CoverageEnd
 		}
-		if p := w.record.Previous; h.Last.CoverageEnd.IsZero() && w.record.Kind == pluginapi.Reissue && p != nil {
-			h.Last.CoverageEnd = p.CoverageEnd // it is the same plan
+		h.Last.Bought = w.record.Created
+		if p := w.record.Previous; w.record.Kind == pluginapi.Reissue && p != nil { // it is the same plan
+			h.Last.Bought = p.Bought
+			if h.Last.CoverageEnd.IsZero() {
+				h.Last.CoverageEnd = p.CoverageEnd
+			}
 		}
 	})
 }

@@ -86,8 +86,9 @@ type Input struct {
 	Order         *Order
 	// RetryAt keeps a new order back after one that failed.
 	RetryAt time.Time
-	// Failures is how many orders failed one after the other.
+	// Failures is how many orders failed one after the other, Failure why the last of them did.
 	Failures int
+	Failure  string
 }
 
 // Verdict is a decision: whether to act now, why in a word and in a sentence, and, where not, when that changes.
@@ -108,7 +109,7 @@ func Decide(in Input, now time.Time) Verdict {
 	if v.Act && now.Before(in.RetryAt) && in.RetryAt.Sub(now) < noBackoff {
 		return Verdict{
 			Reason: BackingOff,
-			Detail: fmt.Sprintf("%s; %s, the next try comes at %s", v.Detail, failures(in.Failures), stamp(in.RetryAt)),
+			Detail: fmt.Sprintf("%s; %s, the next try comes at %s", v.Detail, failures(in), stamp(in.RetryAt)),
 			At:     in.RetryAt,
 		}
 	}
@@ -215,9 +216,13 @@ func act(r Reason, detail string) Verdict { return Verdict{Act: true, Reason: r,
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-func failures(n int) string {
-	if n == 1 {
-		return "the last order failed"
+func failures(in Input) string {
+	text := "the last order failed"
+	if in.Failures != 1 {
+		text = fmt.Sprintf("the last %d orders failed", in.Failures)
 	}
-	return fmt.Sprintf("the last %d orders failed", n)
+	if in.Failure != "" {
+		text += " (" + in.Failure + ")"
+	}
+	return text
 }

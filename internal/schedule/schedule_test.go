@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,5 +188,13 @@ func TestTimerHoldsOneEntryAKey(t *testing.T) {
 	}
 	if at := timer.Due("a"); !at.Equal(begin.Add(90 * time.Second)) {
 		t.Errorf("a is due at %s", at)
+	}
+}
+
+func TestBackingOffSaysWhyTheOrderFailed(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	in := schedule.Input{HasNames: true, Failures: 2, Failure: "no such product", RetryAt: now.Add(time.Hour)}
+	if v := schedule.Decide(in, now); v.Reason != schedule.BackingOff || !strings.Contains(v.Detail, "the last 2 orders failed (no such product)") {
+		t.Errorf("%+v", v)
 	}
 }

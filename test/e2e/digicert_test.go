@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +220,13 @@ func TestDigiCertAdoptsWhatWasBoughtElsewhere(t *testing.T) {
 		return strings.HasPrefix(l, "#") && strings.Contains(l, comment)
 	}) {
 		t.Errorf("adopt (exit code %d) has no comment %q:\n%s", code, comment, told)
+	}
+	d.write("conf.d/adopted.toml", told, 0o600)
+	if checked, code := d.run("check"); code != 0 || !strings.Contains(told, `product = "ssl_dv_geotrust"`) {
+		t.Errorf("what adopt prints does not load (exit code %d):\n%s\n%s", code, checked, told)
+	}
+	if err := os.Remove(d.path("conf.d/adopted.toml")); err != nil {
+		t.Fatal(err)
 	}
 	d.write("config.toml", d.base("", own)+ordered(`"own"`, dvOrder, "", names...), 0o600)
 	d.start()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -314,14 +315,49 @@ func (r *rig) only(folder string, names ...string) {
 	}
 }
 
-// nothingAnswers checks that nobody listens where challenges are shown.
+// nothingAnswers checks that the daemon does not listen where challenges are shown. Another process may: the port is
+// free then.
 func (r *rig) nothingAnswers() {
 	r.t.Helper()
-	conn, err := net.DialTimeout("tcp", r.challenges, time.Second)
-	if err == nil {
-		_ = conn.Close()
+	_, port, err := net.SplitHostPort(r.challenges)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if listens(r.t, r.proc.cmd.Process.Pid, port) {
 		r.t.Error("the responder still listens")
 	}
+}
+
+// listens reports whether a process has a socket that listens on a TCP port (proc(5): /proc/net/tcp has local addresses
+// in hexadecimal, 0A for a socket that listens, and the socket's inode). One that has ended has none.
+func listens(t testing.TB, pid int, port string) bool {
+	t.Helper()
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inodes := map[string]bool{}
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile("/proc/net/" + table)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // without IPv6
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); len(f) > 9 && f[3] == "0A" && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", n)) {
+				inodes["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	descriptors := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, _ := os.ReadDir(descriptors) // none when it has ended
+	for _, e := range entries {
+		if link, err := os.Readlink(filepath.Join(descriptors, e.Name())); err == nil && inodes[link] {
+			return true
+		}
+	}
+	return false
 }
 
 // serveWebroot serves a folder where challenges are looked for, as a web server does.
@@ -333,8 +369,12 @@ func (r *rig) serveWebroot() {
 	r.challenges = server.Listener.Addr().String()
 }
 
+// copyFile copies a program. Nothing is forked meanwhile: a child would keep the file open for writing, and then it
+// cannot be executed.
 func copyFile(t testing.TB, from, to string, mode fs.FileMode) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		t.Fatal(err)
@@ -349,5 +389,23 @@ func copyFile(t testing.TB, from, to string, mode fs.FileMode) {
 	}
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if !listens(t, os.Getpid(), port) {
+		t.Error("a port that this process listens on is not found")
+	}
+	if listens(t, os.Getppid(), port) {
+		t.Error("the port counts as another process's")
+	}
+	_ = l.Close()
+	if listens(t, os.Getpid(), port) {
+		t.Error("a port that was closed is found")
 	}
 }

@@ -159,8 +159,40 @@ type Settings struct {
 	AlternateDelay sandbox.Delay `json:"alternate_delay"`
 	// AuthKeyMissFails refuses an order whose request token is not found, rather than leaving it pending.
 	AuthKeyMissFails bool `json:"auth_key_miss_fails"`
+	// LastRevokesOrder is the preference that revoking the only certificate of an order revokes the order, too.
+	LastRevokesOrder bool `json:"last_revokes_order"`
+	// TakenMarkCode is the code of the refusal of an alternative_order_id that is taken.
+	TakenMarkCode string `json:"taken_mark_code"`
 	// SkipDeniedFails refuses skip_approval of a key that may not, rather than making a request of the order.
 	SkipDeniedFails bool `json:"skip_denied_fails"`
+	// RenewedOrderID is which number an order has as renewed_order_id: that of its renewal, of the order it renewed, or none.
+	RenewedOrderID RenewedOrder `json:"renewed_order_id"`
+}
+
+// RenewedOrder is what renewed_order_id tells.
+type RenewedOrder string
+
+// The ways to understand renewed_order_id.
+const (
+	// TellsRenewal, the default: the number of the order that renewed the one; of a renewal that is not renewed itself, the
+	// number of the order before.
+	TellsRenewal RenewedOrder = "renewal"
+	TellsRenewed RenewedOrder = "renewed" // of a renewal, the order before
+	TellsNothing RenewedOrder = "nothing"
+)
+
+// renewedOrder is the renewed_order_id of an order; 0 is none.
+//
+// Unconfirmed: which order renewed_order_id means, the one that was renewed or the one that renewed it; Settings choose.
+func (s Settings) renewedOrder(o *order) int64 {
+	switch {
+	case s.RenewedOrderID == TellsNothing:
+		return 0
+	case s.RenewedOrderID != TellsRenewed && o.RenewedBy != 0:
+		return o.RenewedBy
+	default:
+		return o.RenewalOf
+	}
 }
 
 // DefaultSettings are those of an account with Multi-year Plans and nothing unusual.
@@ -169,7 +201,8 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Strict: true, MultiYearPlans: true, PlanYears: mostPlanYears, Products: []string{}, ICASelection: true,
-		Approval: ApproveByHand, DCVScope: scopeFQDN, RateLimits: true,
+		Approval: ApproveByHand, DCVScope: scopeFQDN, RateLimits: true, RenewedOrderID: TellsRenewal,
+		TakenMarkCode: "invalid_value:alternative_order_id",
 	}
 }
 
@@ -187,6 +220,9 @@ func (s Settings) clone() Settings {
 func (s Settings) check() error {
 	if !slices.Contains([]Approval{ApproveByHand, ApproveTwice, ApproveAutomatically, ApproveNone}, s.Approval) {
 		return fmt.Errorf("approval %q is none of manual, two-step, auto, none", s.Approval)
+	}
+	if !slices.Contains([]RenewedOrder{"", TellsRenewal, TellsRenewed, TellsNothing}, s.RenewedOrderID) { // empty: of an older state
+		return fmt.Errorf("renewed_order_id %q is none of renewal, renewed, nothing", s.RenewedOrderID)
 	}
 	if s.PlanYears < 1 || s.PlanYears > mostPlanYears {
 		return fmt.Errorf("plan_years %d is not from 1 to %d", s.PlanYears, mostPlanYears)

@@ -77,11 +77,12 @@ func (s *Server) adminBalance(c *sandbox.AdminCall) (any, error) {
 func settingsFields() []sandbox.Field {
 	fields := []sandbox.Field{
 		sandbox.Text("approval"), sandbox.Text("dcv_scope"), sandbox.Text("alternate_delay"), sandbox.Text("issue_delay"),
+		sandbox.Text("renewed_order_id"), sandbox.Text("taken_mark_code"),
 		sandbox.Integer("plan_years", 1, mostPlanYears), sandbox.ListOf("products", sandbox.Text("")),
 	}
 	for _, name := range []string{
 		"strict", "multi_year_plans", "unique_alternative_ids", "guest_access", "ica_selection", "choose_ct", "check_caa", "free_counterpart",
-		"rate_limits", "check_dcv_fails", "unknown_alternate_is_404", "auth_key_miss_fails", "skip_denied_fails",
+		"rate_limits", "check_dcv_fails", "unknown_alternate_is_404", "auth_key_miss_fails", "skip_denied_fails", "last_revokes_order",
 	} {
 		fields = append(fields, sandbox.Boolean(name))
 	}

@@ -346,8 +346,8 @@ func TestCAAForbidsIssuance(t *testing.T) {
 	r.publish("_dnsauth.www.example.com. IN TXT " + placed["dcv_random_value"].(string))
 	r.call(http.StatusOK, http.MethodPut, orderPath(placed["id"])+"/check-dcv", nil)
 	info := r.call(http.StatusOK, http.MethodGet, orderPath(placed["id"])+"?include_caa_status=true", nil)
-	domains, _ := info["domains"].([]any)
-	if info["status"] != statusPending || len(domains) != 1 || domains[0].(obj)["caa_status_message"] != "caa_check_failed|www.example.com" {
+	messages, _ := info["caa_status_message"].(obj)
+	if info["status"] != statusPending || len(messages) != 1 || messages["www.example.com"] != "caa_check_failed|www.example.com" {
 		t.Fatalf("order: %v", info)
 	}
 	r.publish(`example.com. IN CAA 0 issue "digicert.com; account=1"`)

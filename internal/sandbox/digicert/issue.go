@@ -118,7 +118,7 @@ func (s *Server) issue(now time.Time, o *order, cert *certificate) error {
 		leaf.Organization, leaf.Country = org.Name, org.Country
 	}
 	if !leaf.NotAfter.After(leaf.NotBefore) {
-		o.Status, o.Updated = statusExpired, now
+		s.expire(now, o)
 		return nil
 	}
 	signed, err := issuer.Issue(leaf)
@@ -172,9 +172,21 @@ func (s *Server) due(now time.Time) {
 				s.Account.Ledger.Add(entry)
 			}
 		}
-		if o.Status == statusIssued && now.After(o.ValidTill) {
-			o.Status, o.Updated = statusExpired, now
+		if !o.ValidTill.IsZero() && now.After(o.ValidTill) {
+			s.expire(now, o)
 		}
+	}
+}
+
+// expire ends an order whose plan is over, whatever is under way on it. The lock is held.
+func (s *Server) expire(now time.Time, o *order) {
+	switch o.Status {
+	case statusExpired, statusRevoked, statusCanceled, statusRejected:
+		return
+	}
+	o.Status, o.Updated = statusExpired, now
+	for cert := o.open(); cert != nil; cert = o.open() {
+		cert.Status = statusCanceled
 	}
 }
 

@@ -1,6 +1,7 @@
 package digicert
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -260,8 +261,8 @@ func (s *Server) judgeAccount(c *call, f *faults, b *orderBody) {
 	if id := b.AlternativeOrderID; id != "" && s.Account.Settings.UniqueAlternativeIDs {
 		for _, o := range s.Account.Orders {
 			if o.AlternativeID == id {
-				// Unconfirmed: status and code for an alternative_order_id that is taken.
-				f.add(http.StatusBadRequest, "invalid_value:alternative_order_id", "The alternative order ID is assigned to another order.")
+				// Unconfirmed: status and code for an alternative_order_id that is taken; Settings say the code.
+				f.add(http.StatusBadRequest, cmp.Or(s.Account.Settings.TakenMarkCode, "invalid_value:alternative_order_id"), "The alternative order ID is assigned to another order.")
 				break
 			}
 		}

@@ -25,7 +25,7 @@ func (s *Server) orderView(o *order) obj {
 		"id": o.ID, "status": o.Status, "is_renewal": o.RenewalOf != 0, "is_renewed": o.RenewedBy != 0,
 		"date_created": stamp(o.Created), "order_valid_till": s.days.date(o.ValidTill),
 		"auto_renew": o.AutoRenew, "auto_reissue": o.AutoReissue, "disable_renewal_notifications": !o.Notifications,
-		"payment_method": o.Payment, "price": float64(o.Price) / 100,
+		"payment_method": o.Payment, "price": float64(o.Price) / 100, "currency": "USD",
 		"product":   obj{"name_id": p.NameID, "name": p.Name, "type": "ssl_certificate", "validation_type": p.Validation},
 		"container": obj{"id": o.Container, "name": s.containerName(o.Container)},
 		"user":      obj{"id": u.ID, "first_name": u.Name, "last_name": "User", "email": "api@sandbox.invalid"},
@@ -40,8 +40,8 @@ func (s *Server) orderView(o *order) obj {
 	if p.public() {
 		v["dcv_method"], v["certificate_dcv_scope"] = o.DCV.Method, o.DCV.Scope
 	}
-	if o.RenewalOf != 0 {
-		v["renewed_order_id"] = o.RenewalOf
+	if n := s.Account.Settings.renewedOrder(o); n != 0 {
+		v["renewed_order_id"] = n
 	}
 	if org := s.Account.Organizations[o.Organization]; org != nil {
 		v["organization"] = obj{"id": org.ID, "name": org.Name}
@@ -126,11 +126,15 @@ func (s *Server) getOrder(c *call) (reply, error) {
 		}
 		body = s.orderView(o)
 		if c.r.URL.Query().Get("include_caa_status") == "true" && o.open() != nil {
-			var list []obj
+			// Unconfirmed: the messages on CAA records, but for that of a check which was not made yet.
+			messages := map[string]string{}
 			for _, name := range o.open().names() {
-				list = append(list, obj{"name": name, "caa_status_message": o.CAAMessages[name]})
+				messages[name] = "CAA check is not called yet"
+				if m := o.CAAMessages[name]; m != "" {
+					messages[name] = m
+				}
 			}
-			body["domains"] = list
+			body["caa_status_message"] = messages
 		}
 		return nil
 	})

@@ -136,7 +136,11 @@ func (s *Server) makeAnother(c *call, kind string, p product, b *orderBody, o *o
 	}
 	o.Updated = c.now
 	entry := s.entry(c.now, map[string]string{kindReissue: sandbox.Reissue, kindDuplicate: sandbox.Duplicate}[kind], o)
-	gone := dropped(before.names(), j.names)
+	if kind == kindReissue && !strings.EqualFold(before.CommonName, cert.CommonName) {
+		// Unconfirmed: whether another name as the common name revokes earlier certificates as a dropped name does; in the stand-in it does not.
+		c.remark("the common name changes from %s to %s, which may count as a change of names", before.CommonName, cert.CommonName)
+	}
+	gone := dropped(before.names(), cert.names())
 	if kind == kindReissue && len(gone) > 0 {
 		entry.Detail = "drops " + strings.Join(gone, " ")
 	}

@@ -2,6 +2,7 @@ package digicert
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
@@ -101,6 +102,11 @@ func (s *Server) revokeNow(now time.Time, o *order, which int64, reason string) 
 			entry.Names = c.names()
 			entry.Detail += ", serial " + c.Serial
 		}
+	}
+	if left := func(c *certificate) bool { return c.Status == statusIssued && c.NotAfter.After(now) }; s.Account.Settings.LastRevokesOrder &&
+		o.Status == statusIssued && !slices.ContainsFunc(o.Certificates, left) {
+		o.Status = statusRevoked
+		entry.Detail += ": it was the only one, and the order with it"
 	}
 	s.Account.Ledger.Add(entry)
 }

@@ -179,7 +179,7 @@ func (s *Server) planUntil(c *call, f *faults, at string, until time.Time) terms
 
 // certTerms reads certificate.cert_validity, which counts only for a plan of more than a year.
 //
-// Unconfirmed: the type_hint page's rule that a cert_validity of less than 365 days is replaced by the longest allowed; it is older than the 199 days, and the DV page's rules are used for all products.
+// Unconfirmed: that the type_hint page's rule still holds beside the 199 days, and for its own endpoint alone: a cert_validity of less than 365 days is replaced there by the longest allowed.
 func (s *Server) certTerms(c *call, f *faults, p product, v *validityBody, t *terms) {
 	if v == nil {
 		return
@@ -220,6 +220,8 @@ func (s *Server) certTerms(c *call, f *faults, p product, v *validityBody, t *te
 		c.remark("certificate.cert_validity is ignored: the account has no Multi-year Plans")
 	case !longer:
 		c.remark("certificate.cert_validity is ignored: the order lasts no longer than a year")
+	case strings.HasSuffix(c.r.URL.Path, "/order/certificate/ssl") && days < 365 && till.Before(s.days.add(c.now, 365)):
+		c.remark("certificate.cert_validity is replaced by the longest: it is less than 365 days, and the order is one by type_hint")
 	default:
 		t.CertDays, t.CertTill = days, till
 	}

@@ -22,17 +22,18 @@ func TestTokenAnswers(t *testing.T) {
 	if first["reseller_order_id"] == "" || first["review_url"] == nil || first["product_code"] != nil {
 		t.Errorf("reference: %v", first)
 	}
-	for mode, c := range map[string]struct {
+	for _, c := range []struct {
+		mode   string
 		same   bool
 		bought int
-	}{"token": {true, 1}, "allow": {false, 2}} {
-		r.direct(http.StatusOK, "PATCH", "settings", `{"token_answer":"product","duplicate_reference":"`+mode+`"}`)
+	}{{"token", true, 1}, {"allow", false, 2}} {
+		r.direct(http.StatusOK, "PATCH", "settings", `{"token_answer":"product","duplicate_reference":"`+c.mode+`"}`)
 		v := r.ok("order/generatetoken", f)
 		if (v["order_token"] == first["order_token"]) != c.same || v["product_code"] != "RapidSSL-12" || v["reseller_order_id"] != nil {
-			t.Errorf("%s: %v", mode, v)
+			t.Errorf("%s: %v", c.mode, v)
 		}
-		if c.same && r.count(sandbox.Purchase) != c.bought {
-			t.Errorf("%s: %d purchases", mode, r.count(sandbox.Purchase))
+		if n := r.count(sandbox.Purchase); n != c.bought {
+			t.Errorf("%s: %d purchases", c.mode, n)
 		}
 	}
 }
@@ -308,4 +309,18 @@ func TestPoints(t *testing.T) {
 		t.Errorf("said %s", said)
 	}
 	r.direct(400, "POST", "points", `{"points":-1}`)
+}
+
+// The industry's limits come closer.
+func TestLifetimesGetShorter(t *testing.T) {
+	t.Parallel()
+	for day, want := range map[string]int{"2026-11-22": 199, "2027-03-14": 199, "2027-03-15": 99, "2029-03-14": 99, "2029-03-15": 46} {
+		at, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := longest(at); got != want {
+			t.Errorf("%s: %d days, want %d", day, got, want)
+		}
+	}
 }

@@ -14,7 +14,7 @@ const (
 	authID            = "AuthFailure.SecretIdNotFound"
 	authExpired       = "AuthFailure.SignatureExpire"
 	authSignature     = "AuthFailure.SignatureFailure"
-	authToken         = "AuthFailure.TokenFailure"
+	authToken         = "AuthFailure.TokenFailure" //nolint:gosec // an error code
 	authDenied        = "AuthFailure.UnauthorizedOperation"
 
 	invalidAction    = "InvalidAction"

@@ -81,8 +81,11 @@ func (l *List[T]) UnmarshalJSON(text []byte) error {
 	*l = nil
 	text = bytes.TrimSpace(text)
 	parts := []json.RawMessage{text}
-	if len(text) > 0 && text[0] == '[' && json.Unmarshal(text, &parts) != nil {
-		parts = nil
+	if len(text) > 0 && text[0] == '[' {
+		parts = nil // a fresh one: elements must not be written over the text
+		if json.Unmarshal(text, &parts) != nil {
+			parts = nil
+		}
 	}
 	for _, p := range parts {
 		if isNothing(p) {

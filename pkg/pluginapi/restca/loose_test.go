@@ -97,3 +97,14 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// The text is whoever's it is who hands it in.
+func TestListLeavesItsTextAlone(t *testing.T) {
+	text := []byte(`["first","second"]`)
+	for range 2 {
+		var l List[Text]
+		if err := l.UnmarshalJSON(text); err != nil || len(l) != 2 || l[1] != "second" {
+			t.Errorf("got %v, %v", l, err)
+		}
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
@@ -87,6 +89,33 @@ func (c *Client) OrderOf(ctx context.Context, name string) (Order, error) {
 		return Order{}, &restca.Garbage{What: "an order without id or status"}
 	}
 	return o, nil
+}
+
+// CAAMessage is what DigiCert says of the CAA records of a name.
+type CAAMessage struct{ Name, Message string }
+
+// CAAStatus reads what DigiCert says of the CAA records of an order that is pending, by name.
+// (Not confirmed by DigiCert's pages: whether the messages stand in one object or with each domain; both are taken.)
+func (c *Client) CAAStatus(ctx context.Context, order ID) ([]CAAMessage, error) {
+	var in struct {
+		Messages map[string]Text `json:"caa_status_message"`
+		Domains  List[struct {
+			Name    Text `json:"name"`
+			Message Text `json:"caa_status_message"`
+		}] `json:"domains"`
+	}
+	query := url.Values{"include_caa_status": {"true"}}
+	if err := c.get(ctx, restca.Path("order", "certificate", order.String()), query, &in); err != nil {
+		return nil, err
+	}
+	var out []CAAMessage
+	for _, name := range slices.Sorted(maps.Keys(in.Messages)) {
+		out = append(out, CAAMessage{name, string(in.Messages[name])})
+	}
+	for _, d := range in.Domains {
+		out = append(out, CAAMessage{string(d.Name), string(d.Message)})
+	}
+	return out, nil
 }
 
 // OrdersByAlternative finds the orders with an alternative_order_id. None is an empty list; an answer that leaves it
@@ -349,6 +378,9 @@ func (c *Client) Orders(ctx context.Context, offset int) ([]Listed, bool, error)
 	if err := c.get(ctx, "order/certificate", query, &in); err != nil {
 		return nil, false, err
 	}
-	more := len(in.Orders) > 0 && in.Page.Total != nil && offset+len(in.Orders) < int(*in.Page.Total)
+	more := len(in.Orders) >= listPage
+	if in.Page.Total != nil {
+		more = len(in.Orders) > 0 && offset+len(in.Orders) < int(*in.Page.Total)
+	}
 	return in.Orders, more, nil
 }

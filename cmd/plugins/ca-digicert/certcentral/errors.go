@@ -41,13 +41,16 @@ func Has(r *restca.Refusal, codes ...string) bool {
 	return false
 }
 
-// kinds is what the API's codes mean for the caller, the most exact first. Codes without a place here are judged by the
-// status of the answer. Those marked (*) are not confirmed by DigiCert's pages; other clients have met them.
-var kinds = []struct {
+// meaning is what a code means for the caller.
+type meaning struct {
 	code  string
 	kind  pluginapi.ErrorKind
 	field string
-}{
+}
+
+// kinds is what the API's codes mean for the caller, the most exact first. Codes without a place here are judged by the
+// status of the answer. Those marked (*) are not confirmed by DigiCert's pages; other clients have met them.
+var kinds = []meaning{
 	{code: "request_limit_exceeded", kind: pluginapi.RateLimited},
 	{code: "access_denied|invalid_approver", kind: pluginapi.NeedsPerson}, // (*)
 	{code: "access_denied", kind: pluginapi.Unauthorized},
@@ -108,4 +111,28 @@ func advice(r *restca.Refusal) string {
 	default:
 		return ""
 	}
+}
+
+// MarkTaken reports a refusal that may be for an alternative_order_id that another order has: then there is that order. A
+// request whose mark is refused for another reason is better looked up once too often.
+// (Not confirmed by DigiCert's pages: the code. That is why the words count here, too.)
+func MarkTaken(r *restca.Refusal) bool {
+	for _, p := range r.Problems {
+		text := strings.ToLower(p.Code + " " + p.Message)
+		if strings.Contains(strings.NewReplacer(" ", "_", "-", "_").Replace(text), "alternative_order") {
+			return true
+		}
+		code, _, _ := strings.Cut(strings.ToLower(p.Code), ":")
+		for _, word := range []string{"duplicate", "already", "exists"} {
+			if strings.Contains(code, word) && !isKnown(p.Code) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isKnown reports whether a code has a meaning here that is not about marks.
+func isKnown(code string) bool {
+	return slices.ContainsFunc(kinds, func(k meaning) bool { return Has(&restca.Refusal{Problems: []restca.Problem{{Code: code}}}, k.code) })
 }

@@ -1,6 +1,11 @@
 package certcentral
 
-import "github.com/certbridge/certbridged/pkg/pluginapi/restca"
+import (
+	"slices"
+	"strings"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
+)
 
 // The types of what the API answers with: they take numbers for text, null for a list, and so on.
 type (
@@ -48,17 +53,23 @@ func (r Request) Open() bool { return r.Status == RequestPending || r.Status == 
 
 // Order is the answer to a question for an order.
 type Order struct {
-	ID                 ID            `json:"id"`
-	AlternativeOrderID Text          `json:"alternative_order_id"`
-	Status             Text          `json:"status"`
-	Certificate        Certificate   `json:"certificate"`
-	DateCreated        Time          `json:"date_created"`
-	OrderValidTill     Time          `json:"order_valid_till"`
-	DCVMethod          Text          `json:"dcv_method"`
-	Requests           List[Request] `json:"requests"`
-	Price              Text          `json:"price"`
-	Currency           Text          `json:"currency"`
-	Product            struct {
+	ID                 ID          `json:"id"`
+	AlternativeOrderID Text        `json:"alternative_order_id"`
+	Status             Text        `json:"status"`
+	Certificate        Certificate `json:"certificate"`
+	DateCreated        Time        `json:"date_created"`
+	OrderValidTill     Time        `json:"order_valid_till"`
+	IsRenewal          Flag        `json:"is_renewal"`
+	IsRenewed          Flag        `json:"is_renewed"`
+	// RenewedOrderID is the number of an order that was renewed, or of the one that renewed this.
+	// (Not confirmed by DigiCert's pages: which of the two.)
+	RenewedOrderID ID            `json:"renewed_order_id"`
+	DCVMethod      Text          `json:"dcv_method"`
+	Requests       List[Request] `json:"requests"`
+	Price          Text          `json:"price"`
+	Currency       Text          `json:"currency"`
+	ValidityYears  ID            `json:"validity_years"`
+	Product        struct {
 		NameID         Text `json:"name_id"`
 		ValidationType Text `json:"validation_type"`
 	} `json:"product"`
@@ -67,6 +78,9 @@ type Order struct {
 		Name Text `json:"name"`
 	} `json:"organization"`
 }
+
+// Names are all names of the order's certificate in lower case, the common name first, each once.
+func (o Order) Names() []string { return o.Certificate.Names() }
 
 // The statuses of an order.
 const (
@@ -97,6 +111,21 @@ type Certificate struct {
 	Status      Text       `json:"status"`
 	DateCreated Time       `json:"date_created"`
 	DateIssued  Time       `json:"date_issued"`
+	// Issuer is the intermediate that signs it.
+	Issuer struct {
+		Name Text `json:"name"`
+	} `json:"ca_cert"`
+}
+
+// Names are all names of a certificate in lower case, the common name first, each once.
+func (c Certificate) Names() []string {
+	var names []string
+	for _, n := range append([]Text{c.CommonName}, c.DNSNames...) {
+		if name := strings.ToLower(string(n)); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Alternate is an order found by its alternative_order_id.
@@ -160,14 +189,33 @@ type User struct {
 
 // Product is one product the account may order.
 type Product struct {
-	NameID         Text     `json:"name_id"`
-	Name           Text     `json:"name"`
-	Type           Text     `json:"type"`
-	ValidationType Text     `json:"validation_type"`
-	OrderYears     List[ID] `json:"allowed_order_validity_years"`
-	MaxPlanYears   ID       `json:"max_multi_year_order_validity_years"`
-	Containers     List[ID] `json:"allowed_container_ids"`
-	Replacement    Text     `json:"replacement_product_name_id"`
+	NameID         Text `json:"name_id"`
+	Name           Text `json:"name"`
+	Type           Text `json:"type"`
+	ValidationType Text `json:"validation_type"`
+	// OrderYears are the lengths of plans that are sold, and MaxPlanYears is the longest; zero is not told.
+	OrderYears   List[ID] `json:"allowed_order_validity_years"`
+	MaxPlanYears ID       `json:"max_multi_year_order_validity_years"`
+	// Containers, CACerts and Hashes are what orders may name; empty means all, or not told.
+	Containers List[ID] `json:"allowed_container_ids"`
+	CACerts    List[struct {
+		ID Text `json:"id"`
+	}] `json:"allowed_ca_certs"`
+	Hashes struct {
+		Allowed List[struct {
+			ID Text `json:"id"`
+		}] `json:"allowed_hash_types"`
+	} `json:"signature_hash_types"`
+	Replacement Text `json:"replacement_product_name_id"`
+}
+
+// MostYears is the length of the longest plan that is sold, in years; zero where that is not told.
+func (p Product) MostYears() int64 {
+	most := p.MaxPlanYears
+	for _, n := range p.OrderYears {
+		most = max(most, n)
+	}
+	return int64(most)
 }
 
 // Organization is a customer that certificates are made out to.
@@ -197,6 +245,7 @@ type Listed struct {
 	ID          ID          `json:"id"`
 	Status      Text        `json:"status"`
 	Certificate Certificate `json:"certificate"`
+	DateCreated Time        `json:"date_created"`
 }
 
 // page says how much of a list an answer holds.

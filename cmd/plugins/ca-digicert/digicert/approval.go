@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
+
+// endsSoon is how long before its plan ends who must approve a reissue is told so.
+const endsSoon = 30 * 24 * time.Hour
 
 // approval is the reply while a person at the customer must approve.
 func (s *session) approval(v *view, r certcentral.Request) pluginapi.Order {
@@ -21,6 +25,9 @@ func (s *session) approval(v *view, r certcentral.Request) pluginapi.Order {
 	detail := number + " waits for approval"
 	if request.SkipApproval(v.settings) {
 		detail += "; skip_approval was asked for, but the API key's user may not skip it: give the user the role of an administrator or manager, or approve by hand"
+	}
+	if end := coverageEnd(v.order); v.placed.Kind == pluginapi.Reissue && !end.IsZero() && end.Sub(s.now()) < endsSoon {
+		detail += fmt.Sprintf("; the plan ends on %s, and after that an approval gives nothing any more", end.Format(time.DateOnly))
 	}
 	return pluginapi.Order{Status: pluginapi.PendingApproval, Detail: detail, Action: s.approver(number, "approve or reject ")}
 }

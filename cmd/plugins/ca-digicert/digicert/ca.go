@@ -58,6 +58,7 @@ var _ interface {
 	pluginapi.Preflighter
 	pluginapi.OrderFinder
 	pluginapi.CertificateFinder
+	pluginapi.OrderInspector
 	pluginapi.OrderCanceler
 	pluginapi.Revoker
 } = (*CA)(nil)
@@ -89,7 +90,9 @@ func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 		FindOrderSettle: findSettle,
 		// DigiCert revokes all earlier certificates of an order 48 to 72 hours after a reissue that drops a name.
 		ReissueNames: pluginapi.ReissueRemovalRevokes,
-		PollInterval: pollInterval, MaxConcurrentOrders: maxOrders,
+		// Names that a reissue adds are charged for what is left of the plan.
+		ReissueAdditionsCost: true,
+		PollInterval:         pollInterval, MaxConcurrentOrders: maxOrders,
 	}, nil
 }
 

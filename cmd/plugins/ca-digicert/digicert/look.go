@@ -81,6 +81,9 @@ func (s *session) step(ctx context.Context, v *view) (pluginapi.OrderReply, erro
 // reply completes what is said of an order.
 func (s *session) reply(v *view, out pluginapi.Order) pluginapi.OrderReply {
 	out.Reference, out.State, out.CoverageEnd = reference(v.id), v.st.encode(), coverageEnd(v.order)
+	if v.placed.Kind != pluginapi.Reissue { // what a reissue adds to the price of its order is not told
+		out.Price = priceOf(v.order)
+	}
 	return pluginapi.OrderReply{Order: out}
 }
 
@@ -115,6 +118,9 @@ func (s *session) reissueStands(ctx context.Context, v *view) (pluginapi.Order, 
 	if out, ended, err := s.reissueEnded(ctx, v); err != nil || ended {
 		return out, err
 	}
+	if s.over(v.order) {
+		return s.tooLate(ctx, v)
+	}
 	switch v.order.Status {
 	case certcentral.OrderIssued, certcentral.OrderApproved, certcentral.OrderNeedsApproval:
 		if r := s.ownOpenRequest(v); r.ID != 0 {
@@ -135,6 +141,25 @@ func (s *session) reissueStands(ctx context.Context, v *view) (pluginapi.Order, 
 		}
 		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is %s at DigiCert", v.id, v.order.Status)}, nil
 	}
+}
+
+// over reports that an order's plan has ended, with a day's grace for time zones.
+func (s *session) over(o certcentral.Order) bool {
+	end := coverageEnd(o)
+	return !end.IsZero() && s.now().After(end.Add(24*time.Hour))
+}
+
+// tooLate is the reply for a reissue whose plan has ended meanwhile: unless it was issued, it never will be, and the
+// daemon goes on to the next plan.
+func (s *session) tooLate(ctx context.Context, v *view) (pluginapi.Order, error) {
+	if chain, err := s.ownChain(ctx, v); err != nil || chain != nil {
+		return s.issuedReply(v, chain), err
+	}
+	detail := fmt.Sprintf("the plan of order %s ended on %s while its reissue waited: nothing is issued on it any more", v.id, coverageEnd(v.order).Format(time.DateOnly))
+	if r := s.ownOpenRequest(v); r.ID != 0 {
+		detail += fmt.Sprintf("; reject request %s in the console", r.ID)
+	}
+	return pluginapi.Order{Status: pluginapi.Expired, Detail: detail}, nil
 }
 
 // revoked is the reply for a certificate that was revoked before it could be installed.
@@ -169,15 +194,28 @@ func (s *session) reissueEnded(ctx context.Context, v *view) (pluginapi.Order, b
 	}
 	waits := v.order.Status == certcentral.OrderReissuePending || v.order.Status == certcentral.OrderNeedsApproval ||
 		s.ownOpenRequest(v).ID != 0 || v.order.Certificate.ID == v.st.CertificateID && v.st.CertificateID != 0
+	s.noteMissing(v, !found && !waits)
 	switch {
 	case found && own.Status == certcentral.OrderRevoked:
 		return revoked(v, own), true, nil
 	case found && dropped(own):
 		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue of order %s is %s at DigiCert", v.id, own.Status)}, true, nil
-	case !found && !waits && !v.st.Placed.IsZero() && s.now().Sub(v.st.Placed) > vanished:
+	case !v.st.Missing.IsZero() && s.now().Sub(v.st.Missing) > vanished:
 		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("the reissue is not among those of order %s any more: it was canceled", v.id)}, true, nil
 	default:
 		return pluginapi.Order{}, false, nil
+	}
+}
+
+// noteMissing keeps since when a reissue is not to be seen. It counts from when that was noticed: a request may have been
+// approved a moment ago, however long it waited, and the list may not have its certificate yet.
+func (s *session) noteMissing(v *view, missing bool) {
+	now := s.now().UTC()
+	switch {
+	case !missing:
+		v.st.Missing = time.Time{}
+	case v.st.Missing.IsZero(), v.st.Missing.After(now): // a clock that was set back
+		v.st.Missing = now
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 	}
 	placed, err := s.client.Place(ctx, path, body)
 	if err != nil {
-		return s.notPlaced(ctx, order, err)
+		return s.notPlaced(ctx, order, computed.DCVMethod, err)
 	}
 	s.log.Info("order placed", "order", placed.ID, "kind", order.Kind.String(), "product", path)
 	return s.begun(placed, computed.DCVMethod), nil
@@ -86,7 +86,7 @@ func (s *session) adopt(found []certcentral.Alternate) pluginapi.OrderReply {
 // notPlaced says what the failure of a paid request means. An order with our mark is ours even when the answer is a
 // refusal: where the account demands unique marks, that is how a second call for the same order ends.
 // (Not confirmed by DigiCert's pages: code and status of that refusal.)
-func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
+func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, method string, cause error) (pluginapi.OrderReply, error) {
 	const what = "place the order"
 	failure := restca.FailOnce(what, cause)
 	no := restca.RefusalOf(cause)
@@ -99,12 +99,23 @@ func (s *session) notPlaced(ctx context.Context, order pluginapi.OrderRequest, c
 		return reply, nil
 	case err != nil:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
-	case strings.Contains(failure.Field, "alternative_order_id"):
-		// The mark is taken, so there is an order; it cannot be seen yet.
+	case certcentral.MarkTaken(no):
+		// There is an order then; it cannot be seen yet.
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s; the order with this mark cannot be seen yet", failure.Message)
 	default:
-		return pluginapi.OrderReply{}, failure
+		return pluginapi.OrderReply{}, tokenWanted(failure, no, method)
 	}
+}
+
+// tokenWanted makes a person's matter of a refusal that comes again however often the order is sent: DigiCert looks for
+// the request token of an AuthKey when an order is submitted, and it is published only when the order is there.
+// (Not confirmed by DigiCert's pages: that this is how a token is missed; an order that waits for it is as likely.)
+func tokenWanted(failure *pluginapi.Error, no *restca.Refusal, method string) *pluginapi.Error {
+	if method == request.MethodAuthKey && certcentral.Has(no, "invalid_dns_txt") {
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "%s; DigiCert wants the AuthKey's token to be published before the order is placed, and certbridged publishes it afterwards: set dcv_method = %q and remove use_auth_key",
+			failure.Message, request.MethodTXT)
+	}
+	return failure
 }
 
 // begun is the reply to an order that DigiCert has taken: its number is to be kept before anything else is done.

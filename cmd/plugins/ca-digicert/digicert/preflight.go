@@ -3,7 +3,6 @@ package digicert
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -129,47 +128,6 @@ func (p *preflight) role(roles []string) {
 	default:
 		p.found.Add(pluginapi.Info, "skip_approval", "orders, reissues and revocations will wait for a person's approval, unless the account approves them by itself: the key's user is no administrator or manager")
 	}
-}
-
-// products compares what is ordered with what is enabled.
-func (p *preflight) products(ctx context.Context) error {
-	list, err := p.client.Products(ctx, p.settings.container)
-	if err != nil || len(list) == 0 {
-		return p.passed("list the products", err)
-	}
-	var names []string
-	for _, product := range list {
-		if product.Type == "" || product.Type == "ssl_certificate" {
-			names = append(names, string(product.NameID))
-		}
-	}
-	var asked []string
-	for at, o := range p.orders {
-		name, _ := request.Product(o)
-		if name == "" || name == "ssl" || slices.Contains(asked, name) { // "ssl": DigiCert finds the product for each order
-			continue
-		}
-		asked = append(asked, name)
-		i := slices.IndexFunc(list, func(l certcentral.Product) bool { return string(l.NameID) == name })
-		if i < 0 {
-			p.found.FaultOf(at, "product", "%s is not enabled for the account; enabled are %s", name, fewer(names))
-			continue
-		}
-		if next := list[i].Replacement; next != "" && string(next) != name {
-			p.found.AddOf(at, pluginapi.Warning, "product", "DigiCert is replacing %s by %s", name, next)
-		}
-	}
-	return nil
-}
-
-// fewer names the first of a list.
-func fewer(names []string) string {
-	const most = 20
-	slices.Sort(names)
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	}
-	return orElse(strings.Join(names, ", "), "none for TLS")
 }
 
 // organizations looks at those that orders name.

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/certcentral"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-digicert/request"
@@ -45,20 +46,38 @@ func (s *session) reissue(ctx context.Context, order pluginapi.OrderRequest) (pl
 	case f.found:
 		return s.begun(f.placed(), ""), nil
 	}
-	if err := reissuable(f.order); err != nil {
+	if err := s.reissuable(f.order); err != nil {
 		return pluginapi.OrderReply{}, err
+	}
+	if keepCommonName(&computed, f.order) {
+		if body, err = request.Reissue(settings, computed); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
 	}
 	placed, err := s.client.Reissue(ctx, id, body)
 	if err != nil {
-		return s.notReissued(ctx, id, order, err)
+		return s.notReissued(ctx, id, order, computed.DCVMethod, err)
 	}
 	s.log.Info("reissue requested", "order", id, "certificate", placed.CertificateID)
 	return s.begun(placed, computed.DCVMethod), nil
 }
 
+// keepCommonName leaves the common name of a reissue as the order has it, and reports whether that is a change: the order
+// that names are configured in must not change it, for DigiCert revokes earlier certificates when names are removed or
+// changed. (Not confirmed by DigiCert's pages: whether another of the same names as the common name is such a change.)
+func keepCommonName(c *request.Computed, o certcentral.Order) bool {
+	present := strings.ToLower(string(o.Certificate.CommonName))
+	if present == c.CommonName || !slices.Contains(c.DNSNames, present) {
+		return false
+	}
+	c.DNSNames = append(slices.DeleteFunc(slices.Clone(c.DNSNames), func(n string) bool { return n == present }), c.CommonName)
+	c.CommonName = present
+	return true
+}
+
 // notReissued says what the failure of a request for a reissue means. A refusal may be the answer to an earlier call's
 // success, or to somebody else's reissue.
-func (s *session) notReissued(ctx context.Context, id certcentral.ID, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
+func (s *session) notReissued(ctx context.Context, id certcentral.ID, order pluginapi.OrderRequest, method string, cause error) (pluginapi.OrderReply, error) {
 	failure := restca.FailOnce("reissue order "+id.String(), cause)
 	no := restca.RefusalOf(cause)
 	if no == nil || forbidden(no) || failure.Kind == pluginapi.UnknownOutcome {
@@ -71,10 +90,10 @@ func (s *session) notReissued(ctx context.Context, id certcentral.ID, order plug
 	case f.found:
 		return s.begun(f.placed(), ""), nil
 	}
-	if err := reissuable(f.order); err != nil {
+	if err := s.reissuable(f.order); err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	return pluginapi.OrderReply{}, failure
+	return pluginapi.OrderReply{}, tokenWanted(failure, no, method)
 }
 
 // previousOrder is the order to reissue: by its number, or by the certificate where that is all there is.
@@ -91,8 +110,13 @@ func (s *session) previousOrder(ctx context.Context, order pluginapi.OrderReques
 }
 
 // reissuable says why an order has no reissue to give now.
-func reissuable(o certcentral.Order) error {
-	if r := strangeRequest(o.Requests); r.ID != 0 {
+func (s *session) reissuable(o certcentral.Order) error {
+	switch r := strangeRequest(o.Requests); {
+	case ended(string(o.Status)):
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "order %s is %s: DigiCert reissues nothing on it, though its plan was thought to last; a new order has to be bought", o.ID, o.Status)
+	case s.over(o):
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "the plan of order %s ended on %s: DigiCert reissues nothing on it; a new order has to be bought", o.ID, coverageEnd(o).Format(time.DateOnly))
+	case r.ID != 0:
 		return pluginapi.Errorf(pluginapi.Conflict, "request %s for a reissue of order %s waits for approval; it goes on once that is approved and done, or rejected", r.ID, o.ID)
 	}
 	switch o.Status {
@@ -100,8 +124,6 @@ func reissuable(o certcentral.Order) error {
 		return pluginapi.Errorf(pluginapi.Conflict, "another reissue of order %s is under way; it goes on once that is done or canceled in the console", o.ID)
 	case certcentral.OrderPending, certcentral.OrderProcessing, certcentral.OrderNeedsApproval, certcentral.OrderWaitingPickup:
 		return pluginapi.Errorf(pluginapi.Conflict, "order %s is %s and has no certificate to reissue yet", o.ID, o.Status)
-	case certcentral.OrderCanceled, certcentral.OrderRevoked, certcentral.OrderRejected, certcentral.OrderDenied, certcentral.OrderExpired:
-		return pluginapi.Errorf(pluginapi.NeedsPerson, "order %s is %s: DigiCert reissues nothing on it, though its plan was thought to last; a new order has to be bought", o.ID, o.Status)
 	default:
 		return nil
 	}

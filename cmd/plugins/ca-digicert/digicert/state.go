@@ -19,6 +19,8 @@ type state struct {
 	RequestID     certcentral.ID `json:"request_id,omitempty"`
 	// Placed is when the order was placed or found.
 	Placed time.Time `json:"placed,omitzero"`
+	// Missing is since when a reissue is not to be seen at DigiCert.
+	Missing time.Time `json:"missing,omitzero"`
 	// Method and Value are what is to be published, until Expires; Fetched is when DigiCert last said so.
 	Method  string    `json:"method,omitempty"`
 	Value   string    `json:"value,omitempty"`

@@ -128,7 +128,7 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 	names := namesToShow(v, status, method)
 	pending := slices.ContainsFunc(names, func(n nameToShow) bool { return !n.valid })
 	if !pending {
-		return s.atWork(v, status, names), nil
+		return s.atWork(ctx, v, status, names), nil
 	}
 	if method == request.MethodEmail {
 		return s.byMail(v, names), nil
@@ -350,7 +350,7 @@ func recipients(v *view, name string) []string {
 }
 
 // atWork is the reply while all names are valid and DigiCert has something left to do.
-func (s *session) atWork(v *view, status certcentral.Validation, names []nameToShow) pluginapi.Order {
+func (s *session) atWork(ctx context.Context, v *view, status certcentral.Validation, names []nameToShow) pluginapi.Order {
 	out := pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("all names of order %s are validated; DigiCert is at work", v.id)}
 	for _, n := range names {
 		out.Authorizations = append(out.Authorizations, pluginapi.Authorization{Identifier: n.name, Valid: true})
@@ -361,7 +361,9 @@ func (s *session) atWork(v *view, status certcentral.Validation, names []nameToS
 			Who: "the organization's contact, with DigiCert's validation team", What: "complete the validation of the organization (" + words + ")",
 			URL: s.client.Console("orders/" + v.id.String()),
 		}
+		return out
 	}
+	s.tellCAA(ctx, v, &out)
 	return out
 }
 

@@ -112,7 +112,7 @@ func validationFields() []fields.Field {
 		{Name: "dcv_emails", Type: pluginapi.List, In: onDV | onReissue, Test: dcvEmails, Help: "Where the mails of dcv_method \"email\" go, by name.", Rule: "only with `dcv_method = \"email\"`; each name once, and a name of the certificate",
 			Fields: []fields.Field{
 				{Name: "dns_name", Type: pluginapi.String, Required: true, In: onDV, Test: fields.DNSName, Help: "Name on the certificate.", Rule: "a DNS name"},
-				{Name: "email_domain", Type: pluginapi.String, Required: true, In: onDV, Test: fields.DNSName, Help: "Domain whose addresses are written to.", Rule: "the name itself or a domain above it"},
+				{Name: "email_domain", Type: pluginapi.String, Required: true, In: onDV, Test: fields.DNSName, Help: "Domain whose addresses are written to.", Rule: "the base domain of `dns_name`: what is registered, as `example.com` is of `www.example.com`"},
 				{Name: "email", Type: pluginapi.String, In: onDV, Test: fields.Email, Help: "Address to write to: a constructed one of that domain, or one its DNS names.", Rule: "an e-mail address"},
 			}},
 		// Not confirmed by DigiCert's pages: that a reissue takes this and the next one.

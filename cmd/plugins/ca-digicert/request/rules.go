@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
@@ -157,8 +159,26 @@ func dcvEmails(r *fields.Report, path string, value any) {
 		seen[strings.ToLower(name)] = true
 		if fields.IsDNSName(domain) && name != "" && !fields.Under(strings.TrimPrefix(name, "*."), domain) {
 			r.Faultf(at+".email_domain", "%q is neither %q nor a domain above it", domain, name)
+		} else if base, certain := baseDomain(name); fields.IsDNSName(domain) && base != "" && !strings.EqualFold(domain, base) {
+			if certain {
+				r.Faultf(at+".email_domain", "must be the base domain of %s: write %q", name, base)
+			} else {
+				r.Warnf(at+".email_domain", "is perhaps not what DigiCert takes for the base domain of %s, which may be %q", name, base)
+			}
 		}
 	})
+}
+
+// baseDomain is the registrable domain of a name, and whether a public registry makes it so: private parties have put names
+// on the list of public suffixes as well, and whether DigiCert goes by those is not known.
+func baseDomain(name string) (base string, certain bool) {
+	name = strings.ToLower(strings.TrimPrefix(name, "*."))
+	base, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err != nil {
+		return "", false
+	}
+	_, certain = publicsuffix.PublicSuffix(name)
+	return base, certain
 }
 
 func customFields(r *fields.Report, path string, _ any) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca/fields"
 )
 
@@ -14,6 +15,8 @@ const (
 	// maxCertificateDays is the page's bound where the other page's 199 do not hold: private CAs, and what is capped.
 	maxCertificateDays = 397
 	maxDVDays          = 199
+	// minHintDays is the least that the endpoint which picks the product itself takes notice of.
+	minHintDays = 365
 
 	dateLayout    = "02 Jan 2006" // the API's "dd MMM YYYY", with the month in capitals
 	oldDateLayout = "2006-01-02"
@@ -97,6 +100,27 @@ func (r *report) span(path string) (span, bool) {
 	return found[0], true
 }
 
+// Plan is the length of the plan that order settings ask for.
+type Plan struct {
+	// Path is the setting that says it: order_validity.years, order_validity.days or order_validity.custom_expiration_date.
+	Path string
+	// Days is the length from now on, and Years how many years are begun with it: a plan of a year's days is one.
+	Days, Years int64
+}
+
+// PlanOf returns the plan of order settings, or false where they name none.
+func PlanOf(s pluginapi.Settings, now time.Time) (Plan, bool) {
+	const path = "order_validity"
+	r := &report{Report: table().Check(s, now), at: endpointOf(s)}
+	own, ok := r.span(path)
+	if !ok {
+		return Plan{}, false
+	}
+	plan := Plan{Path: path + "." + own.way, Days: own.days(now)}
+	plan.Years = max(1, (plan.Days+364-plan.Days/365)/365) // 366 days are a year now and then
+	return plan, true
+}
+
 // plan looks at for how long the order is paid.
 func (r *report) plan() {
 	if table, ok := r.Settings().Values["order_validity"].(map[string]any); ok && len(table) == 0 {
@@ -163,6 +187,8 @@ func (r *report) lifetime(at string, own span) {
 	case !ok:
 	case days > plan.days(r.Now())+1: // 366 days are a year now and then
 		r.Faultf(at, "%s is longer than the order, %s: a certificate ends with its order", own, plan)
+	case r.at.page == onHint && days < minHintDays:
+		r.Warnf(at, `with product = "ssl" DigiCert replaces what is less than %d days by the longest lifetime: leave it out, or name the product`, minHintDays)
 	case r.at.public() && plan.days(r.Now()) <= 366:
 		r.Warnf(at, "DigiCert follows it only in orders of more than a year, in accounts with Multi-year Plans")
 	}

@@ -26,7 +26,7 @@ const BaseURL = "https://api.servertastic.com/v2"
 const (
 	MaxPerSecond     = 10.0
 	DefaultPerSecond = 2.0
-	burst            = 10
+	burst            = 40
 )
 
 // Options are what a Client needs.

@@ -49,6 +49,7 @@ func (r *report) term() {
 		r.Warnf("st_product_code", "%s has no term in its code: each certificate will be bought anew; say term_months if an order is paid for longer", p.Code)
 	case p.Months > 12:
 		r.Warnf("st_product_code", "%s is for %d months; orders of more than 12 months are known from times when certificates lasted as long", p.Code, p.Months)
+	case r.Faulty("term_months"):
 	case said && p.Months > 0 && months > int64(p.Months):
 		r.Warnf("term_months", "is longer than the term in %s: when the order has ended, reissues will be refused", p.Code)
 	}

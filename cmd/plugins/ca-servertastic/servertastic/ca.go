@@ -63,6 +63,7 @@ var _ interface {
 	pluginapi.Preflighter
 	pluginapi.OrderChecker
 	pluginapi.OrderFinder
+	pluginapi.OrderInspector
 	pluginapi.CertificateFinder
 	pluginapi.OrderCanceler
 	pluginapi.Revoker

@@ -41,6 +41,9 @@ func (s *session) issued(v *view) (pluginapi.Order, bool, error) {
 		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is issued, and the certificate of its issuer is not to be seen yet", v.name())}, true, nil
 	}
 	v.st.Completed = time.Time{}
+	if v.st.Single || termOf(v.placed.Settings, v.review.Product) == 0 {
+		v.st.Ends = leaf.NotAfter.UTC()
+	}
 	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: fmt.Sprintf("order %s is issued", v.name())}, true, nil
 }
 
@@ -60,4 +63,14 @@ func ownLeaf(order pluginapi.OrderRequest, csr *x509.CertificateRequest, r order
 		}
 	}
 	return leaf
+}
+
+// lastDay is when the newest certificate of an order ends, which is all that is known of its term where its product tells none.
+func lastDay(r ordertoken.Review) (at time.Time) {
+	for _, c := range r.Certificates {
+		if !c.IsCA && c.NotAfter.After(at) {
+			at = c.NotAfter
+		}
+	}
+	return at.UTC()
 }

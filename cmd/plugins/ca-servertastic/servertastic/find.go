@@ -232,7 +232,8 @@ func (c *CA) FindOrderByCertificate(ctx context.Context, leaf []byte) (pluginapi
 	chain, _ := restca.Arrange(f.leaf, f.review.Certificates)
 	return pluginapi.OrderReply{Order: pluginapi.Order{
 		Reference: f.reference, State: f.st.encode(), Status: pluginapi.Issued, Chain: chain, CoverageEnd: f.st.Ends,
-		Detail: "found at ServerTastic as order " + orElse(f.review.OrderID, f.reference),
+		Settings: map[string]any{"st_product_code": f.review.Product},
+		Detail:   "found at ServerTastic as order " + orElse(f.review.OrderID, f.reference),
 	}}, nil
 }
 
@@ -285,6 +286,7 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (found, er
 		if at := times[r.OrderID]; !at.IsZero() {
 			f.st.Bought, f.st.Ends = at.UTC(), ends(at, termOf(pluginapi.Settings{}, r.Product))
 		}
+		f.st.Ends = orTime(f.st.Ends, lastDay(r))
 		return f, nil
 	}
 	return found{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to", restca.Serial(leaf))

@@ -95,7 +95,7 @@ func (s *session) step(ctx context.Context, v *view) (pluginapi.OrderReply, erro
 
 // reply completes what is said of an order.
 func (s *session) reply(v *view, out pluginapi.Order) pluginapi.OrderReply {
-	if v.st.Ends.IsZero() {
+	if v.st.Ends.IsZero() && !v.st.Single {
 		v.st.Ends = ends(orTime(v.st.Bought, v.review.First().Time), termOf(v.placed.Settings, v.review.Product))
 	}
 	if v.st.Wrong != "" && out.Action == nil && (out.Status == pluginapi.Processing || out.Status == pluginapi.PendingValidation) {

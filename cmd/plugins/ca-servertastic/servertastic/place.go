@@ -211,7 +211,8 @@ func (s *session) begun(order pluginapi.OrderRequest, token ordertoken.Token, bo
 		return pluginapi.OrderReply{}
 	}
 	st := state{Sealed: s.seal(pluginapi.NewSecret(string(token.Token))), Bought: bought.UTC(), CSR: fingerprint(order.CSR)}
-	st.Ends = ends(bought, request.TermMonths(order.Settings))
+	months := request.TermMonths(order.Settings)
+	st.Ends, st.Single = ends(bought, months), months == 0
 	return pluginapi.OrderReply{Order: pluginapi.Order{
 		Reference: orElse(string(token.Reference), referenceFor(order)), State: st.encode(), Status: pluginapi.Processing, CoverageEnd: st.Ends, Price: price,
 		Detail: "ServerTastic has a token for the order, which is to be placed next", LookAgainAfter: pluginapi.After(0),

@@ -25,9 +25,11 @@ type state struct {
 	Sealed []byte `json:"sealed,omitempty"`
 	// OrderID is ServerTastic's name of the order, for people.
 	OrderID string `json:"order_id,omitempty"`
-	// Bought is when the order was bought, Ends until when it is reissued.
+	// Bought is when the order was bought, Ends until when it is reissued. Single: it is worth one certificate, and
+	// ends with that.
 	Bought time.Time `json:"bought,omitzero"`
 	Ends   time.Time `json:"ends,omitzero"`
+	Single bool      `json:"single,omitempty"`
 	// Announced: the order may have been placed since then. Note is the process's own mark of that; see notes.
 	Announced time.Time `json:"announced,omitzero"`
 	Note      string    `json:"note,omitempty"`

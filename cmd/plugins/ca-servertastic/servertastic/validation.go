@@ -180,6 +180,9 @@ func (v *view) records(c ordertoken.Control) ([]pluginapi.Authorization, error) 
 	}
 	base := baseName(v.names.Common)
 	full, parent := placeOf(c, kind, base, sectigoToken(v.placed.CSR))
+	if parent == "" {
+		return nil, pluginapi.Errorf(pluginapi.Unavailable, "ServerTastic gives order %s the record name %q, which is not below %s", v.name(), restca.Clean(full, 200), base)
+	}
 	prefix := strings.TrimSuffix(full, parent)
 	var out []pluginapi.Authorization
 	for _, host := range v.hosts() {
@@ -215,8 +218,9 @@ func recordKind(c ordertoken.Control) pluginapi.RecordType {
 	}
 }
 
-// placeOf is the full name of the record for a domain, and the domain it stands at: the order's own, or one above it. A name
-// that belongs to none of these is relative to the domain. Without a name the CAs' rules say where it is.
+// placeOf is the full name of the record for a domain, and the domain it stands at: the order's own, or one above it; empty
+// for a name with a dot at its end that belongs to neither. Without the dot such a name is relative to the domain. Without a
+// name the CAs' rules say where it is.
 func placeOf(c ordertoken.Control, kind pluginapi.RecordType, domain string, token requestToken) (full, parent string) {
 	name := strings.ToLower(c.DNSName)
 	switch {
@@ -234,7 +238,7 @@ func placeOf(c ordertoken.Control, kind pluginapi.RecordType, domain string, tok
 		}
 	}
 	if absolute {
-		return name, name // not under the domain: published as it is
+		return name, ""
 	}
 	return name + "." + domain, domain
 }

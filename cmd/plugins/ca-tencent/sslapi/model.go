@@ -1,7 +1,6 @@
 package sslapi
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -9,13 +8,17 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
-// The types of what the API answers with: they take numbers for text, null for a list, and so on.
-type (
-	ID          = restca.ID
-	Text        = restca.Text
-	Flag        = restca.Flag
-	List[T any] = restca.List[T]
-)
+// ID is a number that names something.
+type ID = restca.ID
+
+// Text is a string, or what can stand for one.
+type Text = restca.Text
+
+// Flag is true or false.
+type Flag = restca.Flag
+
+// List is a list; null is an empty one.
+type List[T any] = restca.List[T]
 
 // Status is where a certificate stands.
 type Status int
@@ -57,7 +60,7 @@ func (s Status) String() string {
 	words := "in a status that is not known here"
 	if s >= 0 && s <= highestStatus {
 		words = [...]string{
-			UnderReview: "under review", Issued: "issued", ReviewFailed: "failed in review", Expired: "expired",
+			UnderReview: "under review", Issued: "issued", ReviewFailed: "rejected in review", Expired: "expired",
 			RecordAdded: "waiting for domain control, with the record added", ToSubmit: "paid, and waits for its materials",
 			Canceling: "being canceled", Canceled: "canceled", LetterWanted: "submitted, and waits for a letter of confirmation",
 			Revoking: "being revoked", Revoked: "revoked", Reissuing: "being reissued", RevokeLetter: "waiting for a letter to confirm the revocation",
@@ -89,11 +92,7 @@ type Time struct{ time.Time }
 // UnmarshalJSON takes "2006-01-02 15:04:05" in China's time; anything else is none.
 func (t *Time) UnmarshalJSON(text []byte) error {
 	t.Time = time.Time{}
-	var s string
-	if json.Unmarshal(text, &s) != nil {
-		return nil
-	}
-	if at, err := time.ParseInLocation(time.DateTime, strings.TrimSpace(s), beijing); err == nil {
+	if at, err := time.ParseInLocation(time.DateTime, strings.Trim(string(text), `" `), beijing); err == nil {
 		t.Time = at
 	}
 	return nil

@@ -29,7 +29,7 @@ const (
 type Options struct {
 	// Version is the plugin's version; it stands in Describe and in the user agent.
 	Version string
-	// Now is the clock; nil is time.Now.
+	// Now is the clock that decisions are made by; nil is time.Now. Signatures have the machine's own time.
 	Now func() time.Time
 	// Logger takes remarks; nil is the process's default at the time of Configure.
 	Logger *slog.Logger
@@ -102,7 +102,7 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 	}
 	client, err := sslapi.New(sslapi.Options{
 		BaseURL: settings.baseURL, SecretID: settings.secretID, SecretKey: settings.secretKey, Token: settings.token, Region: settings.region,
-		UserAgent: "certbridged/" + c.version, Timeout: settings.requestTimeout, PerSecond: settings.perSecond, Now: c.now,
+		UserAgent: "certbridged/" + c.version, Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
 	})
 	if err != nil {
 		return pluginapi.Configured{}, pluginapi.FieldErrorf("base_url", "%w", err)

@@ -1,6 +1,7 @@
 package tencent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -102,7 +103,8 @@ func (s *session) toRevoke(ctx context.Context, r pluginapi.Revocation) (sslapi.
 		if err != nil && !sslapi.Has(err, notFound) {
 			return c, sslapi.Fail("read certificate "+r.Order.Reference, err)
 		}
-		if err == nil && holds(c, r.Leaf) {
+		ours := len(r.Order.Chain) > 0 && bytes.Equal(r.Order.Chain[0], r.Leaf) // one that is revoked need not show itself any more
+		if err == nil && (ours || holds(c, r.Leaf)) {
 			return c, nil
 		}
 	}

@@ -181,8 +181,12 @@ func (s *session) useNamed(ctx context.Context, order pluginapi.OrderRequest, id
 	default:
 		return pluginapi.OrderReply{}, pluginapi.FieldErrorf(field, "certificate %s is %s, and does not wait for its materials: remove cert_id to buy one, or name another", id, c.Stands())
 	}
+	st := state{}
+	if years := request.Years(order.Settings); years > 0 && !c.InsertTime.IsZero() {
+		st.PaidUntil = c.InsertTime.AddDate(years, 0, 0).UTC() // of its own, also where it takes the place of a reissue
+	}
 	s.log.Info("a certificate that is paid is used", "certificate", id)
-	return begun(id, state{}, "certificate "+id+" is paid, and used as cert_id says"), nil
+	return begun(id, st, "certificate "+id+" is paid, and used as cert_id says"), nil
 }
 
 // notBought says what the failure of the purchase means. A certificate with our mark is ours even when the answer is a

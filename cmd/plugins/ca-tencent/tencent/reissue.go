@@ -178,10 +178,9 @@ func (s *session) successor(ctx context.Context, l lineage, order pluginapi.Orde
 		}
 		older := !c.InsertTime.IsZero() && c.InsertTime.Before(l.base.InsertTime.Time)
 		dead := c.Is(sslapi.ReviewFailed, sslapi.Expired, sslapi.Canceling, sslapi.Canceled, sslapi.Revoking, sslapi.Revoked, sslapi.RevokeLetter, sslapi.Refunded)
-		if older || dead || !(linked(l.base, c) || s.own(c, l, order, sentAt)) {
-			continue
+		if !older && !dead && (linked(l.base, c) || s.own(c, l, order, sentAt)) {
+			return &c, nil
 		}
-		return &c, nil
 	}
 	return nil, nil
 }

@@ -1,8 +1,13 @@
 package tencent
 
 import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"flag"
 	"log/slog"
+	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +23,7 @@ import (
 // TestMain lets more tests run at once than there are processors: most of their time they wait for a pause to end.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -114,4 +119,21 @@ func (r *rig) misbehave(m sandbox.Misbehaviour) {
 	if err := r.server.Misbehave(m); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// selfSigned is a certificate that nobody has bought.
+func selfSigned(t testing.TB, key *ecdsa.PrivateKey, name string) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }

@@ -35,6 +35,8 @@ type state struct {
 	Responded bool      `json:"responded,omitempty"`
 	Checks    int       `json:"checks,omitempty"`
 	NextCheck time.Time `json:"next_check,omitzero"`
+	// Shown: Tencent has seen all that is to be published.
+	Shown bool `json:"shown,omitempty"`
 	// Looks counts how often the order was looked at since it last moved.
 	Looks  int    `json:"looks,omitempty"`
 	Status string `json:"status,omitempty"`

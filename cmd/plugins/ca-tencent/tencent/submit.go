@@ -11,6 +11,9 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
+// processingPause is when to look again at an order that Tencent is processing.
+const processingPause = 30 * time.Second
+
 // stuckAfter is how long an order may be on its way before a person is told.
 const stuckAfter = time.Hour
 
@@ -21,7 +24,7 @@ func (s *session) submit(ctx context.Context, v *view) (pluginapi.Order, error) 
 		if !v.st.Submitted.IsZero() {
 			s.log.Info("certificate waits for its materials again", "certificate", v.id)
 		}
-		v.st.Submitted, v.st.Left, v.st.Audited, v.st.Responded, v.st.Checks, v.st.NextCheck = time.Time{}, false, false, false, 0, time.Time{}
+		v.st.Submitted, v.st.Left, v.st.Audited, v.st.Responded, v.st.Shown, v.st.Checks, v.st.NextCheck = time.Time{}, false, false, false, false, 0, time.Time{}
 	}
 	if !v.st.Submitted.IsZero() {
 		return s.onItsWay(v), nil
@@ -54,6 +57,7 @@ func (s *session) submitOrder(ctx context.Context, v *view, computed request.Com
 	if err != nil {
 		return pluginapi.Order{}, err
 	}
+	again := time.Duration(0)
 	done, err := s.client.SubmitOrder(ctx, body)
 	switch {
 	case err == nil:
@@ -62,7 +66,8 @@ func (s *session) submitOrder(ctx context.Context, v *view, computed request.Com
 			v.st.Order = restca.Clean(string(done.OrderID), 64)
 		}
 		s.log.Info("order submitted", "certificate", v.id, "order", v.st.Order, "audited", v.st.Audited)
-	case sslapi.Has(err, sslapi.Processing):
+	case sslapi.Has(err, sslapi.Processing): // an earlier call has arrived
+		again = processingPause
 	case sslapi.Has(err, sslapi.InfoStatus, sslapi.WrongStatus):
 		if err := s.refresh(ctx, v); err != nil {
 			return pluginapi.Order{}, err
@@ -76,7 +81,7 @@ func (s *session) submitOrder(ctx context.Context, v *view, computed request.Com
 	}
 	v.st.Submitted, v.st.Left = s.now().UTC(), false
 	out := s.onItsWay(v)
-	out.LookAgainAfter = pluginapi.After(0)
+	out.LookAgainAfter = pluginapi.After(again)
 	return out, nil
 }
 

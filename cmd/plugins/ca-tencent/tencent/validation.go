@@ -46,6 +46,9 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 			return s.stand(ctx, v)
 		}
 	}
+	if v.st.Shown && v.reviewed() {
+		return s.review(v), nil
+	}
 	out := pluginapi.Order{Status: pluginapi.PendingValidation, Detail: v.validationWords(toShow)}
 	for _, c := range toShow {
 		out.Authorizations = append(out.Authorizations, pluginapi.Authorization{Identifier: c.Identifier, Challenges: []pluginapi.Challenge{c}})
@@ -71,7 +74,8 @@ func (s *session) check(ctx context.Context, v *view) (moved bool, err error) {
 	results, err := s.client.Verify(ctx, v.id)
 	switch {
 	case err == nil:
-		v.remark = seen(results)
+		v.remark = unseen(results)
+		v.st.Shown = len(results) > 0 && !slices.ContainsFunc(results, func(r sslapi.Verification) bool { return !r.Seen() && r.LocalCheck != 1 })
 	case sslapi.Has(err, sslapi.NotVerifiable):
 	default: // the look helps, and nothing hangs on it
 		v.remark = sslapi.Fail("have Tencent look", err).Message
@@ -86,8 +90,8 @@ func (s *session) check(ctx context.Context, v *view) (moved bool, err error) {
 	return v.cert.Stands() != before || len(v.cert.Auth.All()) == 0, nil
 }
 
-// seen says for people what is not seen yet.
-func seen(results []sslapi.Verification) string {
+// unseen says for people what is not seen yet.
+func unseen(results []sslapi.Verification) string {
 	var words []string
 	for _, r := range results {
 		if r.Seen() {
@@ -245,11 +249,14 @@ func record(a sslapi.Auth, kind string, names []string, id string) ([]pluginapi.
 	if kind == asCNAME && !hostLike.MatchString(value) || len(value) > 255 || restca.Clean(value, 512) != value {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s asks for a record that cannot be published at %s", id, name)
 	}
-	identifier := owner
-	for _, n := range names { // the name itself where there is one: by it the DCV profile is chosen
-		if below(owner, n) && (identifier == owner || below(n, identifier)) {
+	identifier := ""
+	for _, n := range names { // the longest ordered name where there is one: by it the DCV profile is chosen
+		if below(owner, n) && len(n) > len(identifier) {
 			identifier = n
 		}
+	}
+	if identifier == "" {
+		identifier = owner
 	}
 	return []pluginapi.Challenge{{
 		ID: kind + "/" + name + "/" + contentMark(value), Identifier: identifier,

@@ -771,6 +771,8 @@ type Order struct {
 	Names []string `protobuf:"bytes,11,rep,name=names,proto3" json:"names,omitempty"`
 	// Required. Whether it costs money.
 	CostsMoney bool `protobuf:"varint,12,opt,name=costs_money,json=costsMoney,proto3" json:"costs_money,omitempty"`
+	// Optional. Whether costs_money is not known yet: the order's kind is decided when it is prepared.
+	CostsUnknown bool `protobuf:"varint,24,opt,name=costs_unknown,json=costsUnknown,proto3" json:"costs_unknown,omitempty"`
 	// Optional. What it costs.
 	Price *Price `protobuf:"bytes,13,opt,name=price,proto3" json:"price,omitempty"`
 	// Optional. Why it waits for a person here.
@@ -907,6 +909,13 @@ func (x *Order) GetNames() []string {
 func (x *Order) GetCostsMoney() bool {
 	if x != nil {
 		return x.CostsMoney
+	}
+	return false
+}
+
+func (x *Order) GetCostsUnknown() bool {
+	if x != nil {
+		return x.CostsUnknown
 	}
 	return false
 }
@@ -1622,7 +1631,9 @@ type RenewResponse struct {
 	// Optional. The order that was begun.
 	Order *Order `protobuf:"bytes,9,opt,name=order,proto3" json:"order,omitempty"`
 	// Optional. Why the order would be held.
-	WouldHold     string `protobuf:"bytes,10,opt,name=would_hold,json=wouldHold,proto3" json:"would_hold,omitempty"`
+	WouldHold string `protobuf:"bytes,10,opt,name=would_hold,json=wouldHold,proto3" json:"would_hold,omitempty"`
+	// Optional. Whether costs_money is not known yet.
+	CostsUnknown  bool `protobuf:"varint,11,opt,name=costs_unknown,json=costsUnknown,proto3" json:"costs_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1725,6 +1736,13 @@ func (x *RenewResponse) GetWouldHold() string {
 		return x.WouldHold
 	}
 	return ""
+}
+
+func (x *RenewResponse) GetCostsUnknown() bool {
+	if x != nil {
+		return x.CostsUnknown
+	}
+	return false
 }
 
 // DeployRequest asks for a deployment.
@@ -3797,7 +3815,7 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x10\n" +
-	"\x03due\x18\x04 \x01(\bR\x03due\"\xa7\a\n" +
+	"\x03due\x18\x04 \x01(\bR\x03due\"\xcc\a\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vcertificate\x18\x02 \x01(\tR\vcertificate\x12\x18\n" +
@@ -3812,7 +3830,8 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	" \x01(\tR\treference\x12\x14\n" +
 	"\x05names\x18\v \x03(\tR\x05names\x12\x1f\n" +
 	"\vcosts_money\x18\f \x01(\bR\n" +
-	"costsMoney\x122\n" +
+	"costsMoney\x12#\n" +
+	"\rcosts_unknown\x18\x18 \x01(\bR\fcostsUnknown\x122\n" +
 	"\x05price\x18\r \x01(\v2\x1c.certbridge.control.v1.PriceR\x05price\x12/\n" +
 	"\x04hold\x18\x0e \x01(\v2\x1b.certbridge.control.v1.HoldR\x04hold\x12;\n" +
 	"\x06action\x18\x0f \x01(\v2#.certbridge.control.v1.PersonActionR\x06action\x12F\n" +
@@ -3870,7 +3889,7 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\fRenewRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x14\n" +
-	"\x05force\x18\x03 \x01(\bR\x05force\"\xc5\x02\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\xea\x02\n" +
 	"\rRenewResponse\x12\x18\n" +
 	"\aordered\x18\x01 \x01(\bR\aordered\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -3884,7 +3903,8 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\x05order\x18\t \x01(\v2\x1c.certbridge.control.v1.OrderR\x05order\x12\x1d\n" +
 	"\n" +
 	"would_hold\x18\n" +
-	" \x01(\tR\twouldHold\"#\n" +
+	" \x01(\tR\twouldHold\x12#\n" +
+	"\rcosts_unknown\x18\v \x01(\bR\fcostsUnknown\"#\n" +
 	"\rDeployRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"S\n" +
 	"\x0eDeployResponse\x12A\n" +
