@@ -179,12 +179,14 @@ func TestNonceRefusedForEver(t *testing.T) {
 		}
 		return verdict{}
 	})
-	// The call ends with its context, in the middle of the tries.
+	// The call ends with its context: between two tries, when it is known that nothing was done, or within one, when it is
+	// not.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	if _, err := r.instance().PlaceOrder(ctx, req); pluginapi.KindOf(err) != pluginapi.Unavailable {
-		t.Errorf("got %v (%s)", err, pluginapi.KindOf(err))
+	_, err := r.instance().PlaceOrder(ctx, req)
+	if kind := pluginapi.KindOf(err); kind != pluginapi.Unavailable && kind != pluginapi.UnknownOutcome {
+		t.Errorf("got %v (%s)", err, kind)
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("took %s after its time had ended", took)
