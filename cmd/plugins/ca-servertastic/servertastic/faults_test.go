@@ -28,7 +28,7 @@ func TestEveryFaultAtEveryCallOfAnOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cadrive.Matrix{Purchases: 1 + c.before, FewestCalls: 8, Faults: c.faults, Prepare: func(t testing.TB) cadrive.Case {
 				r := newRig(t)
-				r.Killed = c.killed
+				r.Killed, r.values["request_timeout"] = c.killed, "1s"
 				for range c.before {
 					r.MustIssue(r.order(c.product, "other.example.com"))
 				}
@@ -54,7 +54,7 @@ func TestEveryFaultAtEveryCallOfAReissue(t *testing.T) {
 			}
 			cadrive.Matrix{Purchases: 1, Reissues: 1, FewestCalls: 5, Faults: faults, Prepare: func(t testing.TB) cadrive.Case {
 				r := newRig(t)
-				r.Killed = false
+				r.Killed, r.values["request_timeout"] = false, "1s"
 				o := r.order(product, "example.com")
 				issued := r.MustIssue(o)
 				return cadrive.Case{StandIn: r.server, Driver: r, Run: func() { r.MustIssue(r.Follow(pluginapi.Reissue, o, issued)) }}

@@ -20,7 +20,7 @@ import (
 // TestMain lets more tests run at once than there are processors: most of their time they wait for a pause to end.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -84,7 +84,7 @@ func (r *rig) noToken() {
 // account is how the account is set at the time.
 func (r *rig) account() pluginapi.Settings {
 	values := map[string]any{
-		"base_url": r.url, "request_timeout": "1s", "requests_per_second": 10.0,
+		"base_url": r.url, "request_timeout": "10s", "requests_per_second": 10.0,
 		"wire_names": map[string]any{"sectigo_field_1": "subscriber_email", "sectigo_field_2": "subscriber_phone", "wildcard_san_count": "san_wildcards"},
 	}
 	maps.Copy(values, r.values)
