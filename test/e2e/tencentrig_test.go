@@ -170,6 +170,7 @@ base_url = %q
 secret_id = { file = "secret-id" }
 secret_key = { file = "secret-key" }
 request_timeout = "5s"
+find_settle = "1m"
 %s
 `, d.server.URL, settings)
 	for _, p := range profiles {

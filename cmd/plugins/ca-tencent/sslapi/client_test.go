@@ -129,7 +129,7 @@ func TestBuyGoesOutOnce(t *testing.T) {
 		"an error with status 403":  {reply(403, `{"Response":{"Error":{"Code":"AuthFailure.SecretIdNotFound"}}}`), pluginapi.Unauthorized},
 		"a wrong field":             {no("InvalidParameterValue"), pluginapi.InvalidRequest},
 		"a failure without a why":   {no("FailedOperation"), pluginapi.NeedsPerson},
-		"a failure that is new":     {no("FailedOperation.BalanceInsufficient"), pluginapi.NeedsPerson},
+		"a failure that is new":     {no("FailedOperation.BalanceInsufficient"), pluginapi.UnknownOutcome},
 		"an identity to be shown":   {no("FailedOperation.NoRealNameAuth"), pluginapi.NeedsPerson},
 		"a resource that is scarce": {no("ResourceInsufficient.Balance"), pluginapi.NeedsPerson},
 	} {

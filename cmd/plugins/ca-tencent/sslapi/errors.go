@@ -154,7 +154,7 @@ func meanings() []meaning {
 		{code: "FailedOperation.CertificateStatusNotAllowVerify", kind: conflict},
 		{code: "FailedOperation.CertificateStatusNotAllowResubmit", kind: conflict},
 		// Whatever it is, such as a balance that does not suffice: Tencent documents no code for that.
-		{code: "FailedOperation", kind: away, write: person, advice: "; for a purchase see that the balance suffices"},
+		{code: "FailedOperation", kind: away, write: person, advice: "; for a purchase see that the balance suffices, and look in the console that nothing was bought before you approve it"},
 	}
 }
 
@@ -182,7 +182,9 @@ func judge(r *restca.Refusal) restca.Verdict {
 	m, known := meaningOf(r.Problems[0].Code)
 	switch {
 	case known:
-		return restca.Verdict{Kind: m.kind, Field: m.field, Advice: m.advice, Doubtful: m.doubtful, Lasting: m.code == networkError}
+		// A code of this family that is not documented may be a fault of theirs after the work was done.
+		strange := m.code == failed && r.Problems[0].Code != failed
+		return restca.Verdict{Kind: m.kind, Field: m.field, Advice: m.advice, Doubtful: m.doubtful || strange, Lasting: m.code == networkError}
 	case r.Status == http.StatusTooManyRequests:
 		return restca.Verdict{Kind: pluginapi.RateLimited}
 	default: // nobody knows what it means, and so not that nothing was done
@@ -192,6 +194,7 @@ func judge(r *restca.Refusal) restca.Verdict {
 
 // The codes that are acted upon.
 const (
+	failed         = "FailedOperation"
 	networkError   = "FailedOperation.NetworkError"
 	Processing     = "FailedOperation.CertificateOrderSubmitProcessing"
 	InfoStatus     = "FailedOperation.CertificateInfoSubmitStatusInvalid"

@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// findSettle is for how long Tencent may not show a purchase, or its tags.
-	// (Not confirmed by Tencent's pages: that it takes any time, and how long.)
-	findSettle   = time.Minute
 	pollInterval = time.Minute
 	maxOrders    = 8 // at once: each takes a few calls of the account's limit
 )
@@ -88,7 +85,7 @@ func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 		AccountSettings: accountSchema(),
 		OrderSettings:   request.Fields(),
 		CSRCommonName:   true, // the API compares it with the main domain
-		FindOrderSettle: findSettle,
+		FindOrderSettle: leastFindSettle,
 		ReissueNames:    pluginapi.ReissueSameNames,
 		PollInterval:    pollInterval, MaxConcurrentOrders: maxOrders,
 	}, nil

@@ -117,7 +117,7 @@ func TestAPurchaseWithoutVisibleTags(t *testing.T) {
 	if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
 		t.Fatal(err)
 	}
-	for after, want := range map[time.Duration]pluginapi.ErrorKind{0: pluginapi.Unavailable, 2 * time.Minute: pluginapi.UnknownOutcome} {
+	for after, want := range map[time.Duration]pluginapi.ErrorKind{0: pluginapi.Unavailable, 20 * time.Minute: pluginapi.Unavailable, 31 * time.Minute: pluginapi.UnknownOutcome} {
 		_, err := r.Instance().FindOrder(t.Context(), o, sent.Add(-after))
 		if pluginapi.KindOf(err) != want {
 			t.Errorf("after %s: %v, want %s", after, err, want)
@@ -140,7 +140,7 @@ func TestOtherPurchasesAreNotOurs(t *testing.T) {
 	if _, err := r.Place(r.Order(dv(dvOne), "other.example.com")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := r.Instance().FindOrder(t.Context(), r.Order(dv(dvOne), "shop.example.com"), r.server.Now())
+	_, err := r.Instance().FindOrder(t.Context(), r.Order(dv(dvOne), "shop.example.com"), r.server.Now().Add(-defaultFindSettle))
 	if pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("got %v", err)
 	}

@@ -29,7 +29,7 @@ func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt
 		return s.findLostReissue(ctx, order, sentAt)
 	}
 	if id := request.CertID(order.Settings); id != "" {
-		return s.findNamed(ctx, id)
+		return s.findNamed(ctx, order, id)
 	}
 	reply, found, err := s.arrived(ctx, order)
 	if err != nil || found {
@@ -40,11 +40,11 @@ func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt
 
 // findNamed: nothing was bought. A certificate that waits for its materials is as good as found; otherwise the call is to
 // be made again, and says what is the matter.
-func (s *session) findNamed(ctx context.Context, id string) (pluginapi.OrderReply, error) {
+func (s *session) findNamed(ctx context.Context, order pluginapi.OrderRequest, id string) (pluginapi.OrderReply, error) {
 	c, err := s.client.Certificate(ctx, id)
 	switch {
 	case err == nil && c.Is(sslapi.ToSubmit):
-		return begun(id, state{}, "certificate "+id+" is paid, and used as cert_id says"), nil
+		return begun(id, stateOfNamed(order, c), "certificate "+id+" is paid, and used as cert_id says"), nil
 	case err == nil || sslapi.Has(err, notFound):
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "certificate %s of cert_id does not wait for its materials", id)
 	default:
@@ -56,15 +56,54 @@ func (s *session) findNamed(ctx context.Context, id string) (pluginapi.OrderRepl
 const scannedPages = 10
 
 // amongNewest looks at what was bought lately. A certificate is bought again on the word that there is none, and nobody
-// knows how soon a purchase can be found by its tag: this is a second witness. A certificate that may be the one, and whose
-// tags are not to be seen, is left to a person: somebody else may have bought it.
+// knows how soon a purchase can be found, or has its tag: this is a second witness, and before the time for that is over its
+// word does not count either. A certificate that may be the one, and whose tags are not to be seen, is left to a person:
+// somebody else may have bought it.
 func (s *session) amongNewest(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
-	mark, since := s.mark(order), sentAt.Add(-skew)
-	var unclear []string
+	seen, err := s.newest(ctx, order, sentAt.Add(-skew))
+	if err != nil {
+		return pluginapi.OrderReply{}, err
+	}
+	wait := min(sentAt.Add(s.settings.findSettle).Sub(s.now()), s.settings.findSettle)
+	switch {
+	case seen.own != "":
+		return begun(seen.own, state{}, fmt.Sprintf("certificate %s was bought for this order", seen.own)), nil
+	case wait > 0:
+		words := "nothing is to be seen of the purchase yet, which is no proof"
+		if len(seen.unclear) > 0 {
+			words = strings.Join(seen.unclear, ", ") + " was bought lately, and its tags are not to be seen yet"
+		}
+		return pluginapi.OrderReply{}, later(wait, "%s: it is looked again until %s", words, s.now().Add(wait).UTC().Format(time.RFC3339))
+	case len(seen.unclear) > 0:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "certificate %s was bought at that time and has no mark: if nobody else has bought it, it is this order's", strings.Join(seen.unclear, ", "))
+	case seen.cut:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "too much was bought since then to be looked through: search the console for the tag %s with the value %s", s.settings.tagKey, s.mark(order).Value)
+	default:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "nothing was bought for the order with the mark %s", s.mark(order).Value)
+	}
+}
+
+// later is an error that says when to come again.
+func later(wait time.Duration, format string, args ...any) *pluginapi.Error {
+	err := pluginapi.Errorf(pluginapi.Unavailable, format, args...)
+	err.RetryAfter = wait
+	return err
+}
+
+// bought is what is seen of the newest purchases.
+type bought struct {
+	own     string   // the certificate with the mark of the order
+	unclear []string // those that may be it
+	cut     bool     // there are more than were looked at
+}
+
+// newest looks through what was bought since a time.
+func (s *session) newest(ctx context.Context, order pluginapi.OrderRequest, since time.Time) (bought, error) {
+	mark, seen := s.mark(order), bought{cut: true}
 	for page, offset := 0, 0; page < scannedPages; page++ {
 		list, more, err := s.client.List(ctx, sslapi.Filter{FilterSource: sslapi.Purchases}, offset)
 		if err != nil {
-			return pluginapi.OrderReply{}, sslapi.Fail("look through what was bought lately", err)
+			return seen, sslapi.Fail("look through what was bought lately", err)
 		}
 		old := len(list) > 0
 		for _, c := range list {
@@ -72,30 +111,27 @@ func (s *session) amongNewest(ctx context.Context, order pluginapi.OrderRequest,
 			old = old && !late
 			switch {
 			case c.Tagged(mark.Key, mark.Value):
-				return begun(string(c.ID), state{}, fmt.Sprintf("certificate %s was bought for this order", c.ID)), nil
-			case late && s.mayBe(c, order):
-				unclear = append(unclear, string(c.ID))
+				seen.own = string(c.ID)
+				return seen, nil
+			case late && s.mayBe(c):
+				seen.unclear = append(seen.unclear, string(c.ID))
 			}
 		}
 		if offset += len(list); !more || old {
+			seen.cut = false
 			break
 		}
 	}
-	switch {
-	case len(unclear) == 0:
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "nothing was bought for the order with the mark %s", mark.Value)
-	case s.now().Before(sentAt.Add(findSettle)):
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Unavailable, "%s was bought lately, and its tags are not to be seen yet", strings.Join(unclear, ", "))
-	default:
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "certificate %s was bought at that time and has no mark: if nobody else has bought it, it is this order's", strings.Join(unclear, ", "))
-	}
+	return seen, nil
 }
 
-// mayBe reports whether a certificate can be what an order bought: of its product, waiting for materials, and marked by
-// nobody else.
-func (s *session) mayBe(c sslapi.Certificate, order pluginapi.OrderRequest) bool {
-	marked := slices.ContainsFunc(c.Tags, func(t sslapi.Tag) bool { return string(t.Key) == s.settings.tagKey })
-	return !marked && c.Alias == "" && c.Is(sslapi.ToSubmit) && string(c.PackageType) == strconv.FormatInt(request.ProductID(order.Settings), 10)
+// mayBe reports whether a certificate can be what an order bought. Only what is there and speaks against it rules it out:
+// another mark, or a status that it cannot have without materials. Every field may be missing, and whether the product has
+// the number by which it is bought Tencent's pages do not say.
+func (s *session) mayBe(c sslapi.Certificate) bool {
+	marked := slices.ContainsFunc(c.Tags, func(t sslapi.Tag) bool { return string(t.Key) == s.settings.tagKey && t.Value != "" })
+	return !marked && !c.Is(sslapi.UnderReview, sslapi.Issued, sslapi.ReviewFailed, sslapi.Expired, sslapi.RecordAdded, sslapi.LetterWanted,
+		sslapi.Revoking, sslapi.Revoked, sslapi.Reissuing, sslapi.RevokeLetter, sslapi.FreeToSubmit)
 }
 
 // FindOrderByCertificate finds what a certificate on disk is at Tencent, so that it can be reissued and renewed.

@@ -309,6 +309,7 @@ func TestAccountSettings(t *testing.T) {
 		"too fast":          {values: map[string]any{"requests_per_second": 10.5}, field: "requests_per_second", words: "ten calls"},
 		"too slow":          {values: map[string]any{"requests_per_second": 0.01}, field: "requests_per_second", words: "must lie between"},
 		"no time":           {values: map[string]any{"request_timeout": "1ms"}, field: "request_timeout", words: "must lie between"},
+		"no time to settle": {values: map[string]any{"find_settle": "10s"}, field: "find_settle", words: "lie between"},
 		"no such setting":   {values: map[string]any{"secret": "x"}, field: "secret", words: "is unknown"},
 		"a key as text":     {values: map[string]any{"secret_key": "x"}, field: "secret_key", words: "is a secret"},
 		"good":              {values: map[string]any{"base_url": "https://ssl.tencentcloudapi.com", "region": "ap-guangzhou", "requests_per_second": 10.0}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/request"
 	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/sslapi"
@@ -49,9 +50,10 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 	if reply, found, err := s.unspent(ctx, order); err != nil || found {
 		return reply, err
 	}
+	sentAt := s.now()
 	bought, err := s.client.Buy(ctx, body)
 	if err != nil {
-		return s.notBought(ctx, order, err)
+		return s.notBought(ctx, order, sentAt, err)
 	}
 	id := string(bought.IDs[0])
 	if len(bought.IDs) > 1 {
@@ -181,17 +183,23 @@ func (s *session) useNamed(ctx context.Context, order pluginapi.OrderRequest, id
 	default:
 		return pluginapi.OrderReply{}, pluginapi.FieldErrorf(field, "certificate %s is %s, and does not wait for its materials: remove cert_id to buy one, or name another", id, c.Stands())
 	}
+	s.log.Info("a certificate that is paid is used", "certificate", id)
+	return begun(id, stateOfNamed(order, c), "certificate "+id+" is paid, and used as cert_id says"), nil
+}
+
+// stateOfNamed begins the state of an order that uses a certificate that is paid: it has paid time of its own, also where it
+// takes the place of a reissue.
+func stateOfNamed(order pluginapi.OrderRequest, c sslapi.Certificate) state {
 	st := state{}
 	if years := request.Years(order.Settings); years > 0 && !c.InsertTime.IsZero() {
-		st.PaidUntil = c.InsertTime.AddDate(years, 0, 0).UTC() // of its own, also where it takes the place of a reissue
+		st.PaidUntil = c.InsertTime.AddDate(years, 0, 0).UTC()
 	}
-	s.log.Info("a certificate that is paid is used", "certificate", id)
-	return begun(id, st, "certificate "+id+" is paid, and used as cert_id says"), nil
+	return st
 }
 
 // notBought says what the failure of the purchase means. A certificate with our mark is ours even when the answer is a
-// refusal.
-func (s *session) notBought(ctx context.Context, order pluginapi.OrderRequest, cause error) (pluginapi.OrderReply, error) {
+// refusal; and where the refusal gives no reason, one that may be ours makes it open what has happened.
+func (s *session) notBought(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time, cause error) (pluginapi.OrderReply, error) {
 	failure := sslapi.FailOnce("buy the certificate", cause)
 	no := restca.RefusalOf(cause)
 	switch {
@@ -204,9 +212,18 @@ func (s *session) notBought(ctx context.Context, order pluginapi.OrderRequest, c
 		return reply, nil
 	case err != nil:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
-	default:
+	case failure.Kind == pluginapi.InvalidRequest:
 		return pluginapi.OrderReply{}, failure
 	}
+	switch seen, err := s.newest(ctx, order, sentAt.Add(-skew)); {
+	case err != nil:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
+	case seen.own != "":
+		return begun(seen.own, state{}, fmt.Sprintf("certificate %s was bought for this order", seen.own)), nil
+	case len(seen.unclear) > 0:
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s; and yet certificate %s was bought at that time", failure.Message, strings.Join(seen.unclear, ", "))
+	}
+	return pluginapi.OrderReply{}, failure
 }
 
 // compute makes the fields of the requests that nobody configures.

@@ -299,7 +299,7 @@ func (s *session) findLostReissue(ctx context.Context, order pluginapi.OrderRequ
 		return pluginapi.OrderReply{}, notNotFound(err)
 	}
 	if named := request.CertID(order.Settings); named != "" && named != id {
-		if reply, err := s.findNamed(ctx, named); err == nil {
+		if reply, err := s.findNamed(ctx, order, named); err == nil {
 			return reply, nil
 		}
 	}

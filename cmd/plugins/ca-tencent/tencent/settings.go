@@ -13,6 +13,11 @@ import (
 const (
 	leastPerSecond = 0.1
 	defaultTagKey  = "certbridged"
+
+	// defaultFindSettle is long: answers are lost seldom, waiting costs nothing, and a second purchase does.
+	// (Not confirmed by Tencent's pages: how soon a purchase, and its tags, can be seen.)
+	defaultFindSettle               = 30 * time.Minute
+	leastFindSettle, mostFindSettle = time.Minute, 24 * time.Hour
 )
 
 // accountSettings are an account's settings after readAccount.
@@ -23,6 +28,8 @@ type accountSettings struct {
 	reissue                    bool
 	perSecond                  float64
 	requestTimeout             time.Duration
+	// findSettle is for how long after a lost call it is not believed that nothing was bought.
+	findSettle time.Duration
 }
 
 // rawAccount is [ca.NAME.settings] as written, without secrets.
@@ -33,6 +40,7 @@ type rawAccount struct {
 	Reissue           *bool    `json:"reissue"`
 	RequestsPerSecond *float64 `json:"requests_per_second"`
 	RequestTimeout    string   `json:"request_timeout"`
+	FindSettle        string   `json:"find_settle"`
 }
 
 func accountSchema() []pluginapi.Field {
@@ -46,6 +54,7 @@ func accountSchema() []pluginapi.Field {
 		{Name: "reissue", Type: pluginapi.Boolean, Default: true, Help: "Whether time that is paid beyond a certificate's end is used up by reissues; false buys each certificate when the one before ends."},
 		{Name: "requests_per_second", Type: pluginapi.Number, Default: sslapi.DefaultPerSecond, Help: "How many calls of one action to make a second, 0.1 to 10; less where the account has other users."},
 		restca.TimeoutField(),
+		{Name: "find_settle", Type: pluginapi.String, Default: "30m", Help: "For how long after a lost answer a purchase may still come to light: as long nothing is bought again, 1m to 24h."},
 	}
 }
 
@@ -70,6 +79,13 @@ func readAccount(s pluginapi.Settings) (accountSettings, []pluginapi.Finding) {
 		secretID: found.Credential("secret_id", s.Secret("secret_id")), secretKey: found.Credential("secret_key", s.Secret("secret_key")),
 		token: found.Credential("token", s.Secret("token")), tagKey: defaultTagKey, reissue: raw.Reissue == nil || *raw.Reissue,
 		perSecond: sslapi.DefaultPerSecond, requestTimeout: found.Timeout(raw.RequestTimeout),
+		findSettle: defaultFindSettle,
+	}
+	if raw.FindSettle != "" {
+		var err error
+		if out.findSettle, err = time.ParseDuration(raw.FindSettle); err != nil || out.findSettle < leastFindSettle || out.findSettle > mostFindSettle {
+			found.Fault("find_settle", "must be a duration such as 30m, and lie between %s and %s", leastFindSettle, mostFindSettle)
+		}
 	}
 	if raw.Region != "" && !regionShape.MatchString(raw.Region) {
 		found.Fault("region", "is no region such as ap-singapore")
