@@ -17,7 +17,7 @@ const (
 	patience = 2 * time.Minute
 	// paceSlack is for how much lateness a pace makes up, so that late timers cost no part of the limit.
 	paceSlack = 50 * time.Millisecond
-	// paceGrowth is how long it takes for a learned pace to double while the CA refuses nothing.
+	// paceGrowth is how long it takes for a pace to double, from where it was refused, while the CA refuses nothing.
 	paceGrowth = time.Minute
 	// fastest is the pace from which on there is none.
 	fastest = 10000.0
@@ -39,6 +39,8 @@ type pace struct {
 	next   time.Time // when the next request is due
 	// learned is the pace in requests a second as it was when the gate opened, zero as long as nothing was refused.
 	learned float64
+	// top is the pace that was refused: the way back there is quick, and slow around it.
+	top float64
 	// doubling: the CA's limit is not known yet.
 	doubling bool
 	// count is what was granted since the gate opened, meter what was granted lately.
@@ -55,7 +57,8 @@ func (p *pace) now(at time.Time) float64 {
 		if p.doubling {
 			r *= math.Exp2(after)
 		} else {
-			r *= 1 + math.Pow(after/paceGrowth.Seconds(), 3)
+			t, back := paceGrowth.Seconds(), math.Cbrt(1-p.learned/p.top)
+			r = p.top * (1 + math.Pow(after/t-back, 3))
 		}
 	}
 	if r > fastest {
@@ -148,6 +151,7 @@ func (p *pace) refused(at time.Time, pause time.Duration) {
 	// The one more that was just refused keeps a pace of one or two a second from looking like none.
 	r, open := p.now(at), max(at.Sub(p.closed).Seconds(), 0.1)
 	granted := max(p.meter.rate(at), (p.count+1)/open, slowest)
+	p.top = r
 	switch {
 	case r == 0 || granted < r/2: // so few were sent of late that the pace says nothing
 		p.learned, p.doubling = granted, true
