@@ -43,7 +43,7 @@ type instance struct {
 	log  *slog.Logger
 
 	slots  chan struct{} // one for each call under way
-	saving sync.Mutex    // orders SaveState calls
+	saving saving
 
 	mu       sync.Mutex
 	current  *running
@@ -370,9 +370,7 @@ func (i *instance) saveState(state []byte) error {
 	if state == nil || i.spec.SaveState == nil {
 		return nil
 	}
-	i.saving.Lock()
-	defer i.saving.Unlock()
-	if err := i.spec.SaveState(state); err != nil {
+	if err := i.saving.save(state, i.spec.SaveState); err != nil {
 		return fmt.Errorf("store the account state: %w", err)
 	}
 	return nil

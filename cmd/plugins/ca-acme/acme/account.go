@@ -3,13 +3,11 @@ package acme
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -23,14 +21,16 @@ type accountBook struct {
 
 	mu    sync.Mutex
 	state accountState
-	// told is the state the daemon was last told.
-	told []byte
+	// dirty: the state is not what the daemon was last told.
+	dirty bool
 	// inForce is the signer of the record's key.
 	inForce signer
 	// known: the CA was asked, or need not be, which key is in force, and the account's address is known.
 	known bool
 	// placing holds the idempotency keys of orders that are being placed right now.
 	placing map[string]bool
+	// notes are the orders of this process and those of the state, by idempotency key.
+	notes *memory[orderNote]
 }
 
 // openBook reads the account state and makes what keys are missing.
@@ -42,6 +42,7 @@ func openBook(data []byte, s accountSettings) (*accountBook, []pluginapi.Finding
 		return nil, found
 	}
 	record, exists := state.Accounts[s.directoryURL]
+	dirty := !exists
 	if !exists {
 		if record.Key, err = newKeyRecord(s.keyType, s.keyGeneration); err != nil {
 			found.fault("account_key_type", "%v", err)
@@ -58,12 +59,16 @@ func openBook(data []byte, s accountSettings) (*accountBook, []pluginapi.Finding
 			found.fault("account_key_type", "%v", err)
 			return nil, found
 		}
-		record.Next = &next
+		record.Next, dirty = &next, true
 	}
 	state.Accounts[s.directoryURL] = record
 	b := &accountBook{
 		directory: s.directoryURL, gate: make(chan struct{}, 1),
-		state: state, told: data, known: record.URL != "" && record.Next == nil, placing: map[string]bool{},
+		state: state, dirty: dirty, known: record.URL != "" && record.Next == nil,
+		placing: map[string]bool{}, notes: newMemory[orderNote](maxRemembered),
+	}
+	for _, note := range record.Orders {
+		b.notes.put(note.IdempotencyKey, note)
 	}
 	if b.inForce, err = record.Key.signer(record.URL); err != nil {
 		found.fault("", "the stored account key cannot be used: %v", err)
@@ -92,11 +97,14 @@ func (k keyRecord) signer(url string) (signer, error) {
 func (b *accountBook) changed() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.dirty {
+		return nil
+	}
 	now, err := b.state.encode()
-	if err != nil || string(now) == string(b.told) {
+	if err != nil {
 		return nil // encoding plain structures of text and bytes does not fail
 	}
-	b.told = now
+	b.dirty = false
 	return now
 }
 
@@ -109,12 +117,8 @@ func (b *accountBook) begin(key string) (note orderNote, free bool) {
 		return orderNote{}, false
 	}
 	b.placing[key] = true
-	for _, n := range b.state.Accounts[b.directory].Orders {
-		if n.IdempotencyKey == key {
-			return n, true
-		}
-	}
-	return orderNote{}, true
+	note, _ = b.notes.get(key)
+	return note, true
 }
 
 func (b *accountBook) end(key string) {
@@ -125,13 +129,26 @@ func (b *accountBook) end(key string) {
 
 // placed remembers an order in the place of any other that its key made.
 func (b *accountBook) placed(note orderNote) {
+	b.notes.put(note.IdempotencyKey, note)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.state.Accounts[b.directory]
 	orders := slices.DeleteFunc(slices.Clone(r.Orders), func(n orderNote) bool { return n.IdempotencyKey == note.IdempotencyKey })
 	orders = append(orders, note)
 	r.Orders = orders[max(0, len(orders)-maxNotes):]
-	b.state.Accounts[b.directory] = r
+	b.state.Accounts[b.directory], b.dirty = r, true
+}
+
+// arrived notes that the daemon knows where an order is: it will not place it again, so the state need not tell any more. That
+// alone is no reason to have the state stored.
+func (b *accountBook) arrived(url string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.state.Accounts[b.directory]
+	if i := slices.IndexFunc(r.Orders, func(n orderNote) bool { return n.URL == url }); i >= 0 {
+		r.Orders = slices.Delete(slices.Clone(r.Orders), i, i+1)
+		b.state.Accounts[b.directory] = r
+	}
 }
 
 // learn notes the issuer domain names of the CA. What is no domain name helps nobody and is left out.
@@ -145,8 +162,11 @@ func (b *accountBook) learn(identities []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.state.Accounts[b.directory]
+	if slices.Equal(r.CAAIdentities, names) {
+		return
+	}
 	r.CAAIdentities = names
-	b.state.Accounts[b.directory] = r
+	b.state.Accounts[b.directory], b.dirty = r, true
 }
 
 // maxCAAIdentities bounds what is remembered of a directory.
@@ -188,6 +208,7 @@ func (b *accountBook) registered(url string) signer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.state.Accounts[b.directory]
+	b.dirty = b.dirty || r.URL != url
 	r.URL = url
 	b.state.Accounts[b.directory] = r
 	b.inForce.url = url
@@ -201,7 +222,7 @@ func (b *accountBook) changedKey(next signer) signer {
 	defer b.mu.Unlock()
 	r := b.state.Accounts[b.directory]
 	r.Key, r.Next, r.URL = *r.Next, nil, next.url
-	b.state.Accounts[b.directory] = r
+	b.state.Accounts[b.directory], b.dirty = r, true
 	b.inForce = next
 	b.known = next.url != ""
 	return b.inForce
@@ -283,11 +304,7 @@ func (s *session) changeKey(ctx context.Context, who, next signer) (signer, erro
 // lookUp asks for the address of the account with a key, empty when there is none (RFC 8555 section 7.3.1).
 func (s *session) lookUp(ctx context.Context, who signer) (string, error) {
 	who.url = ""
-	var found lego.ExtendedAccount
-	_, err := s.client.call(ctx, who, func(core *api.Core) (err error) {
-		found, err = core.Accounts.New(lego.Account{OnlyReturnExisting: true})
-		return err
-	})
+	found, err := s.client.newAccount(ctx, who, lego.Account{OnlyReturnExisting: true})
 	if isProblem(err, "accountDoesNotExist") {
 		return "", nil
 	}
@@ -312,15 +329,16 @@ func (s *session) register(ctx context.Context, who signer) (signer, error) {
 	}
 	who.url = ""
 	wanted := lego.Account{TermsOfServiceAgreed: true, Contact: s.settings.contacts}
-	var made lego.ExtendedAccount
-	_, err := s.client.call(ctx, who, func(core *api.Core) (err error) {
-		if s.settings.eabKID != "" {
-			made, err = core.Accounts.NewEAB(wanted, s.settings.eabKID, s.settings.eabHMAC.Reveal())
-			return err
+	if s.settings.eabKID != "" {
+		dir, err := s.client.directory(ctx)
+		if err != nil {
+			return signer{}, fail("register the account", err)
 		}
-		made, err = core.Accounts.New(wanted)
-		return err
-	})
+		if wanted.ExternalAccountBinding, err = who.bind(dir.NewAccountURL, s.settings.eabKID, s.settings.eabHMAC); err != nil {
+			return signer{}, fail("register the account", err)
+		}
+	}
+	made, err := s.client.newAccount(ctx, who, wanted)
 	if err != nil {
 		out := fail("register the account", err)
 		var p *problem
@@ -337,6 +355,20 @@ func (s *session) register(ctx context.Context, who signer) (signer, error) {
 	return s.book.registered(url), nil
 }
 
+// newAccount sends newAccount (RFC 8555 section 7.3), signed by a key that has no address.
+func (c *client) newAccount(ctx context.Context, who signer, wanted lego.Account) (lego.ExtendedAccount, error) {
+	dir, err := c.directory(ctx)
+	if err != nil {
+		return lego.ExtendedAccount{}, err
+	}
+	a, err := c.post(ctx, who, dir.NewAccountURL, wanted)
+	if err != nil {
+		return lego.ExtendedAccount{}, err
+	}
+	made := lego.ExtendedAccount{Location: a.header.Get("Location")}
+	return made, a.read(&made.Account)
+}
+
 func accountAddress(a lego.ExtendedAccount) (string, error) {
 	if a.Status != "" && a.Status != lego.StatusValid {
 		return "", pluginapi.Errorf(pluginapi.Unauthorized, "the account %s is %s at the CA", clean(a.Location, maxWords), clean(a.Status, 40))
@@ -347,16 +379,28 @@ func accountAddress(a lego.ExtendedAccount) (string, error) {
 	return a.Location, nil
 }
 
-// signed runs f as the account. When the account's key was changed by another call meanwhile, f runs once more.
-func (s *session) signed(ctx context.Context, who signer, f func(*api.Core) error) (http.Header, error) {
-	header, err := s.client.call(ctx, who, f)
+// signed sends a request as the account and decodes the answer, where into is not nil. When the account's key was changed by
+// another call meanwhile, the request is sent once more.
+func (s *session) signed(ctx context.Context, who signer, address string, payload, into any) (answer, error) {
+	a, err := s.post(ctx, who, address, payload)
+	if err != nil || into == nil {
+		return a, err
+	}
+	if err := a.read(into); err != nil {
+		return a, &outcome{err: err, sent: true}
+	}
+	return a, nil
+}
+
+func (s *session) post(ctx context.Context, who signer, address string, payload any) (answer, error) {
+	a, err := s.client.post(ctx, who, address, payload)
 	if err == nil {
-		return header, nil
+		return a, nil
 	}
 	now := s.book.current()
 	var p *problem
 	if now.thumbprint != who.thumbprint && now.url != "" && errors.As(err, &p) && p.status < 500 && !isProblem(err, "rateLimited") {
-		return s.client.call(ctx, now, f)
+		return s.client.post(ctx, now, address, payload)
 	}
-	return header, err
+	return a, err
 }

@@ -1,9 +1,10 @@
 // Package acme speaks to a CA by ACME (RFC 8555) on behalf of certbridged: every call of the plugin contract becomes a
 // few ACME requests, and all that must survive (account keys, account address, order address) goes back in the reply.
 //
-// The requests are made and signed by lego's ACME client. That client takes no context, fetches the directory anew for
-// each instance and sleeps on its own when a nonce is refused, so this package gives each call an instance of its own
-// over a transport that is bound to the call's context and shares connections, directory and nonces with all others.
+// The objects are those of lego's ACME client; the requests are made and signed here. lego's own sending takes no context,
+// sleeps on its own when a nonce is refused, fetches the directory anew for each instance and spends more on a request than
+// the CA does. All calls share connections, directory, nonces and one pace, and do not ask again for what the CA has just
+// said: an order of one name takes seven requests.
 package acme
 
 import (
@@ -37,6 +38,7 @@ type session struct {
 	settings accountSettings
 	client   *client
 	book     *accountBook
+	orders   *memory[known] // by reference
 	log      *slog.Logger
 }
 
@@ -107,6 +109,7 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 		settings: settings,
 		client:   newClient(settings, "certbridged/"+c.version),
 		book:     book,
+		orders:   newMemory[known](maxRemembered),
 		log:      log,
 	}
 	c.mu.Lock()

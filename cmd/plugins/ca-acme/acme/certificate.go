@@ -5,13 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"net/http"
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 	"github.com/go-acme/lego/v4/certificate"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -51,7 +49,7 @@ func (c *CA) RevokeCertificate(ctx context.Context, revocation pluginapi.Revocat
 	if err != nil {
 		return pluginapi.RevocationReply{}, err
 	}
-	_, err = s.signed(ctx, who, func(core *api.Core) error { return core.Certificates.Revoke(message) })
+	_, err = s.signed(ctx, who, dir.RevokeCertURL, message, nil)
 	detail := "revoked"
 	switch {
 	case isProblem(err, "alreadyRevoked"):
@@ -81,28 +79,25 @@ func (c *CA) RenewalInfo(ctx context.Context, der []byte) (pluginapi.RenewalInfo
 	if err != nil {
 		return pluginapi.RenewalInfo{}, pluginapi.FieldErrorf("certificate", "has no identifier for renewal information: %w", err)
 	}
-	var body []byte
-	header, err := s.client.call(ctx, signer{}, func(core *api.Core) error {
-		resp, err := core.Certificates.GetRenewalInfo(id)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err = io.ReadAll(resp.Body) // bounded by the exchange
-		return err
-	})
+	dir, err := s.client.directory(ctx)
 	switch {
-	case errors.Is(err, api.ErrNoARI):
-		return pluginapi.RenewalInfo{}, pluginapi.Errorf(pluginapi.NotFound, "the CA offers no renewal information (RFC 9773)")
 	case err != nil:
 		return pluginapi.RenewalInfo{}, fail(what, err)
+	case dir.RenewalInfo == "":
+		return pluginapi.RenewalInfo{}, pluginapi.Errorf(pluginapi.NotFound, "the CA offers no renewal information (RFC 9773)")
+	case !isHTTPS(dir.RenewalInfo):
+		return pluginapi.RenewalInfo{}, pluginapi.Errorf(pluginapi.Unavailable, "%s: the CA gave no https address for it", what)
 	}
-	out, err := readRenewalInfo(body)
+	a, err := s.client.get(ctx, http.MethodGet, dir.RenewalInfo+"/"+id)
+	if err != nil {
+		return pluginapi.RenewalInfo{}, fail(what, err)
+	}
+	out, err := readRenewalInfo(a.body)
 	if err != nil {
 		return pluginapi.RenewalInfo{}, pluginapi.Errorf(pluginapi.Unavailable, "%s: %w", what, err)
 	}
 	out.Serial = fmt.Sprintf("%x", leaf.SerialNumber)
-	if pace := retryAfter(header, time.Now()); pace > 0 {
+	if pace := a.pace(); pace > 0 {
 		out.LookAgainAfter = min(max(pace, minRenewalInfoPace), maxRenewalInfoPace)
 	}
 	return out, nil

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -50,26 +52,18 @@ func (s *session) issued(ctx context.Context, v view, out *pluginapi.Order) erro
 func (s *session) download(ctx context.Context, v view, preferred string) ([]*x509.Certificate, string, error) {
 	address := v.order.Certificate
 	if preferred != "" {
-		var all map[string]*lego.RawCertificate
-		_, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
-			all, err = core.Certificates.GetAll(address, true)
-			return err
-		})
+		all, err := s.downloadAll(ctx, v.who, address)
 		if err == nil {
 			return choose(address, all, preferred)
 		}
 		// One alternate that cannot be had must not keep the certificate away.
 		s.log.Warn("alternate chains could not be read", "order", v.request.Reference, "error", fail("download the chains", err).Error())
 	}
-	var text []byte
-	_, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
-		text, _, err = core.Certificates.Get(address, true)
-		return err
-	})
+	a, err := s.signed(ctx, v.who, address, nil, nil)
 	if err != nil {
 		return nil, "", fail("download the certificate", err)
 	}
-	chain, err := parseChain(text)
+	chain, err := parseChain(a.body)
 	if err != nil {
 		return nil, "", pluginapi.Errorf(pluginapi.Unavailable, "download the certificate: %w", err)
 	}
@@ -77,6 +71,49 @@ func (s *session) download(ctx context.Context, v view, preferred string) ([]*x5
 		return chain, "the CA's default chain, since the others could not be read", nil
 	}
 	return chain, "", nil
+}
+
+// downloadAll fetches a chain and its alternates, by their addresses.
+func (s *session) downloadAll(ctx context.Context, who signer, address string) (map[string]*lego.RawCertificate, error) {
+	a, err := s.signed(ctx, who, address, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*lego.RawCertificate{address: {Cert: a.body}}
+	for _, other := range alternates(a.header) {
+		if len(all) > maxAlternates {
+			break
+		}
+		a, err := s.signed(ctx, who, other, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		all[other] = &lego.RawCertificate{Cert: a.body}
+	}
+	return all, nil
+}
+
+// maxAlternates bounds the chains that are looked at besides the CA's own.
+const maxAlternates = 20
+
+// linkValue is one value of a Link header (RFC 8288 section 3): its target and its parameters.
+var linkValue = regexp.MustCompile(`<([^>]*)>((?:[^,"]|"[^"]*")*)`)
+
+// linkRelation is the parameter that says what a link is.
+var linkRelation = regexp.MustCompile(`(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^\s;"]+))`)
+
+// alternates are the addresses of other chains for a certificate.
+func alternates(h http.Header) []string {
+	var out []string
+	for _, line := range h.Values("Link") {
+		for _, link := range linkValue.FindAllStringSubmatch(line, -1) {
+			relation := linkRelation.FindStringSubmatch(link[2])
+			if relation != nil && slices.Contains(strings.Fields(strings.ToLower(relation[1]+relation[2])), "alternate") {
+				out = append(out, link[1])
+			}
+		}
+	}
+	return out
 }
 
 // choose picks the chain that leads to the preferred issuer. One whose last certificate names it as its issuer goes

@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 )
 
 const (
@@ -21,27 +21,22 @@ const (
 	directoryAge = time.Hour
 	// nonceTries is how often a request is signed anew after the CA refused its nonce (RFC 8555 section 6.5).
 	nonceTries = 10
-	// connections to one CA at once; more calls than that wait for a free one.
+	// connections to one CA at once; more requests than that wait for a free one.
 	connections = 16
 )
 
-// client sends requests to one CA. Connections, directory and nonces are shared by all calls.
+// client sends requests to one CA. Connections, directory, nonces and pace are shared by all calls.
 type client struct {
 	directoryURL string
 	userAgent    string
 	timeout      time.Duration // of one request
 	transport    *http.Transport
 	nonces       noncePool
+	pace         *pace
 
 	mu      sync.Mutex
-	dir     *directory
+	dir     *lego.Directory
 	fetched time.Time
-}
-
-// directory is the CA's directory, parsed and as sent; lego wants to parse it itself.
-type directory struct {
-	lego.Directory
-	raw []byte
 }
 
 // signer is an account key and, once known, the account's address.
@@ -53,16 +48,19 @@ type signer struct {
 
 func newClient(s accountSettings, userAgent string) *client {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // over HTTP/2 the transport repeats requests on its own when a connection goes away
 	return &client{
 		directoryURL: s.directoryURL,
 		userAgent:    userAgent,
 		timeout:      s.requestTimeout,
+		pace:         newPace(s.perSecond),
 		transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         dialer.DialContext,
 			TLSClientConfig:     s.tlsConfig(),
 			TLSHandshakeTimeout: 15 * time.Second,
-			ForceAttemptHTTP2:   true,
+			Protocols:           protocols,
 			MaxIdleConns:        connections,
 			MaxIdleConnsPerHost: connections,
 			MaxConnsPerHost:     connections,
@@ -75,7 +73,7 @@ func (c *client) close() { c.transport.CloseIdleConnections() }
 
 // directory returns the CA's directory, fetched at most once per directoryAge. Callers who find none may fetch it at
 // the same time; it is small.
-func (c *client) directory(ctx context.Context) (*directory, error) {
+func (c *client) directory(ctx context.Context) (*lego.Directory, error) {
 	c.mu.Lock()
 	dir, age := c.dir, time.Since(c.fetched)
 	c.mu.Unlock()
@@ -84,7 +82,7 @@ func (c *client) directory(ctx context.Context) (*directory, error) {
 	}
 	dir, err := c.fetchDirectory(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get the directory: %w", err)
+		return nil, err
 	}
 	c.mu.Lock()
 	c.dir, c.fetched = dir, time.Now()
@@ -92,71 +90,153 @@ func (c *client) directory(ctx context.Context) (*directory, error) {
 	return dir, nil
 }
 
-func (c *client) fetchDirectory(ctx context.Context) (*directory, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.directoryURL, nil)
-	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
-	}
-	x := &exchange{ctx: ctx, client: c}
-	_, body, err := x.send(req)
+func (c *client) fetchDirectory(ctx context.Context) (*lego.Directory, error) {
+	a, err := c.get(ctx, http.MethodGet, c.directoryURL)
 	if err != nil {
 		return nil, err
 	}
-	dir := &directory{raw: body}
-	if err := json.Unmarshal(body, &dir.Directory); err != nil {
-		return nil, &garbage{url: c.directoryURL, what: "no ACME directory; is this the address the CA gives for its directory?", body: body}
+	dir := new(lego.Directory)
+	if err := json.Unmarshal(a.body, dir); err != nil {
+		return nil, &garbage{url: c.directoryURL, what: "no ACME directory; is this the address the CA gives for its directory?", body: a.body}
 	}
 	for name, address := range map[string]string{
 		"newNonce": dir.NewNonceURL, "newAccount": dir.NewAccountURL, "newOrder": dir.NewOrderURL,
 	} {
 		if !isHTTPS(address) {
-			return nil, &garbage{url: c.directoryURL, what: "a directory without an https address for " + name + " (RFC 8555 section 7.1.1)", body: body}
+			return nil, &garbage{url: c.directoryURL, what: "a directory without an https address for " + name + " (RFC 8555 section 7.1.1)", body: a.body}
 		}
 	}
 	return dir, nil
 }
 
-// call runs f with an instance of lego's client that is bound to ctx and signs as who; a zero who cannot sign. When
-// the CA refuses a nonce, f runs again. It returns the header of the last answer.
-//
-// The error is an *outcome: it knows whether a signed request may have reached the CA.
-func (c *client) call(ctx context.Context, who signer, f func(*api.Core) error) (http.Header, error) {
-	return c.attempt(ctx, func(x *exchange) error {
-		dir, err := c.directory(ctx)
-		if err != nil {
-			return err
+// get sends a request without a signature, and again after the pause that the CA asks for.
+func (c *client) get(ctx context.Context, method, address string) (answer, error) {
+	hurry := newHurry(ctx)
+	for {
+		a, _, err := c.once(ctx, func() (*http.Request, error) { return http.NewRequestWithContext(ctx, method, address, nil) })
+		if err == nil || !c.again(ctx, hurry, err) {
+			return a, err
 		}
-		x.directory = dir.raw
-		x.newNonce = dir.NewNonceURL
-		// A client of its own for each call: lego wraps the transport it is given.
-		httpClient := &http.Client{Transport: x, CheckRedirect: lastResponse}
-		core, err := api.New(httpClient, c.userAgent, c.directoryURL, who.url, who.key)
-		if err != nil {
-			return err
-		}
-		return f(core)
-	})
+	}
 }
 
-// attempt runs f over an exchange of its own, and again with another when the CA refuses the nonce.
-func (c *client) attempt(ctx context.Context, f func(*exchange) error) (http.Header, error) {
-	pause := 50 * time.Millisecond
+// post sends a request that is signed by who, and again when the CA refuses its nonce or wants it later. A nil payload reads a
+// resource (POST-as-GET, RFC 8555 section 6.3).
+//
+// The error is an *outcome: it knows whether the request may have been carried out.
+func (c *client) post(ctx context.Context, who signer, address string, payload any) (answer, error) {
+	text, err := encodePayload(payload)
+	if err != nil {
+		return answer{}, &outcome{err: err}
+	}
+	hurry, pause, sent := newHurry(ctx), 50*time.Millisecond, false
 	for try := 1; ; try++ {
-		x := &exchange{ctx: ctx, client: c}
-		err := f(x)
+		a, doubt, err := c.postOnce(ctx, who, address, text)
 		if err == nil {
-			return x.last(), nil
+			return a, nil
 		}
-		err = x.cause(err)
-		if try < nonceTries && isProblem(err, "badNonce") {
+		sent = sent || doubt
+		switch {
+		case try < nonceTries && isProblem(err, "badNonce"):
 			// The refusal brought a fresh nonce; older ones are as likely to be refused.
 			if try < 3 || wait(ctx, pause) == nil {
 				pause *= 2
 				continue
 			}
+		case c.again(ctx, hurry, err):
+			continue
 		}
-		return x.last(), &outcome{err: err, sent: x.sent.Load()}
+		return a, &outcome{err: err, sent: sent}
 	}
+}
+
+func encodePayload(payload any) ([]byte, error) {
+	if payload == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(payload)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	return text, nil
+}
+
+// postOnce reports besides whether the request may have been carried out though it failed.
+func (c *client) postOnce(ctx context.Context, who signer, address string, payload []byte) (answer, bool, error) {
+	if !isHTTPS(address) {
+		return answer{}, false, &garbage{url: c.directoryURL, what: "an address that is not https"}
+	}
+	return c.once(ctx, func() (*http.Request, error) {
+		nonce, err := c.nonce(ctx)
+		if err != nil {
+			return nil, err
+		}
+		text, err := who.sign(address, nonce, payload)
+		if err != nil {
+			return nil, err
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(text))
+		if err != nil {
+			return nil, fmt.Errorf("make the request: %w", err)
+		}
+		req.Header.Set("Content-Type", "application/jose+json")
+		return req, nil
+	})
+}
+
+// nonce takes one of the pool, or else asks the CA for one.
+func (c *client) nonce(ctx context.Context) (string, error) {
+	if nonce, ok := c.nonces.pop(); ok {
+		return nonce, nil
+	}
+	dir, err := c.directory(ctx)
+	if err != nil {
+		return "", err
+	}
+	a, err := c.get(ctx, http.MethodHead, dir.NewNonceURL)
+	if err != nil {
+		return "", err
+	}
+	nonce := a.header.Get("Replay-Nonce")
+	if nonce == "" {
+		return "", &garbage{url: dir.NewNonceURL, what: "no nonce"}
+	}
+	return nonce, nil
+}
+
+// hurry is how long a request may still be repeated.
+type hurry struct {
+	until time.Time
+	pause time.Duration // where the CA names none
+}
+
+func newHurry(ctx context.Context) *hurry {
+	h := &hurry{until: time.Now().Add(patience), pause: firstPause}
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(h.until) {
+		h.until = deadline
+	}
+	return h
+}
+
+// again reports that a request was refused for coming too fast, so that it was not carried out and its turn will come again
+// within the call.
+func (c *client) again(ctx context.Context, h *hurry, err error) bool {
+	var p *problem
+	if !errors.As(err, &p) || !p.tooFast() {
+		return false
+	}
+	pause := p.retryAfter
+	if pause == 0 {
+		pause = h.pause
+		h.pause *= 2
+	}
+	// A limit that lasts longer is mostly about one name or one kind of request; others must not wait for it.
+	if pause > longestPause {
+		return false
+	}
+	now := time.Now()
+	c.pace.refused(now, pause)
+	return ctx.Err() == nil && now.Add(pause).Before(h.until)
 }
 
 // wait waits for d or for the context's end.
@@ -171,12 +251,10 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func lastResponse(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// outcome is how a call failed.
+// outcome is how a signed request failed.
 type outcome struct {
 	err error
-	// sent: a signed request was written, and its answer, if any, does not say that nothing was done.
+	// sent: the request was written, and its answer, if any, does not say that nothing was done.
 	sent bool
 }
 
@@ -189,7 +267,7 @@ type noncePool struct {
 	nonces []string
 }
 
-// maxNonces bounds the pool; there are never more calls at once than connections.
+// maxNonces bounds the pool; there are never more requests at once than connections.
 const maxNonces = 4 * connections
 
 func (p *noncePool) push(nonce string) {

@@ -1,17 +1,14 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,118 +20,82 @@ const (
 	maxRetryAfter = 7 * 24 * time.Hour
 )
 
-// exchange is the transport of one call of lego's client. It binds each request to the call's context, answers for
-// the directory and for nonces out of what the client shares, reads every body at once and within bounds, and turns
-// answers that are not a success into errors. Because a refused nonce is then an error that lego does not know, lego's
-// own retry loop, which sleeps without a context, never runs.
-type exchange struct {
-	ctx       context.Context // of the call: lego makes requests without one
-	client    *client
-	directory []byte // what to answer for the directory; nil: ask the CA
-	newNonce  string
-
-	// sent: a POST was written at least in part.
-	sent atomic.Bool
-
-	mu      sync.Mutex
-	header  http.Header // of the last answer
-	failure error       // of the last request that failed
+// answer is a success.
+type answer struct {
+	url    string
+	header http.Header
+	body   []byte
 }
 
-// cause returns why a call over the exchange failed: go-jose keeps only the words of an error of its nonce source.
-func (x *exchange) cause(err error) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.failure != nil && !errors.Is(err, x.failure) {
-		return x.failure
+// pace is how long the CA wants to be left alone with what it answered about, zero when it does not say.
+func (a answer) pace() time.Duration { return retryAfter(a.header, time.Now()) }
+
+// read decodes the body.
+func (a answer) read(into any) error {
+	if err := json.Unmarshal(a.body, into); err != nil {
+		return &garbage{url: a.url, what: "no JSON of the known shape", body: a.body}
 	}
-	return err
+	return nil
 }
 
-// last returns the header of the last answer; it may be nil.
-func (x *exchange) last() http.Header {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.header
-}
-
-// RoundTrip implements http.RoundTripper.
-func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Method == http.MethodGet && x.directory != nil && req.URL.String() == x.client.directoryURL {
-		return answer(req, http.Header{"Content-Type": {"application/json"}}, x.directory), nil
+// once makes a request when its turn has come, sends it once and reads its answer; what is not a success becomes an error. It
+// reports besides whether a failed request may have been carried out. A nonce that comes with any answer but newNonce's goes
+// to the pool.
+func (c *client) once(ctx context.Context, build func() (*http.Request, error)) (answer, bool, error) {
+	if err := c.pace.turn(ctx); err != nil {
+		return answer{}, false, err
 	}
-	if req.Method == http.MethodHead && req.URL.String() == x.newNonce {
-		if nonce, ok := x.client.nonces.pop(); ok {
-			return answer(req, http.Header{"Replay-Nonce": {nonce}}, nil), nil
-		}
-	}
-	header, body, err := x.send(req)
+	req, err := build()
 	if err != nil {
-		x.mu.Lock()
-		x.failure = err
-		x.mu.Unlock()
-		return nil, err
+		return answer{}, false, err
 	}
-	return answer(req, header, body), nil
-}
-
-func answer(req *http.Request, header http.Header, body []byte) *http.Response {
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
-	}
-}
-
-// send sends a request once and reads its answer. A nonce in the answer to anything but newNonce goes to the pool.
-func (x *exchange) send(req *http.Request) (http.Header, []byte, error) {
-	ctx, cancel := context.WithTimeout(x.ctx, x.client.timeout)
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	var written atomic.Bool
 	if req.Method == http.MethodPost {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { x.sent.Store(true) }})
+		bounded = httptrace.WithClientTrace(bounded, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
 	}
-	req = req.Clone(ctx)
-	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", x.client.userAgent)
-	}
-	resp, err := x.client.transport.RoundTrip(req)
+	req = req.WithContext(bounded)
+	req.Header.Set("User-Agent", c.userAgent)
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return nil, nil, x.explain(req, err)
+		return answer{}, written.Load(), c.explain(ctx, req, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return nil, nil, x.explain(req, err)
+		return answer{}, written.Load(), c.explain(ctx, req, err)
 	}
-	x.mu.Lock()
-	x.header = resp.Header
-	x.mu.Unlock()
-	header := resp.Header.Clone()
-	if nonce := header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead {
-		header.Del("Replay-Nonce")
-		defer x.client.nonces.push(nonce) // after a clear below
+	a := answer{url: req.URL.String(), header: resp.Header, body: body}
+	var p *problem
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		p = readProblem(req, resp, body)
 	}
-	if len(body) > maxBody {
-		return nil, nil, &garbage{url: req.URL.String(), what: fmt.Sprintf("more than %d bytes", maxBody)}
+	if p != nil && p.kind() == "badNonce" {
+		c.nonces.clear()
 	}
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return header, body, nil
+	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead {
+		c.nonces.push(nonce)
 	}
-	p := readProblem(req, resp, body)
-	if p.kind() == "badNonce" {
-		x.client.nonces.clear()
+	if p == nil || !p.tooFast() {
+		c.pace.granted(time.Now())
 	}
-	if p.refusal() {
-		x.sent.Store(false) // the CA answered: nothing was done
+	switch {
+	case p != nil:
+		return a, written.Load() && !p.refusal(), p
+	case len(body) > maxBody:
+		return a, written.Load(), &garbage{url: a.url, what: fmt.Sprintf("more than %d bytes", maxBody)}
+	default:
+		return a, false, nil
 	}
-	return nil, nil, p
 }
 
 // explain says in words what went wrong below HTTP.
-func (x *exchange) explain(req *http.Request, err error) error {
-	if cause := x.ctx.Err(); cause != nil {
+func (c *client) explain(ctx context.Context, req *http.Request, err error) error {
+	if cause := ctx.Err(); cause != nil {
 		return &unreachable{host: req.URL.Host, err: cause}
 	}
-	return &unreachable{host: req.URL.Host, err: err, timeout: x.client.timeout}
+	return &unreachable{host: req.URL.Host, err: err, timeout: c.timeout}
 }
 
 // readProblem reads an answer that is not a success. Not every such answer has a problem document (RFC 7807) in it.

@@ -15,7 +15,7 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 )
 
-// keyTypes are the account keys that lego's client can sign with.
+// keyTypes are the account keys that requests can be signed with.
 func keyTypes() []string {
 	return []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}
 }

@@ -2,8 +2,10 @@ package acme
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -11,7 +13,6 @@ import (
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 	"github.com/go-acme/lego/v4/certificate"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -26,13 +27,13 @@ const (
 
 // PlaceOrder sends newOrder (RFC 8555 section 7.4) and returns the order's address as its reference. An order whose
 // answer was lost is simply placed again, for it costs nothing and the CA forgets the other one. An order whose answer
-// arrived is remembered in the account state, so that a repeated call finds it.
+// arrived is remembered: a repeated call finds it in this process, and by the account state also in the next one.
 func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
 	s, err := c.configured()
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	names, options, err := prepare(request, time.Now())
+	wanted, err := prepare(request, time.Now())
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -51,7 +52,7 @@ func (c *CA) PlaceOrder(ctx context.Context, request pluginapi.OrderRequest) (pl
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	return s.place(ctx, request, who, names, options)
+	return s.place(ctx, request, who, wanted)
 }
 
 // placedBefore tells the order that an earlier call made. It is NotFound when the CA has forgotten it.
@@ -72,15 +73,15 @@ func (s *session) placedBefore(ctx context.Context, request pluginapi.OrderReque
 	return s.reply(ctx, v)
 }
 
-func (s *session) place(ctx context.Context, request pluginapi.OrderRequest, who signer, names []string, o api.OrderOptions) (pluginapi.OrderReply, error) {
-	placed, remark, err := s.newOrder(ctx, who, names, o)
+func (s *session) place(ctx context.Context, request pluginapi.OrderRequest, who signer, wanted lego.Order) (pluginapi.OrderReply, error) {
+	placed, remark, err := s.newOrder(ctx, who, wanted)
 	if isProblem(err, "accountDoesNotExist") {
 		// The CA lost the account, as private ones do that were set up anew. The same key registers again.
 		s.book.registered("")
 		if who, err = s.account(ctx, true); err != nil {
 			return pluginapi.OrderReply{}, err
 		}
-		placed, remark, err = s.newOrder(ctx, who, names, o)
+		placed, remark, err = s.newOrder(ctx, who, wanted)
 	}
 	if err != nil {
 		return pluginapi.OrderReply{}, failSent("place the order", err)
@@ -101,35 +102,41 @@ func (s *session) place(ctx context.Context, request pluginapi.OrderRequest, who
 	})
 }
 
-// prepare checks a request before anything is sent.
-func prepare(request pluginapi.OrderRequest, now time.Time) ([]string, api.OrderOptions, error) {
+// prepare checks a request before anything is sent, and makes the order that will be sent of it.
+func prepare(request pluginapi.OrderRequest, now time.Time) (lego.Order, error) {
 	if request.Kind != pluginapi.New && request.Kind != pluginapi.Renew {
-		return nil, api.OrderOptions{}, pluginapi.FieldErrorf("kind", "ACME orders are new or renew, not %s", request.Kind)
+		return lego.Order{}, pluginapi.FieldErrorf("kind", "ACME orders are new or renew, not %s", request.Kind)
 	}
 	settings, err := readOrderSettings(request.Settings)
 	if err != nil {
-		return nil, api.OrderOptions{}, err
+		return lego.Order{}, err
 	}
 	end, err := settings.end(now)
 	if err != nil {
-		return nil, api.OrderOptions{}, err
+		return lego.Order{}, err
 	}
 	names, err := orderNames(request.Identifiers)
 	if err != nil {
-		return nil, api.OrderOptions{}, err
+		return lego.Order{}, err
 	}
 	if err := checkCSR(request.CSR, names); err != nil {
-		return nil, api.OrderOptions{}, err
+		return lego.Order{}, err
 	}
-	return names, api.OrderOptions{
-		NotAfter:       end,
-		Profile:        settings.profile,
-		ReplacesCertID: replaces(request.Previous, names),
-	}, nil
+	wanted := lego.Order{Profile: settings.profile, Replaces: replaces(request.Previous, names)}
+	if !end.IsZero() {
+		wanted.NotAfter = end.Format(time.RFC3339)
+	}
+	for _, name := range names {
+		kind := "dns"
+		if _, err := netip.ParseAddr(name); err == nil {
+			kind = "ip" // RFC 8738 section 3
+		}
+		wanted.Identifiers = append(wanted.Identifiers, lego.Identifier{Type: kind, Value: name})
+	}
+	return wanted, nil
 }
 
-// orderNames brings the identifiers into the one form that the CA repeats: lego takes any other repetition for a
-// changed order.
+// orderNames brings the identifiers into the one form that the CA repeats: any other repetition is a changed order.
 func orderNames(identifiers []pluginapi.Identifier) ([]string, error) {
 	if len(identifiers) == 0 {
 		return nil, pluginapi.FieldErrorf("identifiers", "there are none")
@@ -222,23 +229,44 @@ func shareName(leaf *x509.Certificate, names []string) bool {
 // newOrder places an order. When the CA refuses the link to the certificate that is replaced (it was issued
 // elsewhere, to another account, or is replaced already), the order is placed without: the link is a courtesy, and
 // a refused order is no order. The remark tells.
-func (s *session) newOrder(ctx context.Context, who signer, names []string, o api.OrderOptions) (lego.ExtendedOrder, string, error) {
-	var placed lego.ExtendedOrder
-	place := func() error {
-		_, err := s.signed(ctx, who, func(core *api.Core) (err error) {
-			placed, err = core.Orders.NewWithOptions(names, &o)
-			return err
-		})
-		return err
+func (s *session) newOrder(ctx context.Context, who signer, wanted lego.Order) (lego.ExtendedOrder, string, error) {
+	dir, err := s.client.directory(ctx)
+	if err != nil {
+		return lego.ExtendedOrder{}, "", err
 	}
-	err := place()
+	if dir.RenewalInfo == "" {
+		wanted.Replaces = "" // the CA knows no such thing
+	}
+	placed, err := s.sendOrder(ctx, who, dir.NewOrderURL, wanted)
 	var p *problem
-	if err == nil || o.ReplacesCertID == "" || !errors.As(err, &p) || !p.mayBeAboutReplaces() {
+	if err == nil || wanted.Replaces == "" || !errors.As(err, &p) || !p.mayBeAboutReplaces() {
 		return placed, "", err
 	}
 	remark := "the CA did not link the order to the certificate it replaces: " + p.Error()
-	o.ReplacesCertID = ""
-	return placed, remark, place()
+	wanted.Replaces = ""
+	placed, err = s.sendOrder(ctx, who, dir.NewOrderURL, wanted)
+	return placed, remark, err
+}
+
+// sendOrder sends newOrder. A CA must not change the names of an order (RFC 8555 section 7.4); one that does has placed another.
+func (s *session) sendOrder(ctx context.Context, who signer, address string, wanted lego.Order) (lego.ExtendedOrder, error) {
+	var placed lego.ExtendedOrder
+	a, err := s.signed(ctx, who, address, wanted, &placed.Order)
+	if err != nil {
+		return placed, err
+	}
+	placed.Location = a.header.Get("Location")
+	if !sameNames(wanted.Identifiers, placed.Identifiers) {
+		return placed, &outcome{err: &garbage{url: a.url, what: "an order for other names", body: a.body}, sent: true}
+	}
+	return placed, nil
+}
+
+func sameNames(a, b []lego.Identifier) bool {
+	compare := func(x, y lego.Identifier) int {
+		return cmp.Or(cmp.Compare(x.Type, y.Type), cmp.Compare(x.Value, y.Value))
+	}
+	return slices.Equal(slices.SortedFunc(slices.Values(a), compare), slices.SortedFunc(slices.Values(b), compare))
 }
 
 // mayBeAboutReplaces reports a refusal that an order without "replaces" may not meet. RFC 9773 names only
@@ -255,15 +283,18 @@ func (p *problem) mayBeAboutReplaces() bool {
 // GetOrder reads an order and takes its next step: it finalizes one that is ready and downloads the chain of one that
 // is valid.
 func (c *CA) GetOrder(ctx context.Context, placed pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
-	s, v, err := c.look(ctx, placed)
+	s, v, err := c.open(ctx, placed)
+	if err == nil {
+		err = s.refresh(ctx, &v)
+	}
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
 	return s.reply(ctx, v)
 }
 
-// look reads an order as the account.
-func (c *CA) look(ctx context.Context, placed pluginapi.PlacedOrder) (*session, view, error) {
+// open prepares work on an order as the account; nothing of the order is read.
+func (c *CA) open(ctx context.Context, placed pluginapi.PlacedOrder) (*session, view, error) {
 	s, err := c.configured()
 	if err != nil {
 		return nil, view{}, err
@@ -280,20 +311,14 @@ func (c *CA) look(ctx context.Context, placed pluginapi.PlacedOrder) (*session, 
 	if err != nil {
 		return nil, view{}, err
 	}
-	v := view{request: placed, state: state, who: who}
-	if err := s.refresh(ctx, &v); err != nil {
-		return nil, view{}, err
-	}
-	return s, v, nil
+	s.book.arrived(placed.Reference)
+	return s, view{request: placed, state: state, who: who}, nil
 }
 
 // refresh reads the order anew.
 func (s *session) refresh(ctx context.Context, v *view) error {
-	var read lego.ExtendedOrder
-	header, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
-		read, err = core.Orders.Get(v.request.Reference)
-		return err
-	})
+	var read lego.Order
+	a, err := s.signed(ctx, v.who, v.request.Reference, nil, &read)
 	if isProblem(err, "accountDoesNotExist") {
 		// With its account the order is gone; placing the next one registers the account again.
 		return pluginapi.Errorf(pluginapi.NotFound, "read the order: the CA does not know the account any more, nor its orders: %w", err)
@@ -301,9 +326,24 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 	if err != nil {
 		return fail("read the order", err)
 	}
-	v.order = read.Order
-	v.pace = retryAfter(header, time.Now())
+	v.order, v.pace = read, a.pace()
 	return nil
+}
+
+// firstLook is how long after a request that sets the CA to work the order is looked at within the same call. Most CAs need
+// no longer, and an order that is done then costs no further call.
+const firstLook = 200 * time.Millisecond
+
+// lookSoon looks at the order once more after a moment, where the CA named no other time. Without an answer the order stays as
+// it is known: the next call looks again.
+func (s *session) lookSoon(ctx context.Context, v *view) {
+	if v.pace > 0 || wait(ctx, firstLook) != nil {
+		return
+	}
+	later := *v
+	if s.refresh(ctx, &later) == nil {
+		*v = later
+	}
 }
 
 // finalize sends the CSR (RFC 8555 section 7.4). An order that left the ready state meanwhile is read anew.
@@ -311,17 +351,16 @@ func (s *session) finalize(ctx context.Context, v *view) error {
 	if !isHTTPS(v.order.Finalize) {
 		return pluginapi.Errorf(pluginapi.Unavailable, "finalize the order: the CA gave no https address for it")
 	}
-	var done lego.ExtendedOrder
-	header, err := s.signed(ctx, v.who, func(core *api.Core) (err error) {
-		done, err = core.Orders.UpdateForCSR(v.order.Finalize, v.request.CSR)
-		return err
-	})
-	var invalid *lego.ProblemDetails // lego's form of an order that finalizing made invalid
+	var done lego.Order
+	a, err := s.signed(ctx, v.who, v.order.Finalize, lego.CSRMessage{Csr: base64.RawURLEncoding.EncodeToString(v.request.CSR)}, &done)
 	switch {
 	case err == nil:
-		v.order, v.pace = done.Order, retryAfter(header, time.Now())
+		v.order, v.pace, v.finalizedNow = done, a.pace(), true
+		if done.Status == lego.StatusProcessing {
+			s.lookSoon(ctx, v)
+		}
 		return nil
-	case isProblem(err, "orderNotReady"), errors.As(err, &invalid):
+	case isProblem(err, "orderNotReady"):
 		return s.refresh(ctx, v)
 	default:
 		return fail("finalize the order", err)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	lego "github.com/go-acme/lego/v4/acme"
+
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
@@ -89,7 +91,7 @@ func (f *findings) profiles(offered map[string]string, orders []pluginapi.Settin
 }
 
 // checkAccount finds out how the account stands.
-func (s *session) checkAccount(ctx context.Context, dir *directory, found *findings) error {
+func (s *session) checkAccount(ctx context.Context, dir *lego.Directory, found *findings) error {
 	record := s.book.record()
 	url, err := s.lookUp(ctx, s.book.current())
 	if err == nil && url == "" && record.Next == nil {

@@ -49,6 +49,12 @@ func (p *problem) refusal() bool {
 	return p.status >= 300 && p.status < 500 && p.status != http.StatusRequestTimeout || p.kind() != "" && p.kind() != "serverInternal"
 }
 
+// tooFast reports that the CA did not carry a request out because too many come, and would have it later. Without a time that
+// it names, 503 is an outage.
+func (p *problem) tooFast() bool {
+	return p.status == http.StatusTooManyRequests || p.kind() == "rateLimited" || p.status == http.StatusServiceUnavailable && p.retryAfter > 0
+}
+
 // Error says what the CA answered.
 func (p *problem) Error() string {
 	switch {
@@ -145,14 +151,16 @@ func fail(what string, err error) *pluginapi.Error {
 	var (
 		bad  *garbage
 		away *unreachable
+		over *limited
 	)
 	switch {
+	case errors.As(err, &over):
+		out.Kind, out.RetryAfter, out.Message = pluginapi.RateLimited, over.after, what+": "+over.Error()
 	case errors.As(err, &bad):
 		out.Message = what + ": " + bad.Error()
 	case errors.As(err, &away):
 		out.Message = what + ": " + away.Error()
 	default:
-		// lego's own words: an answer it could not read, which it repeats in full.
 		out.Message = what + ": " + clean(err.Error(), maxWords)
 	}
 	return out
@@ -162,7 +170,7 @@ func fail(what string, err error) *pluginapi.Error {
 func failSent(what string, err error) *pluginapi.Error {
 	out := fail(what, err)
 	var o *outcome
-	if out.Kind == pluginapi.Unavailable && errors.As(err, &o) && o.sent {
+	if (out.Kind == pluginapi.Unavailable || out.Kind == pluginapi.RateLimited) && errors.As(err, &o) && o.sent {
 		out.Kind = pluginapi.UnknownOutcome
 	}
 	return out

@@ -23,10 +23,15 @@ type view struct {
 	placedNow bool
 	// toldNow: the CA was told by this very call that challenges are published.
 	toldNow bool
+	// finalizedNow: the certificate was asked for by this very call.
+	finalizedNow bool
 }
 
 // reply tells an order in the contract's words, after the steps that are free and due.
 func (s *session) reply(ctx context.Context, v view) (pluginapi.OrderReply, error) {
+	if v.order.Status != lego.StatusPending {
+		s.orders.drop(v.request.Reference)
+	}
 	if v.order.Status == lego.StatusReady && !v.placedNow {
 		if err := s.finalize(ctx, &v); err != nil {
 			return pluginapi.OrderReply{}, err
@@ -68,15 +73,19 @@ func (s *session) reply(ctx context.Context, v view) (pluginapi.OrderReply, erro
 
 // next is when to look again at an order that the CA works on.
 func (v view) next() time.Duration {
-	if v.pace > 0 {
+	switch {
+	case v.pace > 0:
 		return v.pace
+	case v.finalizedNow:
+		return time.Second // most certificates are made by then
+	default:
+		return pollInterval
 	}
-	return pollInterval
 }
 
 // pending tells what must still be shown.
 func (s *session) pending(ctx context.Context, v *view, out *pluginapi.Order) error {
-	list, err := s.authorizations(ctx, v)
+	list, err := s.awaited(ctx, v)
 	if err != nil {
 		if !v.placedNow {
 			return err
@@ -87,6 +96,29 @@ func (s *session) pending(ctx context.Context, v *view, out *pluginapi.Order) er
 		return nil
 	}
 	return s.pendingWith(v, list, out)
+}
+
+// known is what the CA said of a pending order's authorizations.
+type known struct {
+	list []lego.Authorization
+	read time.Time
+}
+
+// readAgain is how long the authorizations of a pending order are believed. One that ends takes its order with it (RFC 8555
+// section 7.1.6), so that the order alone tells; but not every CA is quick to notice.
+const readAgain = 10 * time.Second
+
+// awaited are the authorizations of a pending order, as they were read last or anew.
+func (s *session) awaited(ctx context.Context, v *view) ([]lego.Authorization, error) {
+	if k, ok := s.orders.get(v.request.Reference); ok && time.Since(k.read) < readAgain {
+		return k.list, nil
+	}
+	list, err := s.authorizations(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	s.orders.put(v.request.Reference, known{list, time.Now()})
+	return list, nil
 }
 
 // pendingWith is pending with the authorizations at hand.

@@ -467,3 +467,14 @@ func (s *syncWriter) Write(b []byte) (int, error) {
 	defer s.mu.Unlock()
 	return s.w.Write(b)
 }
+
+// total is how many requests there were.
+func (m *meddler) total() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, of := range m.count {
+		n += of
+	}
+	return n
+}

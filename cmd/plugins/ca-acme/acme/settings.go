@@ -20,6 +20,8 @@ const (
 	defaultRequestTimeout = 30 * time.Second
 	minRequestTimeout     = time.Second
 	maxRequestTimeout     = 10 * time.Minute
+	leastPerSecond        = 0.1
+	mostPerSecond         = 1000.0
 	// maxRootFile bounds root_ca_file; the largest bundles in use have a quarter of this.
 	maxRootFile = 4 << 20
 )
@@ -34,6 +36,7 @@ type accountSettings struct {
 	keyType        string
 	keyGeneration  int
 	requestTimeout time.Duration
+	perSecond      float64 // zero: as many requests as the CA takes
 }
 
 // rawAccount is [ca.NAME.settings] as written.
@@ -48,6 +51,7 @@ type rawAccount struct {
 	AccountKeyType       string         `json:"account_key_type"`
 	AccountKeyGeneration int            `json:"account_key_generation"`
 	RequestTimeout       string         `json:"request_timeout"`
+	RequestsPerSecond    *float64       `json:"requests_per_second"`
 	Order                map[string]any `json:"order"`
 }
 
@@ -64,6 +68,7 @@ func accountSchema() []pluginapi.Field {
 		{Name: "account_key_type", Type: pluginapi.String, Default: defaultKeyType, Allowed: anyStrings(keyTypes()), Help: "Type of a new account key."},
 		{Name: "account_key_generation", Type: pluginapi.Integer, Default: int64(1), Help: "Raise it by one to change the account key (RFC 8555 section 7.3.5)."},
 		{Name: "request_timeout", Type: pluginapi.Duration, Default: defaultRequestTimeout.String(), Help: "How long one request to the CA may take."},
+		{Name: "requests_per_second", Type: pluginapi.Number, Help: "How many requests to make a second in the long run, 0.1 to 1000; without it as many as the CA takes."},
 	}
 }
 
@@ -86,6 +91,7 @@ func checkAccount(s pluginapi.Settings) (accountSettings, []pluginapi.Finding, e
 		keyGeneration:  raw.AccountKeyGeneration,
 		requestTimeout: found.timeout(raw.RequestTimeout),
 		roots:          found.roots(raw.RootCAFile),
+		perSecond:      found.perSecond(raw.RequestsPerSecond),
 	}
 	out.eabKID, out.eabHMAC = found.binding(raw.EABKID, s.Secret("eab_hmac_key"))
 	if !raw.TermsOfServiceAgreed {
@@ -198,6 +204,16 @@ func (f *findings) timeout(text string) time.Duration {
 		f.fault("request_timeout", "must lie between %s and %s", minRequestTimeout, maxRequestTimeout)
 	}
 	return d
+}
+
+func (f *findings) perSecond(n *float64) float64 {
+	switch {
+	case n == nil:
+		return 0
+	case !(*n >= leastPerSecond && *n <= mostPerSecond): // not a number is neither
+		f.fault("requests_per_second", "must lie between %v and %v", leastPerSecond, mostPerSecond)
+	}
+	return *n
 }
 
 func (f *findings) roots(path string) *x509.CertPool {

@@ -23,7 +23,7 @@ func TestAccountSettings(t *testing.T) {
 	}{
 		"all that is needed":            {},
 		"base_url in its place":         {change: map[string]any{"directory_url": nil, "base_url": "https://ca.example/dir"}},
-		"everything":                    {change: map[string]any{"email": "a@example.com", "contacts": []any{"mailto:b@example.com", "c@example.com"}, "eab_kid": "k", "account_key_type": "rsa-2048", "account_key_generation": float64(3), "request_timeout": "5s", "order": map[string]any{"profile": "p"}}, secret: "c2VjcmV0"},
+		"everything":                    {change: map[string]any{"email": "a@example.com", "contacts": []any{"mailto:b@example.com", "c@example.com"}, "eab_kid": "k", "account_key_type": "rsa-2048", "account_key_generation": float64(3), "request_timeout": "5s", "requests_per_second": 2.5, "order": map[string]any{"profile": "p"}}, secret: "c2VjcmV0"},
 		"binding in plain base64":       {change: map[string]any{"eab_kid": "k"}, secret: "+/+/c2VjcmV0aaaa=="},
 		"no directory":                  {change: map[string]any{"directory_url": nil}, field: "directory_url", message: "is missing"},
 		"two directories":               {change: map[string]any{"base_url": "https://other.example/dir"}, field: "base_url", message: "only one"},
@@ -45,6 +45,8 @@ func TestAccountSettings(t *testing.T) {
 		"generation below zero":         {change: map[string]any{"account_key_generation": float64(-1)}, field: "account_key_generation", message: "negative"},
 		"timeout that is none":          {change: map[string]any{"request_timeout": "soon"}, field: "request_timeout", message: "not a duration"},
 		"timeout too short":             {change: map[string]any{"request_timeout": "1ms"}, field: "request_timeout", message: "between"},
+		"requests that are too few":     {change: map[string]any{"requests_per_second": 0.01}, field: "requests_per_second", message: "between"},
+		"requests that are too many":    {change: map[string]any{"requests_per_second": float64(5000)}, field: "requests_per_second", message: "between"},
 		"setting of another type":       {change: map[string]any{"email": float64(3)}, field: "email", message: "wants string"},
 		"setting that does not exist":   {change: map[string]any{"api_key": "x"}, field: "", message: "api_key"},
 		"mistake in an order's default": {change: map[string]any{"order": map[string]any{"lifetime": "long"}}, field: "order.lifetime", message: "not a duration"},
@@ -172,7 +174,7 @@ func TestSchemaCoversSettings(t *testing.T) {
 		case f.Secret:
 		case f.Type == pluginapi.Boolean:
 			values[f.Name] = true
-		case f.Type == pluginapi.Integer:
+		case f.Type == pluginapi.Integer, f.Type == pluginapi.Number:
 			values[f.Name] = float64(1)
 		case f.Type == pluginapi.List:
 			values[f.Name] = []any{}

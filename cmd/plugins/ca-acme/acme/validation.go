@@ -1,18 +1,17 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"github.com/go-acme/lego/v4/acme/api"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -26,36 +25,64 @@ const (
 )
 
 // RespondToChallenges tells the CA to look at published challenges (RFC 8555 section 7.5.1). A challenge's id is its
-// address. One that is being validated or is validated is left alone, so the call may be repeated.
+// address. One that is being validated or is validated is left alone, so the call may be repeated. An order that becomes ready
+// at once is taken further in the same call.
 func (c *CA) RespondToChallenges(ctx context.Context, placed pluginapi.PlacedOrder, ids []string) (pluginapi.OrderReply, error) {
-	s, v, err := c.look(ctx, placed)
+	s, v, err := c.open(ctx, placed)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	if v.order.Status != lego.StatusPending {
-		return s.reply(ctx, v)
+	told, err := s.respondAsKnown(ctx, &v, ids)
+	if err == nil && !told {
+		err = s.respondAsRead(ctx, &v, ids)
 	}
-	list, err := s.authorizations(ctx, &v)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
+	}
+	return s.reply(ctx, v)
+}
+
+// respondAsKnown responds to challenges that are known from an earlier call, without reading the order anew. It reports false
+// when that is not possible, or when the CA sees it otherwise.
+func (s *session) respondAsKnown(ctx context.Context, v *view, ids []string) (bool, error) {
+	k, ok := s.orders.get(v.request.Reference)
+	if !ok || v.stale() {
+		return false, nil
+	}
+	due, err := due(k.list, ids)
+	if err != nil || len(due) == 0 {
+		return false, nil
+	}
+	err = s.respond(ctx, v, k.list, due)
+	switch pluginapi.KindOf(err) {
+	case 0:
+		return true, nil
+	case pluginapi.Unavailable, pluginapi.RateLimited:
+		return false, err
+	default:
+		s.orders.drop(v.request.Reference)
+		return false, nil
+	}
+}
+
+// respondAsRead responds to challenges after a look at the order.
+func (s *session) respondAsRead(ctx context.Context, v *view, ids []string) error {
+	if err := s.refresh(ctx, v); err != nil || v.order.Status != lego.StatusPending {
+		return err
+	}
+	list, err := s.authorizations(ctx, v)
+	if err != nil {
+		return err
 	}
 	due, err := due(list, ids)
 	if err != nil {
-		return pluginapi.OrderReply{}, err
+		return err
 	}
-	if !v.stale() {
-		if err := s.respond(ctx, &v, due); err != nil {
-			return pluginapi.OrderReply{}, err
-		}
+	if v.stale() || len(due) == 0 {
+		s.orders.put(v.request.Reference, known{list, time.Now()})
+		return nil
 	}
-	out := pluginapi.Order{Reference: placed.Reference}
-	if err := s.pendingWith(&v, list, &out); err != nil {
-		return pluginapi.OrderReply{}, err
-	}
-	if out.State, err = v.state.encode(); err != nil {
-		return pluginapi.OrderReply{}, err
-	}
-	return pluginapi.OrderReply{Order: out, AccountState: s.book.changed()}, nil
+	return s.respond(ctx, v, list, due)
 }
 
 // due returns the challenges among those named that the CA has not been told about.
@@ -80,22 +107,20 @@ func due(list []lego.Authorization, ids []string) ([]string, error) {
 	return out, nil
 }
 
-// respond tells the CA about each challenge.
-func (s *session) respond(ctx context.Context, v *view, ids []string) error {
+// respond tells the CA about each challenge, and looks once how the order took it.
+func (s *session) respond(ctx context.Context, v *view, list []lego.Authorization, ids []string) error {
 	v.state.Responded, v.toldNow = true, true
+	answers := make([]lego.Challenge, len(ids))
 	paces := make([]time.Duration, len(ids))
-	group, ctx := errgroup.WithContext(ctx)
+	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(connections / 2)
 	for i, id := range ids {
 		group.Go(func() error {
-			header, err := s.signed(ctx, v.who, func(core *api.Core) error {
-				_, err := core.Challenges.New(id)
-				return err
-			})
-			if err != nil && !s.alreadyUnderWay(ctx, v.who, id, err) {
+			a, err := s.signed(within, v.who, id, struct{}{}, &answers[i])
+			if err != nil && !s.alreadyUnderWay(within, v.who, id, err) {
 				return fail("tell the CA that a challenge is published", err)
 			}
-			paces[i] = retryAfter(header, time.Now())
+			paces[i] = a.pace()
 			return nil
 		})
 	}
@@ -105,7 +130,24 @@ func (s *session) respond(ctx context.Context, v *view, ids []string) error {
 	for _, p := range paces {
 		v.pace = max(v.pace, p)
 	}
+	s.orders.put(v.request.Reference, known{responded(list, ids, answers), time.Now()})
+	v.order.Status = lego.StatusPending // as far as is known
+	s.lookSoon(ctx, v)
 	return nil
+}
+
+// responded are authorizations with what the CA answered to the responses. One without an answer is under way.
+func responded(list []lego.Authorization, ids []string, answers []lego.Challenge) []lego.Authorization {
+	out := slices.Clone(list)
+	for n, a := range out {
+		out[n].Challenges = slices.Clone(a.Challenges)
+		for m, c := range a.Challenges {
+			if i := slices.Index(ids, c.URL); i >= 0 {
+				out[n].Challenges[m].Status = cmp.Or(answers[i].Status, lego.StatusProcessing)
+			}
+		}
+	}
+	return out
 }
 
 // alreadyUnderWay reports that a challenge left its pending state between reading it and responding to it; CAs refuse
@@ -114,11 +156,8 @@ func (s *session) alreadyUnderWay(ctx context.Context, who signer, id string, er
 	if fail("", err).Kind != pluginapi.InvalidRequest {
 		return false
 	}
-	var now lego.ExtendedChallenge
-	_, err = s.signed(ctx, who, func(core *api.Core) (err error) {
-		now, err = core.Challenges.Get(id)
-		return err
-	})
+	var now lego.Challenge
+	_, err = s.signed(ctx, who, id, nil, &now)
 	return err == nil && now.Status != lego.StatusPending
 }
 
@@ -128,15 +167,11 @@ func (s *session) authorization(ctx context.Context, who signer, address string)
 		return lego.Authorization{}, 0, pluginapi.Errorf(pluginapi.Unavailable, "read an authorization: the CA gave no https address for it")
 	}
 	var read lego.Authorization
-	var header http.Header
-	header, err := s.signed(ctx, who, func(core *api.Core) (err error) {
-		read, err = core.Authorizations.Get(address)
-		return err
-	})
+	a, err := s.signed(ctx, who, address, nil, &read)
 	if err != nil {
 		return lego.Authorization{}, 0, fail("read an authorization", err)
 	}
-	return read, retryAfter(header, time.Now()), nil
+	return read, a.pace(), nil
 }
 
 // identifier is the name of an authorization as it was ordered.
