@@ -72,6 +72,8 @@ func TestAGateKeepsTheOrderOfWhatWaits(t *testing.T) {
 		if !slices.IsSorted(order) || len(order) != 9 {
 			t.Errorf("ran %v", order)
 		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if len(l.gates)+len(l.lanes) != 0 {
 			t.Errorf("%d gates and %d lanes are left", len(l.gates), len(l.lanes))
 		}
@@ -115,6 +117,9 @@ func TestWhatWasBegunGoesBeforeWhatIsNew(t *testing.T) {
 			l.put(n.job(j))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		if diff := cmp.Diff([]string{"begun", "new", "late, begun"}, n.ran); diff != "" {
 			t.Error(diff)
 		}
