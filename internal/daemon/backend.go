@@ -135,9 +135,10 @@ func (b backend) facts(c config.Certificate, l look) []string {
 		add("renew_before is %s: renewal is due from %s.", c.RenewBefore, stamp(at))
 	}
 	if w := h.Window; w != nil && l.leaf != nil {
+		again := orElse(b.d.timer.Due(windowKey+c.Name), w.LookAt)
 		if w.Serial == cert.Serial(l.leaf) {
 			add("The CA asks for renewal between %s and %s; this certificate's turn is %s. It is asked again at %s.", stamp(w.Start), stamp(w.End),
-				stamp(schedule.PickInWindow(schedule.Window{Serial: w.Serial, Start: w.Start, End: w.End})), stamp(w.LookAt))
+				stamp(schedule.PickInWindow(schedule.Window{Serial: w.Serial, Start: w.Start, End: w.End})), stamp(again))
 		} else {
 			add("The CA gave a renewal window for serial %s, which is no longer on disk; it does not count.", w.Serial)
 		}
@@ -341,10 +342,10 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 		return nil, err
 	}
 	var list []control.Order
-	for _, r := range b.d.engine.Orders() {
-		if (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final()) {
-			list = append(list, orderOf(r))
-		}
+	for _, r := range b.d.engine.OrdersThat(func(r *order.Record) bool {
+		return (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final())
+	}) {
+		list = append(list, orderOf(r))
 	}
 	return list, nil
 }
@@ -354,7 +355,7 @@ func (b backend) known(name string) bool {
 	if _, ok := b.d.setup.Load().certificates[name]; ok {
 		return true
 	}
-	return slices.ContainsFunc(b.d.engine.Orders(), func(r order.Record) bool { return r.Certificate == name })
+	return len(b.d.engine.OrdersThat(func(r *order.Record) bool { return r.Certificate == name })) > 0
 }
 
 // Order implements control.OrderDesk.

@@ -48,6 +48,7 @@ type Daemon struct {
 	opts     Options
 	log      *slog.Logger
 	started  time.Time
+	machine  string // its name, or what stands for it
 	registry *prometheus.Registry
 	metrics  *metrics
 	events   *eventLog
@@ -107,6 +108,9 @@ func New(ctx context.Context, opts Options) (*Daemon, error) {
 		opts: opts, log: opts.Logger, started: time.Now(), registry: prometheus.NewRegistry(), events: newEventLog(),
 		timer: schedule.NewTimer(), looks: map[string]look{}, verdicts: map[string]schedule.Verdict{},
 		windowless: map[string]bool{}, limits: map[string]int{}, configLoaded: time.Now(),
+	}
+	if d.machine, err = os.Hostname(); err != nil {
+		d.machine = c.Daemon.StateDir
 	}
 	d.metrics = newMetrics(d.registry)
 	owned := true
@@ -356,8 +360,9 @@ func (d *Daemon) forgetAbilities() {
 
 // nudge lets chosen orders that wait after a failure try again now.
 func (d *Daemon) nudge(chosen func(order.Record) bool) {
-	for _, r := range d.engine.Orders() {
-		if !r.Phase.Final() && r.Phase != order.Held && r.Attempts > 0 && chosen(r) {
+	for _, r := range d.engine.OpenOrders() {
+		_, limited := r.Limited()
+		if r.Phase != order.Held && (r.Attempts > 0 || limited) && chosen(r) {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}
@@ -367,7 +372,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 // publishes one challenge at a time must not be given to somebody else.
 func (d *Daemon) republish() {
 	s := d.setup.Load()
-	for _, r := range d.engine.Orders() {
+	for _, r := range d.engine.OpenOrders() {
 		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
@@ -377,10 +382,8 @@ func (d *Daemon) republish() {
 // resume goes on with what the journal holds and looks at every certificate.
 func (d *Daemon) resume() {
 	now := time.Now()
-	for _, r := range d.engine.Orders() {
-		if !r.Phase.Final() || r.ToWithdraw() {
-			d.scheduleOrder(r.ID)
-		}
+	for _, r := range d.engine.OrdersThat(func(r *order.Record) bool { return !r.Phase.Final() || r.ToWithdraw() }) {
+		d.scheduleOrder(r.ID)
 		if d.timer.Due(stepKey+r.ID).After(now) && r.Updated.After(now.Add(time.Minute)) {
 			d.timer.Set(stepKey+r.ID, now) // a clock that was ahead wrote this; its next step may be years away
 		}

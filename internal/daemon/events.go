@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ const keepEvents = 1000
 // eventLog keeps the last events and hands new ones to those who follow.
 type eventLog struct {
 	mu        sync.Mutex
-	last      []Event
+	last      []Event // once full, a ring whose oldest is at next
+	next      int
 	followers map[chan Event]struct{}
 }
 
@@ -36,10 +38,12 @@ func newEventLog() *eventLog { return &eventLog{followers: map[chan Event]struct
 func (l *eventLog) add(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.last) == keepEvents {
-		l.last = append(l.last[:0], l.last[1:]...)
+	if len(l.last) < keepEvents {
+		l.last = append(l.last, e)
+	} else {
+		l.last[l.next] = e
+		l.next = (l.next + 1) % keepEvents
 	}
-	l.last = append(l.last, e)
 	for ch := range l.followers {
 		select {
 		case ch <- e:
@@ -51,7 +55,7 @@ func (l *eventLog) add(e Event) {
 // follow calls visit with the kept events and then, if asked to, with new ones until the context ends or visit fails.
 func (l *eventLog) follow(ctx context.Context, follow bool, visit func(Event) error) error {
 	l.mu.Lock()
-	kept := append([]Event(nil), l.last...)
+	kept := slices.Concat(l.last[l.next:], l.last[:l.next])
 	ch := make(chan Event, 256)
 	if follow {
 		l.followers[ch] = struct{}{}
@@ -118,6 +122,8 @@ func describe(before, after order.Record) (slog.Level, string) {
 	switch {
 	case before.Phase == order.Installed && after.Phase == order.Issued && after.LastError != nil:
 		return slog.LevelWarn, "rolled back, the set that was there before is in place again (" + after.LastError.Kind + "): " + after.LastError.Message + nextTry(after)
+	case limitedAnew(before, after):
+		return slog.LevelInfo, "the CA takes no more calls for now: " + after.LastError.Message + nextTry(after)
 	case after.LastError != nil && (before.LastError == nil || !after.LastError.At.Equal(before.LastError.At)) && after.Phase != order.Held && after.Phase != order.Failed:
 		return slog.LevelWarn, "trouble (" + after.LastError.Kind + "): " + after.LastError.Message + nextTry(after)
 	case before.Phase == after.Phase:
@@ -153,6 +159,13 @@ func describe(before, after order.Record) (slog.Level, string) {
 		return slog.LevelInfo, "order goes on"
 	}
 	return 0, ""
+}
+
+// limitedAnew: the CA was asked too often and takes calls again soon, which is no trouble.
+func limitedAnew(before, after order.Record) bool {
+	wait, limited := after.Limited()
+	fresh := limited && (before.LastError == nil || !after.LastError.At.Equal(before.LastError.At))
+	return fresh && wait <= longestPause && before.Attempts == after.Attempts
 }
 
 func nextTry(r order.Record) string {

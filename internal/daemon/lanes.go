@@ -10,27 +10,39 @@ import (
 // lanes runs jobs side by side, but no more at once in one lane than the lane's limit: whatever hangs holds up its
 // own lane and no other. Of the jobs that wait in a lane, the most urgent goes first. What waits or rests costs no
 // goroutine.
+//
+// Lanes may lead through one gate, such as a CA account's. While it is shut nothing more starts in them, and what comes
+// waits in its place: when it opens, the most urgent goes first.
 type lanes struct {
 	mu      sync.Mutex
 	ctx     context.Context // of all jobs
 	lanes   map[string]*lane
-	jobs    map[string]*job // by key, waiting or running
+	jobs    map[string]*job  // by key, waiting or running
+	gates   map[string]*gate // those that are shut
 	running sync.WaitGroup
 	closed  bool
 	order   uint64
 }
 
 type lane struct {
+	gate    string
 	running int
 	waiting jobHeap
+}
+
+type gate struct {
+	until time.Time
+	timer *time.Timer
 }
 
 // job is something to do. A key that is given again while its job waits is not doubled; while it runs, it runs once
 // more afterwards.
 type job struct {
 	key, lane string
+	gate      string // of all jobs of the lane; empty: none
 	limit     int
 	urgency   time.Time // the earliest goes first
+	begun     bool      // and among equals what was begun already
 	do        func(context.Context)
 
 	order   uint64 // first come, first served among equals
@@ -39,7 +51,7 @@ type job struct {
 }
 
 func newLanes(ctx context.Context) *lanes {
-	return &lanes{ctx: ctx, lanes: map[string]*lane{}, jobs: map[string]*job{}}
+	return &lanes{ctx: ctx, lanes: map[string]*lane{}, jobs: map[string]*job{}, gates: map[string]*gate{}}
 }
 
 // put hands a job over. It never blocks.
@@ -64,7 +76,7 @@ func (l *lanes) enqueue(j *job) {
 	l.jobs[j.key] = j
 	ln := l.lanes[j.lane]
 	if ln == nil {
-		ln = &lane{}
+		ln = &lane{gate: j.gate}
 		l.lanes[j.lane] = ln
 	}
 	heap.Push(&ln.waiting, j)
@@ -72,7 +84,7 @@ func (l *lanes) enqueue(j *job) {
 }
 
 func (l *lanes) dispatch(name string, ln *lane) {
-	for len(ln.waiting) > 0 && ln.running < max(ln.waiting[0].limit, 1) && !l.closed {
+	for len(ln.waiting) > 0 && ln.running < max(ln.waiting[0].limit, 1) && !l.closed && l.gates[ln.gate] == nil {
 		j, _ := heap.Pop(&ln.waiting).(*job)
 		j.running = true
 		ln.running++
@@ -97,10 +109,59 @@ func (l *lanes) done(j *job, ln *lane) {
 	l.dispatch(j.lane, ln)
 }
 
+// shut keeps a gate shut for a while. What runs is let run.
+func (l *lanes) shut(name string, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until := time.Now().Add(wait)
+	g := l.gates[name]
+	switch {
+	case l.closed || wait <= 0:
+	case g == nil:
+		l.gates[name] = &gate{until: until, timer: time.AfterFunc(wait, func() { l.open(name) })}
+	case until.After(g.until):
+		g.until = until
+		g.timer.Reset(wait)
+	}
+}
+
+func (l *lanes) open(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.gates[name]
+	if g == nil {
+		return
+	}
+	if wait := time.Until(g.until); wait > 0 { // it was shut for longer while the timer went off
+		g.timer.Reset(wait)
+		return
+	}
+	delete(l.gates, name)
+	for lane, ln := range l.lanes {
+		if ln.gate == name {
+			l.dispatch(lane, ln)
+		}
+	}
+}
+
+// shutUntil returns when a gate opens; zero for one that is open.
+func (l *lanes) shutUntil(name string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g := l.gates[name]; g != nil {
+		return g.until
+	}
+	return time.Time{}
+}
+
 // close lets what runs end, starts nothing more, and waits; it returns early when the context ends.
 func (l *lanes) close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
+	for name, g := range l.gates {
+		g.timer.Stop()
+		delete(l.gates, name)
+	}
 	l.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
@@ -115,13 +176,16 @@ func (l *lanes) close(ctx context.Context) error {
 	}
 }
 
-// jobHeap orders jobs by urgency (container/heap).
+// jobHeap orders jobs by urgency, then by what was begun (container/heap).
 type jobHeap []*job
 
 func (h jobHeap) Len() int { return len(h) }
 func (h jobHeap) Less(i, j int) bool {
 	if c := h[i].urgency.Compare(h[j].urgency); c != 0 {
 		return c < 0
+	}
+	if h[i].begun != h[j].begun {
+		return h[i].begun
 	}
 	return h[i].order < h[j].order
 }

@@ -119,10 +119,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.build, 1, c.daemon.opts.Version)
 	open := map[[2]string]int{}
 	holds := map[string]int{}
-	for _, r := range c.daemon.engine.Orders() {
-		if r.Phase.Final() {
-			continue
-		}
+	for _, r := range c.daemon.engine.OpenOrders() {
 		open[[2]string{string(r.Phase), r.Kind.String()}]++
 		if r.Hold != nil {
 			holds[string(r.Hold.Kind)]++

@@ -160,7 +160,7 @@ func (c catalog) Spec(name string) (order.Spec, bool) {
 // CA implements order.Catalog.
 func (c catalog) CA(account string) (order.CA, bool) {
 	ca, ok := c.d.setup.Load().cas[account]
-	return ca, ok
+	return pacedCA{CA: ca, heed: func(err error) { c.d.heed(account, err) }}, ok
 }
 
 const accountBucket = "accounts"

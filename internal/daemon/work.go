@@ -15,7 +15,6 @@ import (
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/order"
 	"github.com/certbridge/certbridged/internal/schedule"
-	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
 // The timer's keys are a kind of work and what it is about.
@@ -53,7 +52,7 @@ func (d *Daemon) fire(key string) {
 		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
 	case windowKey:
 		c := d.setup.Load().certificates[name]
-		d.lanes.put(job{key: key, lane: "window/" + c.CA, limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
+		d.lanes.put(job{key: key, lane: "window/" + c.CA, gate: accountGate(c.CA), limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
 	case trialKey:
 		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
 	case sweepKey + "/":
@@ -82,18 +81,25 @@ func (d *Daemon) fireStep(key, id string) {
 	if !ok {
 		return
 	}
-	lane, limit := "ca/"+r.Account, d.accountLimit(r.Account)
+	lane, limit, gate := "ca/"+r.Account, d.accountLimit(r.Account), accountGate(r.Account)
 	switch r.Phase {
 	case order.Issued, order.Installed:
-		lane, limit = "local", localAtOnce
+		lane, limit, gate = "local", localAtOnce, ""
 		if r.Phase == order.Installed { // a command that hangs must not hold up another certificate's
 			lane, limit = "deploy/"+r.Certificate, 1
 		}
 	case order.Validating:
 		lane = "ca/" + r.Account + "/dcv/" + d.profilesOf(id)
 	}
-	d.lanes.put(job{key: key, lane: lane, limit: limit, urgency: d.urgency(r.Certificate), do: func(ctx context.Context) { d.step(ctx, id) }})
+	d.lanes.put(job{
+		key: key, lane: lane, gate: gate, limit: limit, urgency: d.urgency(r.Certificate),
+		begun: r.Phase != order.Intended || !r.SentAt.IsZero(), // calls that were made for it are not to have been in vain
+		do:    func(ctx context.Context) { d.step(ctx, id) },
+	})
 }
+
+// accountGate is the gate of all lanes whose jobs call a CA account.
+func accountGate(account string) string { return "ca/" + account }
 
 // profilesOf names the DCV profiles an order publishes through.
 func (d *Daemon) profilesOf(id string) string {
@@ -346,7 +352,7 @@ func (d *Daemon) scheduleOrder(id string) {
 	}
 	if configured && !r.Phase.Final() && r.Phase != order.Held {
 		// A time of zero would clear the timer, and an order that is open is never without a next step.
-		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now()))
+		d.timer.Set(stepKey+id, laterOf(d.turnAt(r), time.Now()))
 	}
 	if r.ToWithdraw() {
 		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
@@ -354,6 +360,17 @@ func (d *Daemon) scheduleOrder(id string) {
 	if r.Phase.Final() || r.Phase == order.Held {
 		d.timer.Set(evaluateKey+r.Certificate, time.Now())
 	}
+}
+
+// turnAt is when an order's next step is put into its lane. One that waits for the CA's gate to open does so there, beside
+// the others: it might be the most urgent.
+func (d *Daemon) turnAt(r order.Record) time.Time {
+	_, limited := r.Limited()
+	opens := d.lanes.shutUntil(accountGate(r.Account))
+	if limited && !opens.IsZero() && r.NextAt.Sub(opens) < schedule.MostSpread {
+		return time.Time{}
+	}
+	return r.NextAt
 }
 
 // rest lets what is published for a certificate that is configured no more be taken down. A step that is under way comes
@@ -388,67 +405,6 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		}
 		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
 	}
-}
-
-// Asking a CA about renewal windows (RFC 9773 section 4.3): every six hours unless it says otherwise, and not again
-// soon after a failure.
-const (
-	windowAgain      = 6 * time.Hour
-	windowAtMost     = 24 * time.Hour
-	windowAtLeast    = time.Minute
-	windowAfterFault = time.Hour
-)
-
-// scheduleWindow sees to it that the CA is asked about a certificate that came from it.
-func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
-	h := d.engine.History(c.Name)
-	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || len(h.Last.Chain) == 0 || string(h.Last.Chain[0]) != string(look.leaf.Raw) {
-		return
-	}
-	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {
-		return
-	}
-	at := time.Now()
-	if h.Window != nil && h.Window.Serial == cert.Serial(look.leaf) {
-		at = laterOf(h.Window.LookAt, at)
-	}
-	d.timer.Set(windowKey+c.Name, at)
-}
-
-func (d *Daemon) askWindow(ctx context.Context, name string) {
-	s := d.setup.Load()
-	c, ok := s.certificates[name]
-	if !ok {
-		return
-	}
-	look := d.look(c)
-	if look.leaf == nil {
-		return
-	}
-	description, err := s.cas[c.CA].Describe(ctx)
-	if err == nil && !description.Has(pluginapi.AbilityRenewalInfo) {
-		d.setNoWindows(c.CA)
-		return
-	}
-	info, err := s.cas[c.CA].RenewalInfo(ctx, look.leaf.Raw)
-	again := windowAfterFault
-	switch {
-	case err != nil:
-		d.log.DebugContext(ctx, "the CA gives no renewal window", "certificate", name, "error", err)
-	case info.Serial != cert.Serial(look.leaf):
-		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
-	default:
-		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
-		err := d.engine.SaveWindow(name, order.Window{
-			Serial: info.Serial, Start: info.WindowStart, End: info.WindowEnd,
-			ExplanationURL: info.ExplanationURL, LookAt: time.Now().Add(again),
-		})
-		if err != nil {
-			d.log.ErrorContext(ctx, "a renewal window could not be saved", "certificate", name, "error", err)
-		}
-		d.timer.Set(evaluateKey+name, time.Now())
-	}
-	d.timer.Set(windowKey+name, time.Now().Add(again))
 }
 
 // sweep looks at every certificate, whatever was or wasn't noticed.

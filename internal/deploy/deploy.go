@@ -76,6 +76,10 @@ type Runner struct {
 	Logger *slog.Logger
 	// Dial opens the connections of Verify; nil means a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	turns   turns
+	sharing sharing
+	unaware []string // nil: those of unaware()
 }
 
 // Check runs the plan's check command.
@@ -118,16 +122,33 @@ func (r *Runner) command(ctx context.Context, stage Stage, plan Plan, argv []str
 		return result
 	}
 	start := time.Now()
-	ctx, cancel := plan.limit(ctx)
-	defer cancel()
 	c := command{argv: argv, dir: plan.Dir, env: plan.environment()}
 	out := &output{}
-	result.ExitCode, result.Err = c.run(ctx, out)
+	if key, bare, ok := r.sharable(plan, c); ok {
+		result.ExitCode, result.Err = r.sharing.join(ctx, key, func(ctx context.Context, begin func(), out *output) (int, error) {
+			return r.run(ctx, plan, bare, begin, out)
+		}, out)
+	} else {
+		result.ExitCode, result.Err = r.run(ctx, plan, c, func() {}, out)
+	}
 	result.Output = out.String()
 	if result.Err != nil {
 		result.Err = fmt.Errorf("%s: %w", stage, result.Err)
 	}
 	return r.finish(ctx, plan, result, start)
+}
+
+// run runs a command in its turn, which is awaited without the plan's limit.
+func (r *Runner) run(ctx context.Context, plan Plan, c command, begin func(), out *output) (exitCode int, err error) {
+	giveBack, err := r.turns.take(ctx)
+	if err != nil {
+		return -1, fmt.Errorf("command %s: %w", c.argv[0], err)
+	}
+	defer giveBack()
+	begin()
+	ctx, cancel := plan.limit(ctx)
+	defer cancel()
+	return c.run(ctx, out)
 }
 
 // finish completes the result of a stage and logs it.

@@ -2,6 +2,7 @@ package order
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -27,6 +28,7 @@ func (w *work) reserve() ([]sidecar, string) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.turnOver(w.Now().Add(-budgetWindow))
 	if _, counted := w.purchases[r.ID]; counted {
 		return nil, "" // sent before, with an outcome that is known by now
 	}
@@ -36,17 +38,35 @@ func (w *work) reserve() ([]sidecar, string) {
 		}
 	}
 	p := Purchase{Order: r.ID, Account: r.Account, Certificate: r.Certificate, At: w.Now()}
-	w.purchases[r.ID] = p
+	w.purchases[r.ID], w.recent[r.ID] = p, p
 	return []sidecar{{key: purchasePrefix + r.ID, value: func() any { return p }, apply: func() {}}}, ""
 }
 
+// turnOver makes recent hold the purchases after an instant: all that are remembered would be too many to walk over for
+// each order. Where the clock was set back, older ones count again. It is called with the lock held.
+func (e *Engine) turnOver(since time.Time) {
+	if e.recent == nil || since.Before(e.recentSince) {
+		e.recent = maps.Clone(e.purchases)
+	}
+	for id, p := range e.recent {
+		if !p.At.After(since) {
+			delete(e.recent, id)
+		}
+	}
+	e.recentSince = since
+}
+
+// takeBack forgets a purchase. It is called with the lock held.
+func (e *Engine) takeBack(id string) {
+	delete(e.purchases, id)
+	delete(e.recent, id)
+}
+
+// overBudget is called with the lock held.
 func (w *work) overBudget(r *Record) string {
 	account, certificate := 0, 0
-	since := w.Now().Add(-budgetWindow)
-	for _, p := range w.purchases {
-		if !p.At.After(since) {
-			continue
-		}
+	w.turnOver(w.Now().Add(-budgetWindow))
+	for _, p := range w.recent {
 		if p.Account == r.Account {
 			account++
 		}
@@ -92,7 +112,7 @@ func (e *Engine) ReleaseBudget(id string) (Record, error) {
 // unreserve takes a reservation back that never reached the journal.
 func (w *work) unreserve() {
 	w.mu.Lock()
-	delete(w.purchases, w.record.ID)
+	w.takeBack(w.record.ID)
 	w.mu.Unlock()
 }
 
@@ -107,7 +127,7 @@ func (w *work) refundIf(surely bool) []sidecar {
 		return nil
 	}
 	id := w.record.ID
-	return []sidecar{{key: purchasePrefix + id, value: func() any { return nil }, apply: func() { delete(w.purchases, id) }}}
+	return []sidecar{{key: purchasePrefix + id, value: func() any { return nil }, apply: func() { w.takeBack(id) }}}
 }
 
 // Purchases returns the paid calls that went out since an instant.

@@ -41,12 +41,12 @@ func (w *work) caa(ctx context.Context) (goOn bool, err error) {
 	case errors.Is(err, ErrCAAForbids):
 		return false, w.update("caa-failed", func(r *Record) {
 			r.CAAUnknown = 0
-			w.later(r, problem(problemCAA, err, w.Now()), 0)
+			w.later(r, problem(problemCAA, err, w.Now()), nil)
 		})
 	case w.record.CAAUnknown < caaPatience:
 		return false, w.update("caa-failed", func(r *Record) {
 			r.CAAUnknown++
-			w.later(r, problem(problemCAA, err, w.Now()), 0)
+			w.later(r, problem(problemCAA, err, w.Now()), nil)
 		})
 	}
 	w.Logger.WarnContext(ctx, "CAA records cannot be looked up; the order is sent all the same, for the CA looks itself",

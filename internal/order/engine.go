@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -146,6 +147,11 @@ type Engine struct {
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
+	// recent are the purchases that a budget may count, as of recentSince.
+	recent      map[string]Purchase
+	recentSince time.Time
+	// inherited are the orders that had something up when the journal was read, which nobody may have looked at since.
+	inherited map[string]*entry
 }
 
 // entry is one order in memory. Its record changes only under mu and only after the journal has it.
@@ -183,6 +189,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, open: map[string]string{},
 		histories: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -208,7 +215,11 @@ func (e *Engine) load(key string, value []byte) (err error) {
 			}
 			e.open[r.Certificate] = r.ID
 		}
-		e.orders[r.ID] = &entry{record: r}
+		en := &entry{record: r}
+		e.orders[r.ID] = en
+		if slices.ContainsFunc(r.Publications, func(p Publication) bool { return p.inherited }) {
+			e.inherited[r.ID] = en
+		}
 	case strings.HasPrefix(key, historyPrefix):
 		var h History
 		if h, err = decode[History](value); err != nil {
@@ -432,16 +443,36 @@ func (e *Engine) Order(id string) (Record, bool) {
 }
 
 // Orders returns all orders, the oldest first.
-func (e *Engine) Orders() []Record {
+func (e *Engine) Orders() []Record { return e.OrdersThat(func(*Record) bool { return true }) }
+
+// OrdersThat returns the orders that have a property, the oldest first. has may only look, and must not call the Engine.
+func (e *Engine) OrdersThat(has func(*Record) bool) []Record {
 	e.mu.Lock()
-	entries := make([]*entry, 0, len(e.orders))
-	for _, en := range e.orders {
-		entries = append(entries, en)
+	entries := slices.Collect(maps.Values(e.orders))
+	e.mu.Unlock()
+	return those(entries, has)
+}
+
+// OpenOrders returns the orders that are not final, the oldest first.
+func (e *Engine) OpenOrders() []Record {
+	e.mu.Lock()
+	entries := make([]*entry, 0, len(e.open))
+	for _, id := range e.open {
+		entries = append(entries, e.orders[id])
 	}
 	e.mu.Unlock()
-	records := make([]Record, 0, len(entries))
+	return those(entries, func(r *Record) bool { return !r.Phase.Final() }) // one may have ended meanwhile
+}
+
+// those copies only what is asked for: most orders are final, and there are many.
+func those(entries []*entry, has func(*Record) bool) []Record {
+	var records []Record
 	for _, en := range entries {
-		records = append(records, en.snapshot())
+		en.mu.Lock()
+		if has(&en.record) {
+			records = append(records, en.record.clone())
+		}
+		en.mu.Unlock()
 	}
 	slices.SortFunc(records, func(a, b Record) int {
 		if c := a.Created.Compare(b.Created); c != 0 {

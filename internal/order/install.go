@@ -80,7 +80,7 @@ func (w *work) unusable(ctx context.Context, why error) error {
 		if reply, err := w.ca.GetOrder(ctx, w.placedOrder(ctx)); err == nil && reply.Order.Status == pluginapi.Issued {
 			return w.update("unusable", func(r *Record) {
 				r.Chain, r.PluginState = reply.Order.Chain, reply.Order.State
-				w.later(r, problem("unusable-certificate", why, w.Now()), 0)
+				w.later(r, problem("unusable-certificate", why, w.Now()), nil)
 			})
 		}
 		return w.retry("install", "unusable-certificate", why)
@@ -126,7 +126,7 @@ func (w *work) deploy(ctx context.Context) error {
 		err := errors.New("another certificate is on disk than the one that was installed")
 		return w.update("install-again", func(r *Record) {
 			r.Phase = Issued
-			w.later(r, problem("install", err, w.Now()), 0)
+			w.later(r, problem("install", err, w.Now()), nil)
 		})
 	}
 	d := w.Deployer.Deploy(ctx, w.record.Certificate, leaf)

@@ -206,9 +206,19 @@ func issued(p *Previous, leaf *x509.Certificate) bool {
 	return len(p.Chain) > 0 && string(p.Chain[0]) == string(leaf.Raw)
 }
 
-// SaveWindow remembers what the CA said about a certificate's renewal.
-func (e *Engine) SaveWindow(certificate string, w Window) error {
-	return e.saveHistory(certificate, func(h *History) { h.Window = &w })
+// SaveWindow remembers what the CA said about a certificate's renewal, and reports whether it says anything new. That
+// it still says the same is not journaled: with many certificates somebody is asked all the time. So after a restart the
+// time of the next question may be one that has passed.
+func (e *Engine) SaveWindow(certificate string, w Window) (changed bool, err error) {
+	known := e.History(certificate).Window
+	if known != nil && known.same(w) {
+		return false, nil
+	}
+	return true, e.saveHistory(certificate, func(h *History) { h.Window = &w })
+}
+
+func (w Window) same(o Window) bool {
+	return w.Serial == o.Serial && w.ExplanationURL == o.ExplanationURL && w.Start.Equal(o.Start) && w.End.Equal(o.End)
 }
 
 // SaveDeployment remembers a deployment that a person asked for.
@@ -228,12 +238,9 @@ const keepOrders = 10
 func (e *Engine) Prune() error {
 	records := map[string][]byte{}
 	seen := map[string]int{}
-	list := e.Orders()
+	list := e.OrdersThat(func(r *Record) bool { return r.Phase.Final() })
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]
-		if !r.Phase.Final() {
-			continue
-		}
 		if seen[r.Certificate]++; seen[r.Certificate] > keepOrders && len(r.Publications) == 0 {
 			records[orderPrefix+r.ID] = nil
 		}
@@ -257,8 +264,9 @@ func (e *Engine) Prune() error {
 	for key := range records {
 		if id, ok := strings.CutPrefix(key, orderPrefix); ok {
 			delete(e.orders, id)
+			delete(e.inherited, id)
 		} else if id, ok := strings.CutPrefix(key, purchasePrefix); ok {
-			delete(e.purchases, id)
+			e.takeBack(id)
 		}
 	}
 	return nil

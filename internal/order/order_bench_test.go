@@ -83,7 +83,7 @@ func oldJournal(b *testing.B, certificates int) *memory {
 		if err := journal.Write("journal", map[string][]byte{"order/" + r.ID: text}); err != nil {
 			b.Fatal(err)
 		}
-		if err := other.SaveWindow(name, order.Window{Serial: "1", Start: now, End: now.Add(time.Hour), LookAt: now}); err != nil {
+		if _, err := other.SaveWindow(name, order.Window{Serial: "1", Start: now, End: now.Add(time.Hour), LookAt: now}); err != nil {
 			b.Fatal(err)
 		}
 	}

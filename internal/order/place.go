@@ -116,14 +116,14 @@ func (w *work) notPlaced(err error) error {
 		return w.update("not-placed", func(r *Record) { w.notSent(r, kind.String(), err) }, w.refund()...)
 	default:
 		return w.update("outcome-unknown", func(r *Record) {
-			w.later(r, problem(pluginapi.UnknownOutcome.String(), err, w.Now()), 0)
+			w.later(r, problem(pluginapi.UnknownOutcome.String(), err, w.Now()), nil)
 		})
 	}
 }
 
 func (w *work) notSent(r *Record, kind string, err error) {
 	r.unsent()
-	w.later(r, problem(kind, err, w.Now()), retryAfter(err))
+	w.later(r, problem(kind, err, w.Now()), err)
 }
 
 // trustedAnswers is how many answers of "no such order", each after the CA's settling time, it takes to send a paid
@@ -253,13 +253,27 @@ func (w *work) fail(step string, p *Problem, more ...sidecar) error {
 
 // retry journals a failure that may pass and when to try again.
 func (w *work) retry(step, kind string, err error) error {
-	return w.update(step+"-failed", func(r *Record) { w.later(r, problem(kind, err, w.Now()), retryAfter(err)) })
+	return w.update(step+"-failed", func(r *Record) { w.later(r, problem(kind, err, w.Now()), err) })
 }
 
-func (w *work) later(r *Record, p *Problem, atLeast time.Duration) {
-	r.Attempts++
+// later sets when to try again after something that may pass; err, where there is one, may ask for a while. Who is asked too
+// often and says from when on he takes calls again has not failed: the order is tried then, and its back-off does not grow.
+func (w *work) later(r *Record, p *Problem, err error) {
 	r.LastError = p
-	r.NextAt = w.Now().Add(max(atLeast, schedule.Backoff(r.Attempts, w.remaining(), r.ID)))
+	if wait := retryAfter(err); wait > 0 && pluginapi.KindOf(err) == pluginapi.RateLimited {
+		r.NextAt = w.Now().Add(schedule.Paced(max(wait, shortestPace), r.ID))
+		return
+	}
+	r.Attempts++
+	r.NextAt = w.Now().Add(max(retryAfter(err), schedule.Backoff(r.Attempts, w.remaining(), r.ID)))
+}
+
+// Limited reports that the order waits for nothing but a CA that says when it takes calls again, and for how long.
+func (r *Record) Limited() (wait time.Duration, limited bool) {
+	if p := r.LastError; p != nil && p.Kind == pluginapi.RateLimited.String() && !r.NextAt.IsZero() {
+		return r.NextAt.Sub(p.At), true
+	}
+	return 0, false
 }
 
 func problem(kind string, err error, now time.Time) *Problem {

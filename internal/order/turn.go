@@ -67,16 +67,39 @@ func (w *work) toRepublish() bool {
 // withdrawn since: the profile is still its own, though nobody in this process knows. That may be another order's, also one
 // that is over, or what this order itself no longer needs.
 func (w *work) taken(profile string) bool {
-	w.mu.Lock()
-	entries := slices.Collect(maps.Values(w.orders))
-	w.mu.Unlock()
-	return slices.ContainsFunc(entries, func(en *entry) bool {
-		en.mu.Lock()
-		defer en.mu.Unlock()
-		return slices.ContainsFunc(en.record.Publications, func(p Publication) bool {
-			return p.inherited && p.Profile == profile && (en != w.entry || p.Obsolete)
-		})
-	})
+	for id, en := range w.heirs() {
+		all, its := en.inherited(profile, en == w.entry)
+		if its {
+			return true
+		}
+		if all == 0 { // and never again: only reading the journal makes one inherited
+			w.mu.Lock()
+			delete(w.Engine.inherited, id)
+			w.mu.Unlock()
+		}
+	}
+	return false
+}
+
+func (e *Engine) heirs() map[string]*entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.inherited)
+}
+
+// inherited counts what an order still inherits, and reports whether some of it has a profile. What an order itself still
+// needs does not stand in its own way.
+func (en *entry) inherited(profile string, itself bool) (all int, its bool) {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	for _, p := range en.record.Publications {
+		if !p.inherited {
+			continue
+		}
+		all++
+		its = its || p.Profile == profile && (!itself || p.Obsolete)
+	}
+	return all, its
 }
 
 // freeTurns lets publications be tried again at once whose profile something was withdrawn from.

@@ -28,7 +28,7 @@ func (w *work) lookFailed(step string, err error) error {
 		return w.fail(step+"-failed", problem(kind.String(), err, w.Now()))
 	case pluginapi.NeedsPerson:
 		return w.update(step+"-failed", func(r *Record) {
-			w.later(r, problem(kind.String(), err, w.Now()), retryAfter(err))
+			w.later(r, problem(kind.String(), err, w.Now()), err)
 			r.Action = &pluginapi.PersonAction{Who: "a person", What: err.Error()}
 		})
 	case pluginapi.NotFound, pluginapi.InvalidRequest:
@@ -380,7 +380,7 @@ func (w *work) published(r *Record, faults []error) {
 	r.TurnTried = true
 	switch r.NextAt = now; {
 	case len(faults) > 0:
-		w.later(r, problem("publish", errors.Join(faults...), now), 0)
+		w.later(r, problem("publish", errors.Join(faults...), now), nil)
 	case !r.toShow(w.spec.Profiles):
 		// All that could be published the CA knows of: it is looked at in its pace.
 		if r.LookAt.After(now) {
@@ -432,7 +432,7 @@ func (w *work) unseen(shown []Publication, faults []error, err error) error {
 				r.Publications[i].Published, r.Publications[i].MayBeUp = false, true
 			}
 		}
-		w.later(r, problem("visible", err, w.Now()), retryAfter(err))
+		w.later(r, problem("visible", err, w.Now()), err)
 	})
 }
 

@@ -95,7 +95,7 @@ func (i *instance) acquire(ctx context.Context) (*running, error) {
 			return nil, undelivered(err, 0)
 		}
 		i.notice()
-		_, id, err := i.host.folder.look(i.file)
+		id, err := i.host.folder.glance(i.file)
 		r, start, wait, err := i.claim(id, err)
 		if err != nil {
 			return nil, undelivered(err, wait)

@@ -26,6 +26,15 @@ func Backoff(failures int, remaining time.Duration, seed string) time.Duration {
 	return wait + spread(wait/10, failures, seed)
 }
 
+// MostSpread is by how much a wait is spread at most that another side asks for.
+const MostSpread = time.Second
+
+// Paced is how long to wait when another side says from when on it takes calls again: that long, and up to a twentieth
+// more, the same for the same seed.
+func Paced(wait time.Duration, seed string) time.Duration {
+	return wait + spread(min(wait/20, MostSpread), 0, seed)
+}
+
 func limit(remaining time.Duration) time.Duration {
 	if remaining <= 0 {
 		// Nothing is served that could still expire: urgent, but the other side is not to be hammered for ever.

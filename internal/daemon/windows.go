@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/config"
+	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// Asking a CA about renewal windows (RFC 9773 section 4.3): every six hours unless it says otherwise, and not again
+// soon after a failure.
+const (
+	windowAgain      = 6 * time.Hour
+	windowAtMost     = 24 * time.Hour
+	windowAtLeast    = time.Minute
+	windowAfterFault = time.Hour
+)
+
+// windowSlot is how far apart the times are at which an account is asked: all that is due in between is asked for at once,
+// so that its plugin rests in between, however many certificates there are.
+const windowSlot = 30 * time.Minute
+
+// windowsFrom returns the first time for questions of an account at or after an instant. Machines ask at different
+// minutes: a CA is not to be called by all of them on the hour.
+func (d *Daemon) windowsFrom(account string, at time.Time) time.Time {
+	offset := time.Duration(hashOf(d.machine+"/"+account) % uint64(windowSlot))
+	slot := at.Add(-offset).Truncate(windowSlot).Add(offset)
+	if slot.Before(at) {
+		slot = slot.Add(windowSlot)
+	}
+	return slot
+}
+
+// windowAfterRest is when to ask about a certificate whose time has passed while nobody asked, as after a restart. Each has
+// its own slot in the day, which does not depend on when the daemon was started: all at once would be a burst at each
+// start, and some time after the start might never come for those that are started often.
+func (d *Daemon) windowAfterRest(c config.Certificate, now time.Time) time.Time {
+	phase := time.Duration(hashOf(c.Name)%uint64(windowAgain/windowSlot)) * windowSlot
+	at := now.Add(-phase).Truncate(windowAgain).Add(phase)
+	if at.Before(now) {
+		at = at.Add(windowAgain)
+	}
+	return d.windowsFrom(c.CA, at)
+}
+
+func hashOf(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s)) // never fails
+	return h.Sum64()
+}
+
+// scheduleWindow sees to it that the CA is asked about a certificate that came from it.
+func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
+	h := d.engine.History(c.Name)
+	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || len(h.Last.Chain) == 0 || string(h.Last.Chain[0]) != string(look.leaf.Raw) {
+		return
+	}
+	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {
+		return
+	}
+	now := time.Now()
+	at := now // of a new certificate nothing is known yet
+	if h.Window != nil && h.Window.Serial == cert.Serial(look.leaf) {
+		if at = h.Window.LookAt; at.After(now) {
+			at = d.nextWindow(c.CA, at, at.Sub(now))
+		} else {
+			at = d.windowAfterRest(c, now)
+		}
+	}
+	d.timer.Set(windowKey+c.Name, at)
+}
+
+func (d *Daemon) askWindow(ctx context.Context, name string) {
+	s := d.setup.Load()
+	c, ok := s.certificates[name]
+	if !ok {
+		return
+	}
+	look := d.look(c)
+	if look.leaf == nil {
+		return
+	}
+	description, err := s.cas[c.CA].Describe(ctx)
+	if err == nil && !description.Has(pluginapi.AbilityRenewalInfo) {
+		d.setNoWindows(c.CA)
+		return
+	}
+	info, err := s.cas[c.CA].RenewalInfo(ctx, look.leaf.Raw)
+	d.heed(c.CA, err)
+	again := windowAfterFault
+	switch {
+	case err != nil:
+		d.log.DebugContext(ctx, "the CA gives no renewal window", "certificate", name, "error", err)
+	case info.Serial != cert.Serial(look.leaf):
+		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
+	default:
+		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
+		changed, err := d.engine.SaveWindow(name, order.Window{
+			Serial: info.Serial, Start: info.WindowStart, End: info.WindowEnd,
+			ExplanationURL: info.ExplanationURL, LookAt: time.Now().Add(again),
+		})
+		if err != nil {
+			d.log.ErrorContext(ctx, "a renewal window could not be saved", "certificate", name, "error", err)
+		}
+		if changed {
+			d.timer.Set(evaluateKey+name, time.Now())
+		}
+	}
+	d.timer.Set(windowKey+name, d.nextWindow(c.CA, time.Now().Add(again), again))
+}
+
+// nextWindow puts a question off to the account's next time for questions, unless the CA wants to be asked sooner.
+func (d *Daemon) nextWindow(account string, at time.Time, again time.Duration) time.Time {
+	if again <= windowSlot {
+		return at
+	}
+	return d.windowsFrom(account, at)
+}
