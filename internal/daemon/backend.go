@@ -263,7 +263,11 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 		return kindOf(err)
 	}
 	now := time.Now()
-	history, err := order.Survey(ctx, ca, d, c.CA, b.d.engine.History(c.Name), current, now)
+	history, err := b.d.engine.WholeHistory(c.Name)
+	if err != nil {
+		return kindOf(err)
+	}
+	history, err = order.Survey(ctx, ca, d, c.CA, history, current, now)
 	switch {
 	case pluginapi.KindOf(err) == pluginapi.NeedsPerson:
 		out.Ordered, out.Kind, out.CostsMoney, out.WouldHold = true, pluginapi.New.String(), d.OrdersCostMoney, err.Error()
@@ -340,8 +344,15 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 		_, err := b.certificate(filter.Certificate)
 		return nil, err
 	}
+	orders := b.d.engine.Working
+	switch {
+	case filter.All && filter.Certificate == "":
+		orders = b.d.engine.Orders
+	case filter.All:
+		orders = func() []order.Record { return b.d.engine.OrdersOf(filter.Certificate) }
+	}
 	var list []control.Order
-	for _, r := range b.d.engine.Orders() {
+	for _, r := range orders() {
 		if (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final()) {
 			list = append(list, orderOf(r))
 		}
@@ -354,7 +365,7 @@ func (b backend) known(name string) bool {
 	if _, ok := b.d.setup.Load().certificates[name]; ok {
 		return true
 	}
-	return slices.ContainsFunc(b.d.engine.Orders(), func(r order.Record) bool { return r.Certificate == name })
+	return b.d.engine.HasOrders(name)
 }
 
 // Order implements control.OrderDesk.

@@ -356,7 +356,7 @@ func (d *Daemon) forgetAbilities() {
 
 // nudge lets chosen orders that wait after a failure try again now.
 func (d *Daemon) nudge(chosen func(order.Record) bool) {
-	for _, r := range d.engine.Orders() {
+	for _, r := range d.engine.Working() {
 		if !r.Phase.Final() && r.Phase != order.Held && r.Attempts > 0 && chosen(r) {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
@@ -367,7 +367,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 // publishes one challenge at a time must not be given to somebody else.
 func (d *Daemon) republish() {
 	s := d.setup.Load()
-	for _, r := range d.engine.Orders() {
+	for _, r := range d.engine.Working() {
 		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
@@ -377,7 +377,7 @@ func (d *Daemon) republish() {
 // resume goes on with what the journal holds and looks at every certificate.
 func (d *Daemon) resume() {
 	now := time.Now()
-	for _, r := range d.engine.Orders() {
+	for _, r := range d.engine.Working() {
 		if !r.Phase.Final() || r.ToWithdraw() {
 			d.scheduleOrder(r.ID)
 		}

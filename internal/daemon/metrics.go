@@ -119,7 +119,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.build, 1, c.daemon.opts.Version)
 	open := map[[2]string]int{}
 	holds := map[string]int{}
-	for _, r := range c.daemon.engine.Orders() {
+	for _, r := range c.daemon.engine.Working() {
 		if r.Phase.Final() {
 			continue
 		}

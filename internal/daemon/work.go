@@ -402,7 +402,7 @@ const (
 // scheduleWindow sees to it that the CA is asked about a certificate that came from it.
 func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 	h := d.engine.History(c.Name)
-	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || len(h.Last.Chain) == 0 || string(h.Last.Chain[0]) != string(look.leaf.Raw) {
+	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || !h.Last.Has(look.leaf.Raw) {
 		return
 	}
 	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,5 +98,8 @@ func adopted(ctx context.Context, ca CA, d pluginapi.Description, account string
 
 // Has reports whether a certificate, DER, is among what was last issued.
 func (p *Previous) Has(der []byte) bool {
+	if len(p.digests) > 0 {
+		return slices.Contains(p.digests, sha256.Sum256(der))
+	}
 	return slices.ContainsFunc(p.Chain, func(c []byte) bool { return string(c) == string(der) })
 }

@@ -37,7 +37,7 @@ func (w *work) reserve() ([]sidecar, string) {
 	}
 	p := Purchase{Order: r.ID, Account: r.Account, Certificate: r.Certificate, At: w.Now()}
 	w.purchases[r.ID] = p
-	return []sidecar{{key: purchasePrefix + r.ID, value: func() any { return p }, apply: func() {}}}, ""
+	return []sidecar{{key: purchasePrefix + r.ID, value: func() (any, error) { return p, nil }, apply: func() {}}}, ""
 }
 
 func (w *work) overBudget(r *Record) string {
@@ -107,7 +107,7 @@ func (w *work) refundIf(surely bool) []sidecar {
 		return nil
 	}
 	id := w.record.ID
-	return []sidecar{{key: purchasePrefix + id, value: func() any { return nil }, apply: func() { delete(w.purchases, id) }}}
+	return []sidecar{{key: purchasePrefix + id, value: func() (any, error) { return nil, nil }, apply: func() { delete(w.purchases, id) }}}
 }
 
 // Purchases returns the paid calls that went out since an instant.
