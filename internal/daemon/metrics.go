@@ -139,9 +139,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if !ok {
 			continue
 		}
-		if look.leaf != nil {
-			at(c.expiry, look.leaf.NotAfter, cert.Name)
-			at(c.notBefore, look.leaf.NotBefore, cert.Name)
+		if look.Leaf != nil {
+			at(c.expiry, look.Leaf.NotAfter, cert.Name)
+			at(c.notBefore, look.Leaf.NotBefore, cert.Name)
 		}
 		at(c.next, c.daemon.nextAction(cert.Name), cert.Name)
 		h := c.daemon.engine.History(cert.Name)

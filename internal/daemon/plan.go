@@ -49,7 +49,11 @@ func (b backend) foresee(c config.Certificate, d pluginapi.Description, now, unt
 	}
 	in.Order, in.RetryAt, in.Broken = nil, time.Time{}, ""
 	spec, _ := catalog(b).Spec(c.Name)
-	f := future{description: d, spec: spec, history: history, leaf: l.leaf}
+	leaf, err := b.d.leaf(c)
+	if err != nil {
+		leaf = nil // said by the look at the files
+	}
+	f := future{description: d, spec: spec, history: history, leaf: leaf}
 	if history.Last != nil && history.Account == c.CA {
 		f.coverage = history.Last.CoverageEnd
 	}

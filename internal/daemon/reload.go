@@ -124,13 +124,12 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for name, c := range before.certificates {
+	for name := range before.certificates {
 		if _, still := next.certificates[name]; still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})
 		d.timer.Set(windowKey+name, time.Time{})
-		d.store.Forget(storeFiles(c))
 		d.mu.Lock()
 		delete(d.looks, name)
 		delete(d.verdicts, name)

@@ -115,8 +115,8 @@ func (d *Daemon) accountLimit(account string) int {
 
 // urgency is when what is on disk ends: the nearest expiry goes first.
 func (d *Daemon) urgency(certificate string) time.Time {
-	if look, ok := d.lookOf(certificate); ok && look.leaf != nil {
-		return look.leaf.NotAfter
+	if look, ok := d.lookOf(certificate); ok && look.Leaf != nil {
+		return look.Leaf.NotAfter
 	}
 	return time.Time{}
 }
@@ -145,20 +145,20 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
 	h := d.engine.History(c.Name)
 	in := schedule.Input{
-		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
+		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names()) > 0,
 		KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
 		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures, Failure: h.LastFailure,
 	}
 	switch {
 	case !look.unreadable:
 		in.Broken, in.BrokenSince = look.broken, look.since
-	case look.leaf == nil:
+	case look.Leaf == nil:
 		in.Unreadable = look.broken
 	}
-	if look.leaf != nil {
+	if look.Leaf != nil {
 		in.Certificate = &schedule.Certificate{
-			Serial: cert.Serial(look.leaf), NotBefore: look.leaf.NotBefore, NotAfter: look.leaf.NotAfter,
-			Missing: cert.Missing(look.leaf, c.Domains), KeyType: look.keyType,
+			Serial: look.Leaf.Serial, NotBefore: look.Leaf.NotBefore, NotAfter: look.Leaf.NotAfter,
+			Missing: look.Leaf.Missing(c.Domains), KeyType: look.keyType(),
 		}
 	}
 	if w := h.Window; w != nil {
@@ -402,14 +402,14 @@ const (
 // scheduleWindow sees to it that the CA is asked about a certificate that came from it.
 func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 	h := d.engine.History(c.Name)
-	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || !h.Last.Has(look.leaf.Raw) {
+	if look.Leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || !h.Last.HasDigest(look.Leaf.Digest) {
 		return
 	}
 	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {
 		return
 	}
 	at := time.Now()
-	if h.Window != nil && h.Window.Serial == cert.Serial(look.leaf) {
+	if h.Window != nil && h.Window.Serial == look.Leaf.Serial {
 		at = laterOf(h.Window.LookAt, at)
 	}
 	d.timer.Set(windowKey+c.Name, at)
@@ -421,8 +421,8 @@ func (d *Daemon) askWindow(ctx context.Context, name string) {
 	if !ok {
 		return
 	}
-	look := d.look(c)
-	if look.leaf == nil {
+	leaf, err := d.leaf(c)
+	if err != nil || leaf == nil {
 		return
 	}
 	description, err := s.cas[c.CA].Describe(ctx)
@@ -430,12 +430,12 @@ func (d *Daemon) askWindow(ctx context.Context, name string) {
 		d.setNoWindows(c.CA)
 		return
 	}
-	info, err := s.cas[c.CA].RenewalInfo(ctx, look.leaf.Raw)
+	info, err := s.cas[c.CA].RenewalInfo(ctx, leaf.Raw)
 	again := windowAfterFault
 	switch {
 	case err != nil:
 		d.log.DebugContext(ctx, "the CA gives no renewal window", "certificate", name, "error", err)
-	case info.Serial != cert.Serial(look.leaf):
+	case info.Serial != cert.Serial(leaf):
 		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
 	default:
 		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
