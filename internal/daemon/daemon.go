@@ -289,6 +289,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
 		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})
 	d.notify("READY=1")
+	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

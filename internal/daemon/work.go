@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ const (
 	windowKey   = "window/"   // a certificate's name: ask the CA when to renew
 	sweepKey    = "sweep"     // look at all certificates
 	pruneKey    = "prune"     // forget old orders
+	trimKey     = "trim"      // give back memory that the start took
 	trialKey    = "trial/"    // the id of a test of a DCV profile: take down what it has left
 )
 
@@ -58,6 +61,8 @@ func (d *Daemon) fire(key string) {
 		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
 	case sweepKey + "/":
 		d.sweep()
+	case trimKey + "/":
+		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { trim() }})
 	case pruneKey + "/":
 		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
 	}
@@ -459,6 +464,21 @@ func (d *Daemon) sweep() {
 	}
 	d.metrics.lastSweep.SetToCurrentTime()
 	d.timer.Set(sweepKey, time.Now().Add(s.config.Daemon.RescanInterval))
+}
+
+// After a start the daemon mostly waits. It then keeps less room for garbage, unless the environment says how much: the
+// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
+const (
+	trimAfter     = 10 * time.Second
+	restGCPercent = 50
+)
+
+// trim gives back the memory that reading everything has taken.
+func trim() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(restGCPercent)
+	}
+	debug.FreeOSMemory()
 }
 
 func (d *Daemon) prune() {
