@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -172,21 +173,31 @@ func Names(leaf *x509.Certificate) []string {
 // covers exactly one label (RFC 6125 section 6.4.3); a wildcard that is asked for is covered by the same wildcard
 // alone. A name that cannot be normalized is missing.
 func Missing(leaf *x509.Certificate, names []string) []string {
-	covered := make(map[string]bool, len(leaf.DNSNames)+len(leaf.IPAddresses))
+	return Uncovered(Covered(leaf), names)
+}
+
+// Covered returns what a certificate is for as far as clients accept it: an address among its DNS names does not count.
+func Covered(leaf *x509.Certificate) []string {
+	covered := make([]string, 0, len(leaf.DNSNames)+len(leaf.IPAddresses))
 	for _, name := range leaf.DNSNames {
 		if normal, err := NormalizeName(name); err == nil && net.ParseIP(normal) == nil {
-			covered[normal] = true
+			covered = append(covered, normal)
 		}
 	}
 	for _, ip := range leaf.IPAddresses {
 		if addr, ok := netip.AddrFromSlice(ip); ok {
-			covered[addr.Unmap().String()] = true
+			covered = append(covered, addr.Unmap().String())
 		}
 	}
+	return covered
+}
+
+// Uncovered is Missing for a certificate that is gone, of which Covered is known.
+func Uncovered(covered, names []string) []string {
 	var missing []string
 	for _, name := range names {
 		normal, err := NormalizeName(name)
-		if err == nil && (covered[normal] || covered[wildcardFor(normal)]) {
+		if err == nil && (slices.Contains(covered, normal) || slices.Contains(covered, wildcardFor(normal))) {
 			continue
 		}
 		missing = append(missing, name)

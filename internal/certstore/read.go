@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +30,9 @@ type FileState struct {
 	Identity Identity
 	// Problem says why the file cannot be used; nil when it can. It is fs.ErrNotExist when the file is not there.
 	Problem error
+
+	// unread: it may be that it can be read the next time without having changed.
+	unread bool
 }
 
 // Owner returns the name of the file's owner, or the number where there is none. It reads the system's user list.
@@ -69,28 +71,7 @@ func (snap Snapshot) Err() error {
 	return errors.Join(append(errs, snap.Problems...)...)
 }
 
-// cache keeps what files held when they were last read, so that an unchanged set costs one stat call for each file. It
-// holds no private keys.
-type cache struct {
-	mu    sync.Mutex
-	files map[File]cached
-	// certificates makes equal intermediates one value: thousands of sets share a few.
-	issuers map[string]*x509.Certificate
-}
-
-type cached struct {
-	identity Identity
-	held     parsed
-	problem  error
-	// settled is false for a file that was read so soon after its last change that a further one might not show.
-	settled bool
-}
-
-// settleTime is how old a change must be for the modification time to tell it from the next one: far above the grain of
-// any file system's clock.
-const settleTime = 2 * time.Second
-
-// Read looks at the files of a certificate. What is wrong with them stands in the Snapshot; the error is for files that
+// Read reads the files of a certificate. What is wrong with them stands in the Snapshot; the error is for files that
 // no configuration may name.
 func (s *Store) Read(files []File) (Snapshot, error) {
 	var snap Snapshot
@@ -129,40 +110,23 @@ func (s *Store) Key(files []File) (crypto.Signer, error) {
 	return nil, errors.Join(errs...)
 }
 
-// Forget drops what the store remembers of files that are managed no more.
-func (s *Store) Forget(files []File) {
-	s.cache.mu.Lock()
-	defer s.cache.mu.Unlock()
-	for _, f := range files {
-		delete(s.cache.files, f)
-	}
-}
-
 func (s *Store) readFile(f File) (FileState, parsed) {
 	state := FileState{File: f}
 	info, err := os.Stat(f.Path)
 	if err != nil {
-		state.Problem = bare(err)
+		state.Problem, state.unread = bare(err), !errors.Is(err, fs.ErrNotExist)
 		return state, parsed{}
 	}
 	state.Exists = true
 	state.Identity = identify(info)
-	if have, ok := s.cache.get(f, state.Identity); ok {
-		state.Problem = have.problem
-		return state, have.held
-	}
-	fresh := cached{identity: state.Identity}
 	data, err := readWhole(f.Path)
 	if err != nil {
-		// It may be readable the next time without having changed, so this is not kept.
-		state.Problem = bare(err)
+		state.Problem, state.unread = bare(err), true
 		return state, parsed{}
 	}
-	fresh.held, _, fresh.problem = f.parse(data)
-	fresh.settled = time.Since(state.Identity.Modified) > settleTime
-	fresh = s.cache.put(f, fresh)
-	state.Problem = fresh.problem
-	return state, fresh.held
+	held, _, err := f.parse(data)
+	state.Problem = err
+	return state, held
 }
 
 // bare drops the path from an error of the system; the caller names it.
@@ -192,34 +156,6 @@ func identify(info fs.FileInfo) Identity {
 		id.UID, id.GID = int(st.Uid), int(st.Gid)
 	}
 	return id
-}
-
-func (c *cache) get(f File, id Identity) (cached, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	have, ok := c.files[f]
-	return have, ok && have.settled && have.identity == id
-}
-
-func (c *cache) put(f File, fresh cached) cached {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.files == nil {
-		c.files = make(map[File]cached)
-		c.issuers = make(map[string]*x509.Certificate)
-	}
-	for i, held := range fresh.held.certs {
-		if !held.IsCA {
-			continue
-		}
-		if have, ok := c.issuers[string(held.Raw)]; ok {
-			fresh.held.certs[i] = have
-		} else {
-			c.issuers[string(held.Raw)] = held
-		}
-	}
-	c.files[f] = fresh
-	return fresh
 }
 
 // assemble draws the conclusions from what the files hold one by one.

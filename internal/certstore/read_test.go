@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 	s, files, p := newStore(t), everyForm(dir), newPair(t)
 	install(t, s, p.generation("1", files...))
 	age(t, files)
-	first, err := s.Read(files)
+	first, err := s.Look(files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,31 +57,62 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 	age(t, files)
 	// Times to the nanosecond, as the first reading saw them.
 	for i, f := range files {
-		when := first.Files[i].Identity.Modified
+		when := first.ids[i].Modified
 		if err := os.Chtimes(f.Path, when, when); err != nil {
 			t.Fatal(err)
 		}
 	}
-	second, err := s.Read(files)
+	second, err := s.Look(files, first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Err(); err != nil {
-		t.Errorf("the files were read again: %v", err)
+	if second != first || !second.Whole {
+		t.Errorf("the files were read again: %v", second.Snapshot.Err())
 	}
 	age(t, files[:1])
 	if err := os.Chmod(files[0].Path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	third, err := s.Read(files)
+	third, err := s.Look(files, second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if third.Files[0].Problem == nil {
+	if third.Whole || third.Snapshot.Files[0].Problem == nil {
 		t.Error("a change was not noticed")
 	}
-	if third.Files[1].Problem != nil {
-		t.Errorf("an unchanged file was read again: %v", third.Files[1].Problem)
+}
+
+// TestLookDependsOnTheFilesAskedFor: other files, or the same ones read in another way, are another question.
+func TestLookDependsOnTheFilesAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	s, files, p := newStore(t), separate(dir), newPair(t)
+	install(t, s, p.generation("1", files...))
+	age(t, files)
+	first, err := s.Look(files, nil)
+	if err != nil || !first.Whole || first.Leaf.Serial != cert.Serial(p.chain[0]) || first.Leaf.Fingerprint() != cert.Fingerprint(p.chain[0]) {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	other := slices.Clone(files)
+	other[0].Form = Key
+	second, err := s.Look(other, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second == first || second.Whole {
+		t.Error("the certificate passes for a key")
+	}
+	if err := os.Remove(files[0].Path); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := s.Look(files, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone == first || gone.Whole || !errors.Is(gone.Snapshot.Files[0].Problem, fs.ErrNotExist) {
+		t.Error("a file that is gone was not missed")
+	}
+	if still, err := s.Look(files, gone); err != nil || still != gone {
+		t.Errorf("what is still gone was looked at again: %v", err)
 	}
 }
 
@@ -90,7 +122,10 @@ func TestFreshChangeIsNoticed(t *testing.T) {
 	s, p := newStore(t), newPair(t)
 	files := separate(dir)
 	install(t, s, p.generation("1", files...))
-	holds(t, s, files, p)
+	view, err := s.Look(files, nil)
+	if err != nil || !view.Whole {
+		t.Fatal(err)
+	}
 	info, err := os.Stat(files[1].Path)
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +143,10 @@ func TestFreshChangeIsNoticed(t *testing.T) {
 	if err := os.Chtimes(files[1].Path, info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := s.Read(files)
-	if err != nil {
+	if view, err = s.Look(files, view); err != nil {
 		t.Fatal(err)
 	}
-	if snap.KeyMatches {
+	if view.Whole {
 		t.Error("the new key was not noticed")
 	}
 }
@@ -335,8 +369,10 @@ func BenchmarkReadUnchanged(b *testing.B) {
 	s, files := newStore(b), separate(dir)
 	install(b, s, newPair(b).generation("1", files...))
 	age(b, files)
+	var view *View
 	for b.Loop() {
-		if _, err := s.Read(files); err != nil {
+		var err error
+		if view, err = s.Look(files, view); err != nil {
 			b.Fatal(err)
 		}
 	}

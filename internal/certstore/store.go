@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"sync"
@@ -37,7 +38,7 @@ type Store struct {
 	mu    sync.Mutex
 	locks map[string]chan struct{} // per certificate, one token each
 
-	cache cache
+	seed maphash.Seed // of digests
 }
 
 // Generation is a set of files to install. Its ID names the attempt: installing the same ID again goes on where it
@@ -69,7 +70,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{dir: dir, log: log, locks: make(map[string]chan struct{})}, nil
+	return &Store{dir: dir, log: log, locks: make(map[string]chan struct{}), seed: maphash.MakeSeed()}, nil
 }
 
 // lock waits for a certificate's turn. The caller calls the function it gets when done.

@@ -293,7 +293,7 @@ func TestWatcherReportsOnceForASet(t *testing.T) {
 	var got []string
 	w := &Watcher{options: WatcherOptions{Settle: time.Second}}
 	loop := newWatchLoop(w, func(c string) { got = append(got, c) })
-	loop.watched = map[string]map[string]map[string]bool{"/tls": {"a.pem": {"a": true}, "a.key": {"a": true}, "b.pem": {"b": true}}}
+	loop.watched = map[string]map[string]crowd{"/tls": {"a.pem": {one: "a"}, "a.key": {one: "a"}, "b.pem": {one: "b"}}}
 	start := time.Now()
 	for _, name := range []string{"/tls/a.pem", "/tls/a.key", "/tls/a.pem", "/tls/.certbridged-1-0.tmp", "/other/b.pem"} {
 		loop.event(fsnotify.Event{Name: name, Op: fsnotify.Create})

@@ -20,7 +20,7 @@ type watchLoop struct {
 	sets map[string][]string // certificate, paths
 	hops map[string][]hop    // certificate, the places that matter to it
 	// watched: folder, name in it, the certificates that care. A folder's own name is that of all certificates in it.
-	watched map[string]map[string]map[string]bool
+	watched map[string]map[string]crowd
 	// active are the folders that the system watches for us; refused those it would not, so that it is said once.
 	active, refused map[string]bool
 	// seen is what the files of each certificate were like when last looked at.
@@ -34,7 +34,7 @@ type pending struct{ first, last time.Time }
 func newWatchLoop(w *Watcher, changed func(string)) *watchLoop {
 	return &watchLoop{
 		options: w.options, notify: w.notify, changed: changed,
-		hops: make(map[string][]hop), watched: make(map[string]map[string]map[string]bool),
+		hops: make(map[string][]hop), watched: make(map[string]map[string]crowd),
 		active: make(map[string]bool), refused: make(map[string]bool),
 		seen: make(map[string]sight), pending: make(map[string]pending),
 	}
@@ -99,13 +99,10 @@ func (l *watchLoop) watchAt(certificate string, hops []hop) {
 	for _, h := range hops {
 		names := l.watched[h.dir]
 		if names == nil {
-			names = make(map[string]map[string]bool)
+			names = make(map[string]crowd)
 			l.watched[h.dir] = names
 		}
-		if names[h.base] == nil {
-			names[h.base] = make(map[string]bool)
-		}
-		names[h.base][certificate] = true
+		names[h.base] = names[h.base].with(certificate)
 		if !l.active[h.dir] {
 			l.add(h.dir)
 		}
@@ -121,9 +118,10 @@ func (l *watchLoop) unwatch(certificate string, keep []hop) {
 			continue
 		}
 		names := l.watched[h.dir]
-		delete(names[h.base], certificate)
-		if len(names[h.base]) == 0 {
+		if rest := names[h.base].without(certificate); rest.empty() {
 			delete(names, h.base)
+		} else {
+			names[h.base] = rest
 		}
 		if len(names) == 0 {
 			delete(l.watched, h.dir)
@@ -169,7 +167,7 @@ func hopsOf(path string) []hop {
 // event takes one event of the system.
 func (l *watchLoop) event(event fsnotify.Event) {
 	now := time.Now()
-	for certificate := range l.watched[filepath.Dir(event.Name)][filepath.Base(event.Name)] {
+	for certificate := range l.watched[filepath.Dir(event.Name)][filepath.Base(event.Name)].all() {
 		l.note(certificate, now)
 	}
 	if !event.Has(fsnotify.Remove) && !event.Has(fsnotify.Rename) {
@@ -178,7 +176,7 @@ func (l *watchLoop) event(event fsnotify.Event) {
 	if names := l.watched[event.Name]; names != nil {
 		// The folder itself went. Where it was only renamed the system would go on watching it under the old name.
 		for _, certificates := range names {
-			for certificate := range certificates {
+			for certificate := range certificates.all() {
 				l.note(certificate, now)
 			}
 		}

@@ -6,7 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"unicode/utf8"
 
@@ -35,8 +38,8 @@ func Load(path string, opts Options) (*Config, error) {
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: filepath.Join(c.dir, "conf.d"), Message: err.Error(), cause: err})
 	}
-	for _, p := range append([]string{c.main}, paths...) {
-		c.read(p)
+	for _, f := range readAll(append([]string{c.main}, paths...)) {
+		c.take(f)
 	}
 	cfg := c.config()
 	sortProblems(c.problems, c.sources)
@@ -55,7 +58,7 @@ func LoadDaemon(path string) (Daemon, error) {
 	if err != nil {
 		return Daemon{}, err
 	}
-	c.read(c.main)
+	c.take(read(c.main))
 	d := c.daemon()
 	sortProblems(c.problems, c.sources)
 	if len(c.problems) > 0 {
@@ -122,23 +125,53 @@ func confD(dir string) ([]string, error) {
 	return paths, nil
 }
 
+// parsedFile is one file as it was read, or what is wrong with it.
+type parsedFile struct {
+	path, text string
+	raw        map[string]any
+	root       *mark
+	problem    *Problem
+}
+
+// readAll reads and parses files, several at once: there may be one for each of thousands of certificates.
+func readAll(paths []string) []parsedFile {
+	files := make([]parsedFile, len(paths))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(paths)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(paths)); i = next.Add(1) - 1 {
+				files[i] = read(paths[i])
+			}
+		})
+	}
+	workers.Wait()
+	return files
+}
+
 // read parses one file.
-func (c *checker) read(path string) {
-	c.sources = append(c.sources, path)
+func read(path string) parsedFile {
+	f := parsedFile{path: path}
 	text, err := readFile(path)
 	if err != nil {
+		f.problem = &Problem{Message: err.Error(), cause: err}
+		return f
+	}
+	f.text = text
+	f.raw, f.root, f.problem = parse(text)
+	return f
+}
+
+// take adds a file to what is to be checked.
+func (c *checker) take(f parsedFile) {
+	c.sources = append(c.sources, f.path)
+	if f.problem != nil {
 		c.broken = true
-		c.problems = append(c.problems, Problem{File: path, Message: err.Error(), cause: err})
+		f.problem.File = f.path
+		c.problems = append(c.problems, *f.problem)
 		return
 	}
-	raw, root, problem := parse(text)
-	if problem != nil {
-		c.broken = true
-		problem.File = path
-		c.problems = append(c.problems, *problem)
-		return
-	}
-	c.docs = append(c.docs, document{path: path, text: text, top: c.table(path, "", raw, root, sectionTop)})
+	c.docs = append(c.docs, document{path: f.path, text: f.text, top: c.table(f.path, "", f.raw, f.root, sectionTop)})
 }
 
 // parse reads a TOML text into tables and the lines of their keys.

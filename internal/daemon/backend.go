@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/order"
@@ -76,19 +75,19 @@ func (b backend) status(c config.Certificate) control.Certificate {
 		Deployment: deploymentOf(h.Deploy),
 	}
 	if len(out.Names) == 0 {
-		out.Names = l.names
+		out.Names = l.names()
 	}
-	for _, f := range l.files {
-		file := control.File{Form: string(f.File.Form), Path: f.File.Path}
-		if f.Problem != nil {
-			file.Problem = f.Problem.Error()
+	for i, f := range c.Files {
+		file := control.File{Form: string(f.Form), Path: f.Path}
+		if seen := l.Snapshot.Files; i < len(seen) && seen[i].Problem != nil {
+			file.Problem = seen[i].Problem.Error()
 		}
 		out.Files = append(out.Files, file)
 	}
-	if l.leaf != nil {
+	if l.Leaf != nil {
 		out.Leaf = &control.Leaf{
-			Serial: cert.Serial(l.leaf), Issuer: l.leaf.Issuer.String(), Names: l.names,
-			NotBefore: l.leaf.NotBefore, NotAfter: l.leaf.NotAfter, KeyType: l.keyType, Fingerprint: cert.Fingerprint(l.leaf),
+			Serial: l.Leaf.Serial, Issuer: l.Leaf.Issuer, Names: l.names(),
+			NotBefore: l.Leaf.NotBefore, NotAfter: l.Leaf.NotAfter, KeyType: l.keyType(), Fingerprint: l.Leaf.Fingerprint(),
 		}
 	}
 	if h.Last != nil {
@@ -126,17 +125,17 @@ func (b backend) facts(c config.Certificate, l look) []string {
 	switch {
 	case l.broken != "":
 		add("The files on disk are no whole set: %s.", l.broken)
-	case l.leaf == nil:
+	case l.Leaf == nil:
 		add("There is no certificate on disk.")
 	}
-	if l.leaf != nil {
-		add("The certificate on disk, serial %s from %s, is valid from %s to %s.", cert.Serial(l.leaf), l.leaf.Issuer, stamp(l.leaf.NotBefore), stamp(l.leaf.NotAfter))
-		at := schedule.Threshold(renewBefore(c.RenewBefore), l.leaf.NotBefore, l.leaf.NotAfter)
+	if l.Leaf != nil {
+		add("The certificate on disk, serial %s from %s, is valid from %s to %s.", l.Leaf.Serial, l.Leaf.Issuer, stamp(l.Leaf.NotBefore), stamp(l.Leaf.NotAfter))
+		at := schedule.Threshold(renewBefore(c.RenewBefore), l.Leaf.NotBefore, l.Leaf.NotAfter)
 		add("renew_before is %s: renewal is due from %s.", c.RenewBefore, stamp(at))
 	}
-	if w := h.Window; w != nil && l.leaf != nil {
+	if w := h.Window; w != nil && l.Leaf != nil {
 		again := orElse(b.d.timer.Due(windowKey+c.Name), w.LookAt)
-		if w.Serial == cert.Serial(l.leaf) {
+		if w.Serial == l.Leaf.Serial {
 			add("The CA asks for renewal between %s and %s; this certificate's turn is %s. It is asked again at %s.", stamp(w.Start), stamp(w.End),
 				stamp(schedule.PickInWindow(schedule.Window{Serial: w.Serial, Start: w.Start, End: w.End})), stamp(again))
 		} else {
@@ -264,7 +263,11 @@ func (b backend) plan(ctx context.Context, c config.Certificate, spec order.Spec
 		return kindOf(err)
 	}
 	now := time.Now()
-	history, err := order.Survey(ctx, ca, d, c.CA, b.d.engine.History(c.Name), current, now)
+	history, err := b.d.engine.WholeHistory(c.Name)
+	if err != nil {
+		return kindOf(err)
+	}
+	history, err = order.Survey(ctx, ca, d, c.CA, history, current, now)
 	switch {
 	case pluginapi.KindOf(err) == pluginapi.NeedsPerson:
 		out.Ordered, out.Kind, out.CostsMoney, out.WouldHold = true, pluginapi.New.String(), d.OrdersCostMoney, err.Error()
@@ -290,10 +293,11 @@ func (b backend) Deploy(ctx context.Context, name string) (control.Deployment, e
 		return control.Deployment{}, control.Errorf(control.Conflict, "order %s is being deployed; it is tried now instead of at %s", r.ID, stamp(r.NextAt))
 	}
 	l := b.d.look(c)
-	if l.leaf == nil || l.broken != "" {
+	leaf, err := b.d.leaf(c)
+	if err != nil || leaf == nil || l.broken != "" {
 		return control.Deployment{}, control.Errorf(control.Conflict, "the files of %s are no whole set: %s", name, orElse(l.broken, "there is no certificate"))
 	}
-	outcome := deployer(b).Deploy(ctx, name, l.leaf)
+	outcome := deployer(b).Deploy(ctx, name, leaf)
 	if err := b.d.engine.SaveDeployment(name, outcome); err != nil {
 		return control.Deployment{}, kindOf(err)
 	}
@@ -307,10 +311,10 @@ func (b backend) Revoke(ctx context.Context, req control.RevokeRequest) (control
 		return control.Revocation{}, err
 	}
 	l := b.d.look(c)
-	if l.leaf == nil {
+	if l.Leaf == nil {
 		return control.Revocation{}, control.Errorf(control.Conflict, "certificate %s is not on disk, so there is nothing to revoke", req.Name)
 	}
-	serial := cert.Serial(l.leaf)
+	serial := l.Leaf.Serial
 	if req.Serial != "" && !strings.EqualFold(req.Serial, serial) {
 		return control.Revocation{}, control.Errorf(control.Conflict, "the certificate on disk has serial %s, not %s", serial, req.Serial)
 	}
@@ -341,11 +345,18 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 		_, err := b.certificate(filter.Certificate)
 		return nil, err
 	}
+	orders := b.d.engine.Working
+	switch {
+	case filter.All && filter.Certificate == "":
+		orders = b.d.engine.Orders
+	case filter.All:
+		orders = func() []order.Record { return b.d.engine.OrdersOf(filter.Certificate) }
+	}
 	var list []control.Order
-	for _, r := range b.d.engine.OrdersThat(func(r *order.Record) bool {
-		return (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final())
-	}) {
-		list = append(list, orderOf(r))
+	for _, r := range orders() {
+		if (filter.Certificate == "" || r.Certificate == filter.Certificate) && (filter.All || !r.Phase.Final()) {
+			list = append(list, orderOf(r))
+		}
 	}
 	return list, nil
 }
@@ -355,7 +366,7 @@ func (b backend) known(name string) bool {
 	if _, ok := b.d.setup.Load().certificates[name]; ok {
 		return true
 	}
-	return len(b.d.engine.OrdersThat(func(r *order.Record) bool { return r.Certificate == name })) > 0
+	return b.d.engine.HasOrders(name)
 }
 
 // Order implements control.OrderDesk.

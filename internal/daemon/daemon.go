@@ -293,6 +293,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
 		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})
 	d.notify("READY=1")
+	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
@@ -360,9 +361,9 @@ func (d *Daemon) forgetAbilities() {
 
 // nudge lets chosen orders that wait after a failure try again now.
 func (d *Daemon) nudge(chosen func(order.Record) bool) {
-	for _, r := range d.engine.OpenOrders() {
+	for _, r := range d.engine.Working() {
 		_, limited := r.Limited()
-		if r.Phase != order.Held && (r.Attempts > 0 || limited) && chosen(r) {
+		if !r.Phase.Final() && r.Phase != order.Held && (r.Attempts > 0 || limited) && chosen(r) {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}
@@ -372,7 +373,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 // publishes one challenge at a time must not be given to somebody else.
 func (d *Daemon) republish() {
 	s := d.setup.Load()
-	for _, r := range d.engine.OpenOrders() {
+	for _, r := range d.engine.Working() {
 		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
@@ -382,8 +383,10 @@ func (d *Daemon) republish() {
 // resume goes on with what the journal holds and looks at every certificate.
 func (d *Daemon) resume() {
 	now := time.Now()
-	for _, r := range d.engine.OrdersThat(func(r *order.Record) bool { return !r.Phase.Final() || r.ToWithdraw() }) {
-		d.scheduleOrder(r.ID)
+	for _, r := range d.engine.Working() {
+		if !r.Phase.Final() || r.ToWithdraw() {
+			d.scheduleOrder(r.ID)
+		}
 		if d.timer.Due(stepKey+r.ID).After(now) && r.Updated.After(now.Add(time.Minute)) {
 			d.timer.Set(stepKey+r.ID, now) // a clock that was ahead wrote this; its next step may be years away
 		}

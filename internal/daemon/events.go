@@ -115,7 +115,7 @@ func (d *Daemon) orderChanged(before, after order.Record) {
 // urgent reports that trouble with a certificate can no longer wait: a tenth of its life is left, or nothing.
 func (d *Daemon) urgent(name string) bool {
 	l, ok := d.lookOf(name)
-	return ok && l.leaf != nil && time.Until(l.leaf.NotAfter) < l.leaf.NotAfter.Sub(l.leaf.NotBefore)/10
+	return ok && l.Leaf != nil && time.Until(l.Leaf.NotAfter) < l.Leaf.NotAfter.Sub(l.Leaf.NotBefore)/10
 }
 
 func describe(before, after order.Record) (slog.Level, string) {

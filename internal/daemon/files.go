@@ -23,40 +23,59 @@ import (
 
 // look is what a certificate's files looked like at one moment.
 type look struct {
-	leaf    *x509.Certificate
-	names   []string
-	keyType string
+	*certstore.View
 	// broken says why the files are no whole set; empty when they are, or when there are none at all. since is when that
 	// was first seen, and unreadable that files could not be read and nothing else is known to be wrong.
 	broken     string
 	since      time.Time
 	unreadable bool
-	files      []certstore.FileState
+}
+
+// names are those of the certificate; none where there is no certificate.
+func (l look) names() []string {
+	if l.Leaf == nil {
+		return nil
+	}
+	return l.Leaf.Names
+}
+
+// keyType is that of the certificate, or empty.
+func (l look) keyType() string {
+	if l.Leaf == nil {
+		return ""
+	}
+	return string(l.Leaf.KeyType)
 }
 
 // look reads a certificate's files, or only their identity where they have not changed.
 func (d *Daemon) look(c config.Certificate) look {
-	snapshot, err := d.store.Read(storeFiles(c))
-	l := look{leaf: snapshot.Leaf(), files: snapshot.Files}
-	if l.leaf != nil {
-		l.names = cert.Names(l.leaf)
-		if t, err := cert.KeyTypeOf(l.leaf.PublicKey); err == nil {
-			l.keyType = string(t)
-		}
+	before, _ := d.lookOf(c.Name)
+	view, err := d.store.Look(storeFiles(c), before.View)
+	switch {
+	case err != nil:
+		view = &certstore.View{}
+	case view == before.View:
+		return before
+	case !nothingThere(view.Snapshot) || view.Whole:
+		err = view.Snapshot.Err()
 	}
-	if err == nil && !nothingThere(snapshot) {
-		err = snapshot.Err()
-	}
+	l := look{View: view}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(snapshot)
+		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(view.Snapshot)
 		if before := d.looks[c.Name]; before.broken != "" {
 			l.since = before.since
 		}
 	}
 	d.looks[c.Name] = l
 	return l
+}
+
+// leaf reads the certificate that a set has, or nil.
+func (d *Daemon) leaf(c config.Certificate) (*x509.Certificate, error) {
+	snapshot, err := d.store.Read(storeFiles(c))
+	return snapshot.Leaf(), err
 }
 
 // unreadable tells files that the system does not let us read from files whose content is wrong: that the daemon lacks a
@@ -166,8 +185,12 @@ func (f files) Current(name string) (order.Current, error) {
 	if err != nil {
 		return order.Current{}, err
 	}
-	l := f.d.look(c)
-	return order.Current{Leaf: l.leaf, Whole: l.leaf != nil && l.broken == ""}, nil
+	snapshot, err := f.d.store.Read(storeFiles(c))
+	if err != nil {
+		return order.Current{}, err
+	}
+	leaf := snapshot.Leaf()
+	return order.Current{Leaf: leaf, Whole: leaf != nil && snapshot.Err() == nil}, nil
 }
 
 // Ready implements order.Files.

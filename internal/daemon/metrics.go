@@ -119,7 +119,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.build, 1, c.daemon.opts.Version)
 	open := map[[2]string]int{}
 	holds := map[string]int{}
-	for _, r := range c.daemon.engine.OpenOrders() {
+	for _, r := range c.daemon.engine.Working() {
+		if r.Phase.Final() {
+			continue
+		}
 		open[[2]string{string(r.Phase), r.Kind.String()}]++
 		if r.Hold != nil {
 			holds[string(r.Hold.Kind)]++
@@ -136,9 +139,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if !ok {
 			continue
 		}
-		if look.leaf != nil {
-			at(c.expiry, look.leaf.NotAfter, cert.Name)
-			at(c.notBefore, look.leaf.NotBefore, cert.Name)
+		if look.Leaf != nil {
+			at(c.expiry, look.Leaf.NotAfter, cert.Name)
+			at(c.notBefore, look.Leaf.NotBefore, cert.Name)
 		}
 		at(c.next, c.daemon.nextAction(cert.Name), cert.Name)
 		h := c.daemon.engine.History(cert.Name)

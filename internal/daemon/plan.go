@@ -38,14 +38,22 @@ const maxActs = 200
 // foresee steps one certificate through its future.
 func (b backend) foresee(c config.Certificate, d pluginapi.Description, now, until time.Time) []control.PlannedAct {
 	l := b.d.look(c)
-	in, history := b.d.input(c, l), b.d.engine.History(c.Name)
+	in := b.d.input(c, l)
+	history, err := b.d.engine.WholeHistory(c.Name)
+	if err != nil { // the plan is a forecast: without the past, it is that of a certificate that was never ordered
+		b.d.log.Error("what is remembered of a certificate cannot be read", "certificate", c.Name, "error", err)
+	}
 	if in.Disabled || in.Unreadable != "" || !in.HasNames || in.Order != nil && in.Order.Held {
 		v := schedule.Decide(in, now)
 		return []control.PlannedAct{{At: now, Certificate: c.Name, Account: c.CA, Reason: string(v.Reason), Detail: v.Detail}}
 	}
 	in.Order, in.RetryAt, in.Broken = nil, time.Time{}, ""
 	spec, _ := catalog(b).Spec(c.Name)
-	f := future{description: d, spec: spec, history: history, leaf: l.leaf}
+	leaf, err := b.d.leaf(c)
+	if err != nil {
+		leaf = nil // said by the look at the files
+	}
+	f := future{description: d, spec: spec, history: history, leaf: leaf}
 	if history.Last != nil && history.Account == c.CA {
 		f.coverage = history.Last.CoverageEnd
 	}

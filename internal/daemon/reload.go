@@ -89,7 +89,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 
 // releaseBudgets lets orders go on that were held by a limit which has been raised: to raise it is a person's yes.
 func (d *Daemon) releaseBudgets(before, after *config.Config) {
-	for _, r := range d.engine.OpenOrders() {
+	for _, r := range d.engine.Working() {
 		was, is := before.CA[r.Account], after.CA[r.Account]
 		raised := is.MaxOrdersPerDay > was.MaxOrdersPerDay || is.MaxOrdersPerCertificate > was.MaxOrdersPerCertificate
 		if r.Phase != order.Held || r.Hold.Kind != order.HoldBudget || !raised {
@@ -108,7 +108,7 @@ func (d *Daemon) releaseBudgets(before, after *config.Config) {
 
 // recheckSettings lets chosen orders that their settings hold be looked at again: what was at fault may be mended.
 func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
-	for _, r := range d.engine.OpenOrders() {
+	for _, r := range d.engine.Working() {
 		if r.Phase != order.Held || r.Hold.Kind != order.HoldSettings || !chosen(r) {
 			continue
 		}
@@ -124,13 +124,12 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for name, c := range before.certificates {
+	for name := range before.certificates {
 		if _, still := next.certificates[name]; still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})
 		d.timer.Set(windowKey+name, time.Time{})
-		d.store.Forget(storeFiles(c))
 		d.mu.Lock()
 		delete(d.looks, name)
 		delete(d.verdicts, name)

@@ -147,10 +147,10 @@ func (c catalog) Spec(name string) (order.Spec, bool) {
 	// What the configuration leaves out is as it is on disk.
 	look := c.d.look(cert)
 	if len(spec.Names) == 0 {
-		spec.Names = look.names
+		spec.Names = look.names()
 	}
 	if spec.KeyType == "" {
-		if spec.KeyType = look.keyType; spec.KeyType == "" {
+		if spec.KeyType = look.keyType(); spec.KeyType == "" {
 			spec.KeyType = string(config.DefaultKey)
 		}
 	}

@@ -56,7 +56,7 @@ func hashOf(s string) uint64 {
 // scheduleWindow sees to it that the CA is asked about a certificate that came from it.
 func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 	h := d.engine.History(c.Name)
-	if look.leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || len(h.Last.Chain) == 0 || string(h.Last.Chain[0]) != string(look.leaf.Raw) {
+	if look.Leaf == nil || !c.Enabled || h.Last == nil || h.Account != c.CA || !h.Last.HasDigest(look.Leaf.Digest) {
 		return
 	}
 	if d.noWindows(c.CA) || !d.timer.Due(windowKey+c.Name).IsZero() {
@@ -64,7 +64,7 @@ func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 	}
 	now := time.Now()
 	at := now // of a new certificate nothing is known yet
-	if h.Window != nil && h.Window.Serial == cert.Serial(look.leaf) {
+	if h.Window != nil && h.Window.Serial == look.Leaf.Serial {
 		if at = h.Window.LookAt; at.After(now) {
 			at = d.nextWindow(c.CA, at, at.Sub(now))
 		} else {
@@ -80,8 +80,8 @@ func (d *Daemon) askWindow(ctx context.Context, name string) {
 	if !ok {
 		return
 	}
-	look := d.look(c)
-	if look.leaf == nil {
+	leaf, err := d.leaf(c)
+	if err != nil || leaf == nil {
 		return
 	}
 	description, err := s.cas[c.CA].Describe(ctx)
@@ -89,13 +89,13 @@ func (d *Daemon) askWindow(ctx context.Context, name string) {
 		d.setNoWindows(c.CA)
 		return
 	}
-	info, err := s.cas[c.CA].RenewalInfo(ctx, look.leaf.Raw)
+	info, err := s.cas[c.CA].RenewalInfo(ctx, leaf.Raw)
 	d.heed(c.CA, err)
 	again := windowAfterFault
 	switch {
 	case err != nil:
 		d.log.DebugContext(ctx, "the CA gives no renewal window", "certificate", name, "error", err)
-	case info.Serial != cert.Serial(look.leaf):
+	case info.Serial != cert.Serial(leaf):
 		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
 	default:
 		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)

@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/order"
 	"github.com/certbridge/certbridged/internal/schedule"
@@ -25,6 +26,7 @@ const (
 	windowKey   = "window/"   // a certificate's name: ask the CA when to renew
 	sweepKey    = "sweep"     // look at all certificates
 	pruneKey    = "prune"     // forget old orders
+	trimKey     = "trim"      // give back memory that the start took
 	trialKey    = "trial/"    // the id of a test of a DCV profile: take down what it has left
 )
 
@@ -57,6 +59,8 @@ func (d *Daemon) fire(key string) {
 		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
 	case sweepKey + "/":
 		d.sweep()
+	case trimKey + "/":
+		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { trim() }})
 	case pruneKey + "/":
 		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
 	}
@@ -121,8 +125,8 @@ func (d *Daemon) accountLimit(account string) int {
 
 // urgency is when what is on disk ends: the nearest expiry goes first.
 func (d *Daemon) urgency(certificate string) time.Time {
-	if look, ok := d.lookOf(certificate); ok && look.leaf != nil {
-		return look.leaf.NotAfter
+	if look, ok := d.lookOf(certificate); ok && look.Leaf != nil {
+		return look.Leaf.NotAfter
 	}
 	return time.Time{}
 }
@@ -151,20 +155,20 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 func (d *Daemon) input(c config.Certificate, look look) schedule.Input {
 	h := d.engine.History(c.Name)
 	in := schedule.Input{
-		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names) > 0,
+		Name: c.Name, Disabled: !c.Enabled, HasNames: len(c.Domains) > 0 || len(look.names()) > 0,
 		KeyType: string(c.Key), RenewBefore: renewBefore(c.RenewBefore),
 		RevokedSerial: h.RevokedSerial, RetryAt: h.RetryAt, Failures: h.Failures, Failure: h.LastFailure,
 	}
 	switch {
 	case !look.unreadable:
 		in.Broken, in.BrokenSince = look.broken, look.since
-	case look.leaf == nil:
+	case look.Leaf == nil:
 		in.Unreadable = look.broken
 	}
-	if look.leaf != nil {
+	if look.Leaf != nil {
 		in.Certificate = &schedule.Certificate{
-			Serial: cert.Serial(look.leaf), NotBefore: look.leaf.NotBefore, NotAfter: look.leaf.NotAfter,
-			Missing: cert.Missing(look.leaf, c.Domains), KeyType: look.keyType,
+			Serial: look.Leaf.Serial, NotBefore: look.Leaf.NotBefore, NotAfter: look.Leaf.NotAfter,
+			Missing: look.Leaf.Missing(c.Domains), KeyType: look.keyType(),
 		}
 	}
 	if w := h.Window; w != nil {
@@ -415,6 +419,21 @@ func (d *Daemon) sweep() {
 	}
 	d.metrics.lastSweep.SetToCurrentTime()
 	d.timer.Set(sweepKey, time.Now().Add(s.config.Daemon.RescanInterval))
+}
+
+// After a start the daemon mostly waits. It then keeps less room for garbage, unless the environment says how much: the
+// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
+const (
+	trimAfter     = 10 * time.Second
+	restGCPercent = 50
+)
+
+// trim gives back the memory that reading everything has taken.
+func trim() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(restGCPercent)
+	}
+	debug.FreeOSMemory()
 }
 
 func (d *Daemon) prune() {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,10 @@ func adopted(ctx context.Context, ca CA, d pluginapi.Description, account string
 }
 
 // Has reports whether a certificate, DER, is among what was last issued.
-func (p *Previous) Has(der []byte) bool {
-	return slices.ContainsFunc(p.Chain, func(c []byte) bool { return string(c) == string(der) })
+func (p *Previous) Has(der []byte) bool { return p.HasDigest(sha256.Sum256(der)) }
+
+// HasDigest is Has for a certificate whose SHA-256 is known.
+func (p *Previous) HasDigest(digest [sha256.Size]byte) bool {
+	return slices.Contains(p.digests, digest) ||
+		slices.ContainsFunc(p.Chain, func(der []byte) bool { return sha256.Sum256(der) == digest })
 }

@@ -39,7 +39,7 @@ func (w *work) reserve() ([]sidecar, string) {
 	}
 	p := Purchase{Order: r.ID, Account: r.Account, Certificate: r.Certificate, At: w.Now()}
 	w.purchases[r.ID], w.recent[r.ID] = p, p
-	return []sidecar{{key: purchasePrefix + r.ID, value: func() any { return p }, apply: func() {}}}, ""
+	return []sidecar{{key: purchasePrefix + r.ID, value: func() (any, error) { return p, nil }, apply: func() {}}}, ""
 }
 
 // turnOver makes recent hold the purchases after an instant: all that are remembered would be too many to walk over for
@@ -127,7 +127,7 @@ func (w *work) refundIf(surely bool) []sidecar {
 		return nil
 	}
 	id := w.record.ID
-	return []sidecar{{key: purchasePrefix + id, value: func() any { return nil }, apply: func() { w.takeBack(id) }}}
+	return []sidecar{{key: purchasePrefix + id, value: func() (any, error) { return nil, nil }, apply: func() { w.takeBack(id) }}}
 }
 
 // Purchases returns the paid calls that went out since an instant.

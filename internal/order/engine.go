@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +20,11 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-// Journal keeps records durably. Write is one transaction; a nil value deletes.
+// Journal keeps records durably. Write is one transaction; a nil value deletes. Read returns nil for a record that is not
+// there.
 type Journal interface {
 	Write(bucket string, records map[string][]byte) error
+	Read(bucket, key string) ([]byte, error)
 	Each(bucket string, visit func(key string, value []byte) error) error
 }
 
@@ -141,9 +142,10 @@ type Engine struct {
 	Options
 
 	mu        sync.Mutex
-	orders    map[string]*entry
-	open      map[string]string // certificate -> id of its open order
-	histories map[string]History
+	orders    map[string]*entry   // those that something is still to be done for
+	past      map[string]past     // the others: they are read from the journal when asked for
+	open      map[string]string   // certificate -> id of its open order
+	histories map[string]*History // without what only the next order needs
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
@@ -187,8 +189,8 @@ func New(o Options) (*Engine, error) {
 		o.Changed = func(Record, Record) {}
 	}
 	e := &Engine{
-		Options: o, orders: map[string]*entry{}, open: map[string]string{},
-		histories: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		Options: o, orders: map[string]*entry{}, past: map[string]past{}, open: map[string]string{},
+		histories: map[string]*History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
@@ -209,6 +211,10 @@ func (e *Engine) load(key string, value []byte) (err error) {
 		if r, err = DecodeRecord(value); err != nil {
 			return err
 		}
+		if r.over() {
+			e.past[r.ID] = past{certificate: r.Certificate, created: r.Created}
+			return nil
+		}
 		if !r.Phase.Final() {
 			if other, taken := e.open[r.Certificate]; taken {
 				return fmt.Errorf("certificate %s has two open orders, the other is %s", r.Certificate, other)
@@ -225,7 +231,7 @@ func (e *Engine) load(key string, value []byte) (err error) {
 		if h, err = decode[History](value); err != nil {
 			return err
 		}
-		e.histories[h.Certificate] = h
+		e.histories[h.Certificate] = h.slim()
 	case strings.HasPrefix(key, purchasePrefix):
 		var p Purchase
 		if p, err = decode[Purchase](value); err != nil {
@@ -328,7 +334,7 @@ func (e *Engine) update(en *entry, step string, change func(*Record), more ...si
 // same record is lost between them.
 type sidecar struct {
 	key   string
-	value func() any
+	value func() (any, error)
 	apply func()
 	lock  *sync.Mutex
 }
@@ -363,13 +369,17 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 	if after.Phase.Final() && e.open[after.Certificate] == after.ID {
 		delete(e.open, after.Certificate)
 	}
+	if after.over() { // whoever works on the entry still sees what the journal has: such a record changes no more
+		delete(e.orders, after.ID)
+		e.past[after.ID] = past{certificate: after.Certificate, created: after.Created}
+	}
 	e.mu.Unlock()
 	return nil
 }
 
-func encodeSidecar(value any) ([]byte, error) {
-	if value == nil {
-		return nil, nil
+func encodeSidecar(value any, err error) ([]byte, error) {
+	if value == nil || err != nil {
+		return nil, err
 	}
 	return encode(value)
 }
@@ -379,7 +389,7 @@ func (e *Engine) saveHistory(certificate string, change func(*History)) error {
 	s := e.historySidecar(certificate, change)
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	text, err := encode(s.value())
+	text, err := encodeSidecar(s.value())
 	if err != nil {
 		return fmt.Errorf("certificate %s: encode: %w", certificate, err)
 	}
@@ -405,88 +415,17 @@ func (e *Engine) historySidecar(certificate string, change func(*History)) sidec
 	return sidecar{
 		key:  historyPrefix + certificate,
 		lock: lock,
-		value: func() any {
-			h = e.History(certificate)
+		value: func() (any, error) {
+			var err error
+			if h, err = e.WholeHistory(certificate); err != nil {
+				return nil, err
+			}
 			h.Certificate = certificate
 			change(&h)
-			return h
+			return h, nil
 		},
-		apply: func() { e.histories[certificate] = h },
+		apply: func() { e.histories[certificate] = h.slim() },
 	}
-}
-
-// History returns what is remembered of a certificate.
-func (e *Engine) History(certificate string) History {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.histories[certificate]
-}
-
-// OpenOrder returns the open order of a certificate.
-func (e *Engine) OpenOrder(certificate string) (Record, bool) {
-	e.mu.Lock()
-	en := e.orders[e.open[certificate]]
-	e.mu.Unlock()
-	if en == nil {
-		return Record{}, false
-	}
-	return en.snapshot(), true
-}
-
-// Order returns an order by its id.
-func (e *Engine) Order(id string) (Record, bool) {
-	en := e.entry(id)
-	if en == nil {
-		return Record{}, false
-	}
-	return en.snapshot(), true
-}
-
-// Orders returns all orders, the oldest first.
-func (e *Engine) Orders() []Record { return e.OrdersThat(func(*Record) bool { return true }) }
-
-// OrdersThat returns the orders that have a property, the oldest first. has may only look, and must not call the Engine.
-func (e *Engine) OrdersThat(has func(*Record) bool) []Record {
-	e.mu.Lock()
-	entries := slices.Collect(maps.Values(e.orders))
-	e.mu.Unlock()
-	return those(entries, has)
-}
-
-// OpenOrders returns the orders that are not final, the oldest first.
-func (e *Engine) OpenOrders() []Record {
-	e.mu.Lock()
-	entries := make([]*entry, 0, len(e.open))
-	for _, id := range e.open {
-		entries = append(entries, e.orders[id])
-	}
-	e.mu.Unlock()
-	return those(entries, func(r *Record) bool { return !r.Phase.Final() }) // one may have ended meanwhile
-}
-
-// those copies only what is asked for: most orders are final, and there are many.
-func those(entries []*entry, has func(*Record) bool) []Record {
-	var records []Record
-	for _, en := range entries {
-		en.mu.Lock()
-		if has(&en.record) {
-			records = append(records, en.record.clone())
-		}
-		en.mu.Unlock()
-	}
-	slices.SortFunc(records, func(a, b Record) int {
-		if c := a.Created.Compare(b.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return records
-}
-
-func (e *Engine) entry(id string) *entry {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.orders[id]
 }
 
 // Step does the next thing for an order and journals the outcome; the record's NextAt then says when to step again.

@@ -28,6 +28,7 @@ type memory struct {
 	buckets map[string]map[string][]byte
 	writes  int
 	fail    func(write int) error
+	broken  error // of each Read
 }
 
 func (m *memory) Write(bucket string, records map[string][]byte) error {
@@ -53,6 +54,12 @@ func (m *memory) Write(bucket string, records map[string][]byte) error {
 		}
 	}
 	return nil
+}
+
+func (m *memory) Read(bucket, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.buckets[bucket][key], m.broken
 }
 
 func (m *memory) Each(bucket string, visit func(string, []byte) error) error {

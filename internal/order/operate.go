@@ -183,7 +183,10 @@ func (e *Engine) Revoke(ctx context.Context, certificate string, reason int) (pl
 		return pluginapi.RevocationReply{}, fmt.Errorf("certificate %s: there is none on disk: %w", certificate, ErrNoOrder)
 	}
 	revocation, account := pluginapi.Revocation{Leaf: current.Leaf.Raw, Reason: reason}, spec.Account
-	history := e.History(certificate)
+	history, err := e.WholeHistory(certificate)
+	if err != nil {
+		return pluginapi.RevocationReply{}, err
+	}
 	if last := history.Last; last != nil && issued(last, current.Leaf) {
 		account = history.Account
 		revocation.Order = &pluginapi.PreviousOrder{Reference: last.Reference, State: last.PluginState, Chain: last.Chain}
@@ -237,16 +240,11 @@ const keepOrders = 10
 // Prune forgets final orders and purchases that nobody needs any more. What is still published is never forgotten.
 func (e *Engine) Prune() error {
 	records := map[string][]byte{}
-	seen := map[string]int{}
-	list := e.OrdersThat(func(r *Record) bool { return r.Phase.Final() })
-	for i := len(list) - 1; i >= 0; i-- {
-		r := list[i]
-		if seen[r.Certificate]++; seen[r.Certificate] > keepOrders && len(r.Publications) == 0 {
-			records[orderPrefix+r.ID] = nil
-		}
-	}
 	cut := e.Now().Add(-keepPurchases)
 	e.mu.Lock()
+	for _, id := range e.superfluous() {
+		records[orderPrefix+id] = nil
+	}
 	for id, p := range e.purchases {
 		if p.At.Before(cut) {
 			records[purchasePrefix+id] = nil
@@ -263,7 +261,7 @@ func (e *Engine) Prune() error {
 	defer e.mu.Unlock()
 	for key := range records {
 		if id, ok := strings.CutPrefix(key, orderPrefix); ok {
-			delete(e.orders, id)
+			delete(e.past, id)
 			delete(e.inherited, id)
 		} else if id, ok := strings.CutPrefix(key, purchasePrefix); ok {
 			e.takeBack(id)

@@ -61,7 +61,10 @@ func (w *work) plan(ctx context.Context) (o outlook, goOn bool, err error) {
 
 // survey finds out what there is to follow, and notes in the outlook what of it is new.
 func (w *work) survey(ctx context.Context, o *outlook) (History, error) {
-	before := w.History(w.record.Certificate)
+	before, err := w.WholeHistory(w.record.Certificate)
+	if err != nil {
+		return before, err
+	}
 	h, err := Survey(ctx, w.ca, o.description, w.record.Account, before, o.current, w.Now())
 	if err == nil && h.Last != before.Last {
 		o.remembered = []sidecar{w.historySidecar(w.record.Certificate, func(now *History) { now.Account, now.Last = h.Account, h.Last })}

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,6 +130,9 @@ type Previous struct {
 	RenewedBy string `json:"renewed_by,omitempty"`
 	// NotFound: the CA does not know it.
 	NotFound bool `json:"not_found,omitempty"`
+
+	// digests stand for Chain where that is left in the journal.
+	digests [][sha256.Size]byte
 }
 
 // Record is one order in the journal: everything that is needed to go on after a crash at any instant.

@@ -1,0 +1,125 @@
+package certstore
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+	"unique"
+
+	"github.com/certbridge/certbridged/internal/cert"
+)
+
+// View is what is remembered of a look at a certificate's files: what decisions need, and what tells that the files are
+// still the same. It is never changed.
+type View struct {
+	// Leaf is nil when no file has one that can be read.
+	Leaf *Leaf
+	// Whole: nothing keeps a server from using the set.
+	Whole bool
+	// Snapshot is what was seen in full, where the set is not whole; else it is empty.
+	Snapshot Snapshot
+
+	ids []Identity // in the order of the files
+	// files is a digest of the files that were asked for.
+	files uint64
+	// settled is false when files were read so soon after their last change that a further one might not show, or could
+	// not be read and may be readable the next time without having changed.
+	settled bool
+}
+
+// Leaf is what is remembered of a leaf certificate.
+type Leaf struct {
+	Serial              string
+	Issuer              string
+	Names               []string // as cert.Names has them
+	NotBefore, NotAfter time.Time
+	// KeyType is empty when it is of a type that is not generated here.
+	KeyType cert.KeyType
+	// Digest is the SHA-256 of its DER.
+	Digest [sha256.Size]byte
+
+	covered []string
+}
+
+// Missing returns those names that the certificate does not cover, as cert.Missing does.
+func (l *Leaf) Missing(names []string) []string { return cert.Uncovered(l.covered, names) }
+
+// settleTime is how old a change must be for the modification time to tell it from the next one: far above the grain of
+// any file system's clock.
+const settleTime = 2 * time.Second
+
+// Look returns what is to be known of the files of a certificate. It is the view before, which may be nil, when they have
+// not changed since: that costs one call of the system for each file. The error is for files that no configuration may name.
+func (s *Store) Look(files []File, before *View) (*View, error) {
+	if before != nil && before.settled && before.files == s.digest(files) && before.same(files) {
+		return before, nil
+	}
+	snap, err := s.Read(files)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	v := &View{ids: make([]Identity, len(files)), files: s.digest(files), settled: true, Whole: snap.Err() == nil}
+	for i, f := range snap.Files {
+		v.ids[i] = f.Identity
+		if f.unread || f.Exists && now.Sub(f.Identity.Modified) <= settleTime {
+			v.settled = false
+		}
+	}
+	if !v.Whole {
+		v.Snapshot = snap
+	}
+	v.Leaf = snap.leaf()
+	return v, nil
+}
+
+// same reports whether the files are as they were.
+func (v *View) same(files []File) bool {
+	for i, f := range files {
+		info, err := os.Stat(f.Path)
+		switch {
+		case err == nil && identify(info) == v.ids[i]:
+		case errors.Is(err, fs.ErrNotExist) && v.ids[i] == Identity{}:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// leaf takes out of the certificate what is remembered of it.
+func (snap Snapshot) leaf() *Leaf {
+	c := snap.Leaf()
+	if c == nil {
+		return nil
+	}
+	l := &Leaf{
+		Serial: cert.Serial(c), Issuer: unique.Make(c.Issuer.String()).Value(), Names: cert.Names(c), covered: cert.Covered(c),
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: sha256.Sum256(c.Raw),
+	}
+	if slices.Equal(l.Names, l.covered) {
+		l.covered = l.Names
+	}
+	if t, err := cert.KeyTypeOf(c.PublicKey); err == nil {
+		l.KeyType = t
+	}
+	return l
+}
+
+// Fingerprint returns the SHA-256 of the certificate in lower-case hexadecimal.
+func (l *Leaf) Fingerprint() string { return fmt.Sprintf("%x", l.Digest) }
+
+// digest tells the files that one look was for from those of another, without keeping them.
+func (s *Store) digest(files []File) uint64 {
+	var sum maphash.Hash
+	sum.SetSeed(s.seed)
+	for _, f := range files {
+		maphash.WriteComparable(&sum, f)
+	}
+	return sum.Sum64()
+}
