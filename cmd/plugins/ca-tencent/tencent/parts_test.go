@@ -37,8 +37,13 @@ func TestChallenges(t *testing.T) {
 		"a file of a www, path and all": {auth: sslapi.Auth{Key: "fileauth.txt", Value: "v", Domain: "example.net", Path: ".well-known/pki-validation/fileauth.txt", Type: "FILE"}, want: []string{
 			"http www.example.net www.example.net/.well-known/pki-validation/fileauth.txt v", "http www.example.net example.net/.well-known/pki-validation/fileauth.txt v",
 		}},
-		"a file with its host": {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "shop.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com shop.example.com/x/f.txt v"}},
-		"by mail":              {auth: sslapi.Auth{Type: "EMAIL"}, want: []string{"manual shop.example.com"}},
+		"a file with its host":            {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "shop.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com shop.example.com/x/f.txt v"}},
+		"a file on a free www":            {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "www.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com www.example.com/x/f.txt v"}},
+		"a file on a host of nobody":      {auth: sslapi.Auth{Key: "f.txt", Value: "v", Host: "www.victim.test", Path: "/x", Type: "FILE"}, fails: true},
+		"a record's name in its zone":     {auth: sslapi.Auth{Key: "_dnsauth.shop", Value: "v", Domain: "example.com", Type: "TXT"}, want: []string{"dns shop.example.com TXT _dnsauth.shop.example.com v"}},
+		"a record's name, the zone's own": {auth: sslapi.Auth{Key: "_dnsauth", Value: "v", Domain: "example.com", Type: "TXT"}, want: []string{"dns example.com TXT _dnsauth.example.com v"}},
+		"a zone of nobody":                {auth: sslapi.Auth{Key: "_dnsauth", Value: "v", Domain: "victim.test", Type: "TXT"}, fails: true},
+		"by mail":                         {auth: sslapi.Auth{Type: "EMAIL"}, want: []string{"manual shop.example.com"}},
 
 		"a strange domain":    {auth: sslapi.Auth{Key: "_dnsauth.victim.test", Value: "v", Type: "TXT"}, fails: true},
 		"a top level":         {auth: sslapi.Auth{Key: "_dnsauth.com", Value: "v", Type: "TXT"}, fails: true},
@@ -80,6 +85,24 @@ func TestChallengesOnce(t *testing.T) {
 	got, err := challenges(v)
 	if err != nil || len(got) != 2 || got[0].ID == got[1].ID {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A file for a host that has nothing to do with the order is not put up, and does not stop the others.
+func TestChallengesForAHostOfNobody(t *testing.T) {
+	v := &view{id: "Abc1"}
+	v.placed.Identifiers = []pluginapi.Identifier{{Value: "example.com", Type: pluginapi.DNS}}
+	file := func(host string) sslapi.Auth {
+		return sslapi.Auth{Key: "f.txt", Value: "v", Path: "/x/", Type: "FILE", Host: sslapi.Text(host)}
+	}
+	v.cert.Auth.List = []sslapi.Auth{file("www.victim.test"), file("example.com"), file("www.example.com")}
+	list, err := challenges(v)
+	if err != nil || len(list) != 2 || list[0].HTTP.Host != "example.com" || list[1].HTTP.Host != "www.example.com" {
+		t.Errorf("%v, %v", list, err)
+	}
+	v.cert.Auth.List = v.cert.Auth.List[:1]
+	if _, err := challenges(v); err == nil {
+		t.Error("a host of nobody is no error")
 	}
 }
 
