@@ -127,7 +127,7 @@ func (r *report) company() {
 	case !r.product.known() && !set:
 		r.Faultf("CompanyType", "is missing: %s is not known here, so say 1 for an individual (DV alone) or 2 for a company", r.product)
 		return
-	case set && given == individual && (r.product.validation == OV || r.product.validation == EV):
+	case set && given == individual && (r.product.validation == OV || r.product.validation == EV || r.product.validation == organization):
 		r.Faultf("CompanyType", "must be 2: %s is for companies", r.product)
 		return
 	}

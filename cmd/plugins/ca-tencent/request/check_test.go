@@ -45,6 +45,7 @@ func TestCheck(t *testing.T) {
 		"too many names": {values: with(dv(), values{"DomainNum": int64(3)}), want: []said{{fault, "DomainNum", "must be 1"}}},
 		"unknown, and nobody says for whom": {values: with(dv(), values{"ProductId": int64(900)}),
 			want: []said{{fault, "CompanyType", "is missing"}, {warning, "ProductId", "is not known here"}}},
+		"which it is is not known":  {values: with(ov(), values{"ProductId": int64(58), "CompanyType": int64(1)}), want: []said{{fault, "CompanyType", "must be 2"}}},
 		"OV for an individual":      {values: with(ov(), values{"CompanyType": int64(1)}), want: []said{{fault, "CompanyType", "must be 2"}}},
 		"a company for nobody":      {values: with(dv(), values{"CompanyId": int64(1)}), want: []said{{warning, "CompanyId", "does nothing for an individual"}}},
 		"a manager of no company":   {values: with(ov(), values{"CompanyId": nil}), want: []said{{warning, "ManagerId", "CompanyId"}}},

@@ -12,6 +12,8 @@ const (
 	DV = "dv" // control over the names
 	OV = "ov" // that, and the organization
 	EV = "ev" // that, at length
+	// organization is OV or EV: Tencent's pages leave open which.
+	organization = "ov or ev"
 )
 
 // scope is which names a product takes.
@@ -87,8 +89,8 @@ func products() []product {
 		{id: 104, name: "TrustAsia DV", validation: DV, names: oneName},
 	}
 	// Which of these four is which, the API's list does not say. SecureSite has no DV.
-	for id := int64(57); id <= 60; id++ {
-		out = append(out, product{id: id, name: "SecureSite multi-domain", validation: OV, names: manyNames})
+	for id := int64(57); id <= 60; id++ { // the page does not say which of the four is EV
+		out = append(out, product{id: id, name: "SecureSite multi-domain", validation: organization, names: manyNames})
 	}
 	for _, of := range []struct{ from, to int64 }{{33, 35}, {37, 41}, {51, 56}} {
 		for id := of.from; id <= of.to; id++ {

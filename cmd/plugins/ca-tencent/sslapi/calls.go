@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
@@ -86,9 +87,12 @@ func validIDs(ids []Text) error {
 
 // SubmitInfo hands in the materials of a certificate: CertificateInfoSubmit. It is safe to repeat while the certificate
 // waits for them.
+// secrets are those of the materials, which no message repeats.
 // (Not confirmed by Tencent's pages: that later materials take the place of earlier ones.)
-func (c *Client) SubmitInfo(ctx context.Context, body []byte) error {
-	return c.rest.Do(ctx, call("CertificateInfoSubmit", body), into(&struct{}{}))
+func (c *Client) SubmitInfo(ctx context.Context, body []byte, secrets []pluginapi.Secret) error {
+	k := call("CertificateInfoSubmit", body)
+	k.Secrets = secrets
+	return c.rest.Do(ctx, k, into(&struct{}{}))
 }
 
 // SubmitOrder sends an order to the CA: CertificateOrderSubmit. The status is to be read before it is sent again.

@@ -277,7 +277,7 @@ func TestRepeats(t *testing.T) {
 		t.Errorf("a read: %v after %d requests", err, requests.Load())
 	}
 	base, requests = serve(t, no("InternalError"), ok(``))
-	if err := newTestClient(t, base, 2*time.Second).SubmitInfo(t.Context(), []byte(`{}`)); err == nil || requests.Load() != 1 {
+	if err := newTestClient(t, base, 2*time.Second).SubmitInfo(t.Context(), []byte(`{}`), nil); err == nil || requests.Load() != 1 {
 		t.Errorf("a write: %v after %d requests", err, requests.Load())
 	}
 	base, _ = serve(t, ok(`"CertificateId":"b","Status":1`))

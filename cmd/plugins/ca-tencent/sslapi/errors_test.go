@@ -35,7 +35,7 @@ func TestCodes(t *testing.T) {
 		t.Run(parts[0], func(t *testing.T) {
 			t.Parallel()
 			base, _ := serve(t, no(parts[0]))
-			err := newTestClient(t, base, 5*time.Second).SubmitInfo(t.Context(), []byte(`{}`))
+			err := newTestClient(t, base, 5*time.Second).SubmitInfo(t.Context(), []byte(`{}`), nil)
 			for i, f := range []*pluginapi.Error{Fail("read", err), FailWrite("write", err), FailOnce("buy", err)} {
 				if f.Kind.String() != parts[i+1] {
 					t.Errorf("%s: %s, want %s", f.Message, f.Kind, parts[i+1])

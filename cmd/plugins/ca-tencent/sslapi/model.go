@@ -122,7 +122,11 @@ type Certificate struct {
 	PublicKey   Text       `json:"CertificatePublicKey"` // PEM
 	Fingerprint Text       `json:"CertFingerprint"`      // SHA-1
 	Deadline    Time       `json:"DVAuthDeadline"`
-	Submitted   struct {
+	// PreAudit is in lists alone.
+	PreAudit struct {
+		TotalPeriod ID `json:"TotalPeriod"` // years
+	} `json:"PreAuditInfo"`
+	Submitted struct {
 		CSR Text `json:"CsrContent"`
 	} `json:"SubmittedData"`
 }

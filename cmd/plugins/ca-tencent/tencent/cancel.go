@@ -3,6 +3,7 @@ package tencent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,7 +30,13 @@ func (c *CA) CancelOrder(ctx context.Context, placed pluginapi.PlacedOrder, reas
 			return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "certificate %s is issued: there is nothing to cancel any more, only to revoke", v.id)
 		}
 		err = s.takeBack(ctx, v.id)
-	case sslapi.Issued, sslapi.RevokeLetter, sslapi.Revoking:
+	case sslapi.Issued:
+		if _, _, err := s.chain(ctx, v); errors.Is(err, errOfNoUse) {
+			s.log.Info("order of no use given up", "certificate", v.id, "reason", restca.Clean(reason, 200))
+			return s.reply(v, pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("given up, and certificate %s stays issued at Tencent Cloud: %v", v.id, err)}), nil
+		}
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "certificate %s is %s: there is nothing to cancel any more, only to revoke", v.id, status)
+	case sslapi.RevokeLetter, sslapi.Revoking:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "certificate %s is %s: there is nothing to cancel any more, only to revoke", v.id, status)
 	case sslapi.Migrating:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "certificate %s is %s, and cannot be canceled now", v.id, status)

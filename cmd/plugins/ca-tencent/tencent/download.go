@@ -3,6 +3,7 @@ package tencent
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
+
+// errOfNoUse marks a certificate that was issued and does not serve the order.
+var errOfNoUse = errors.New("is issued, and of no use for this order")
 
 // issued fetches a certificate that says it is issued.
 func (s *session) issued(ctx context.Context, v *view) (pluginapi.Order, error) {
@@ -23,7 +27,7 @@ func (s *session) issued(ctx context.Context, v *view) (pluginapi.Order, error) 
 		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("certificate %s is issued, and cannot be downloaded yet", v.id)}, nil
 	}
 	v.st.PaidUntil = v.paidUntil()
-	v.st.NoGain = v.noGain(leaf)
+	v.st.NoGain = v.st.NoGain || v.noGain(leaf)
 	v.coverage = s.coverage(v.st, leaf)
 	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: fmt.Sprintf("certificate %s is issued", v.id) + s.termWords(v, leaf)}, nil
 }
@@ -51,7 +55,7 @@ func (s *session) chain(ctx context.Context, v *view) (*x509.Certificate, [][]by
 	}
 	pool = append(pool, more...)
 	if leaf = restca.OwnLeaf(pool, csr); leaf == nil {
-		return nil, nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s is issued, but none of the %d certificates that Tencent gives is for the key of the request", v.id, len(pool))
+		return nil, nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s %w: none of the %d certificates that Tencent gives is for the key of the request; when that lasts, somebody has handed in other materials: cancel this order", v.id, errOfNoUse, len(pool))
 	}
 	chain, whole := restca.Arrange(leaf, pool)
 	if !whole {
@@ -72,7 +76,7 @@ func (s *session) fits(v *view, leaf *x509.Certificate) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s was issued without %s: the product does not bring it; remove the name from domains, or buy another product", v.id, list(missing))
+	return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s %w: it was issued without %s, which the product does not bring; cancel this order, and remove the name from domains or buy another product", v.id, errOfNoUse, list(missing))
 }
 
 // marginOf is by how much two ends may differ and still be the same: days are given without a time of day.
@@ -94,17 +98,25 @@ func (v *view) noGain(leaf *x509.Certificate) bool {
 		return false
 	}
 	margin := marginOf(before)
-	possible := min(leaf.NotBefore.Sub(before.NotBefore), v.st.PaidUntil.Sub(before.NotAfter))
+	possible := leaf.NotBefore.Sub(before.NotBefore)
+	if !v.st.PaidUntil.IsZero() {
+		possible = min(possible, v.st.PaidUntil.Sub(before.NotAfter))
+	}
 	return possible > margin && leaf.NotAfter.Sub(before.NotAfter) <= margin
 }
 
-// coverage is until when certificates can be had for what was paid: the certificate's own end, or that of the years that
-// were paid for while there is hope for a reissue that reaches further.
+// coverage is until when certificates can be had for what was paid. It is zero where nobody knows: then a person is asked
+// before anything is bought. Where reissues reach no further it is the paid time all the same, so that the next step is a
+// reissue, which says so: a certificate may still be owed, and is not bought without a question.
 func (s *session) coverage(st state, leaf *x509.Certificate) time.Time {
-	if s.settings.reissue && !st.NoGain && st.PaidUntil.After(leaf.NotAfter) {
+	switch {
+	case s.settings.reissue && st.PaidUntil.IsZero():
+		return time.Time{}
+	case s.settings.reissue && st.PaidUntil.After(leaf.NotAfter):
 		return st.PaidUntil.UTC()
+	default:
+		return leaf.NotAfter.UTC()
 	}
-	return leaf.NotAfter.UTC()
 }
 
 // termWords says by how much a certificate ends before what was paid for, where it does.
@@ -117,7 +129,7 @@ func (s *session) termWords(v *view, leaf *x509.Certificate) string {
 	case !s.settings.reissue:
 		return words
 	case v.st.NoGain:
-		words += ": its reissue reaches no further; ask Tencent for the certificate that is still owed and name it by cert_id, or the next one is bought"
+		words += ": its reissue reaches no further; ask Tencent for the certificate that is still owed and name it by cert_id, or set reissue = false for the account to have the next one bought"
 		s.log.Warn("a reissue does not reach beyond the certificate that it replaces", "certificate", v.id, "ends", day(leaf.NotAfter), "paid_until", day(v.st.PaidUntil))
 		return words
 	default:

@@ -163,59 +163,98 @@ func suggested(c sslapi.Certificate) map[string]any {
 		return nil
 	}
 	out := map[string]any{"ProductId": id}
-	if years := int64(c.ValidityPeriod) / 12; years > 0 {
+	if years := max(int64(c.PreAudit.TotalPeriod), int64(c.ValidityPeriod)/12); years > 0 {
 		out["TimeSpan"] = years
 	}
 	return out
 }
 
-// paidFor is the end of the time that was paid for, as far as the certificate itself says: zero when it does not.
-// (Not confirmed by Tencent's pages: whether the months are those that were paid for or those of the certificate. Where
-// they say less than the certificate's own end, that holds.)
+// paidFor is the end of the time that was paid for, as far as the certificate itself says: zero when it does not, as for
+// one that takes the place of another, whose time began before.
+// (Not confirmed by Tencent's pages: whether the months are those that were paid for or those of the certificate, and that
+// the years are. Less than a year is not sold, so that it is the certificate's.)
 func paidFor(c sslapi.Certificate) time.Time {
-	if c.InsertTime.IsZero() || c.ValidityPeriod <= 0 || c.ValidityPeriod > 12*20 {
+	months := 12 * int64(c.PreAudit.TotalPeriod)
+	if months <= 0 {
+		months = int64(c.ValidityPeriod)
+	}
+	if c.InsertTime.IsZero() || months < 12 || months > 12*20 || c.Extra.ReplacedBy != "" || c.Extra.ReplacedFor != "" {
 		return time.Time{}
 	}
-	return c.InsertTime.AddDate(0, int(c.ValidityPeriod), 0).UTC()
+	return c.InsertTime.AddDate(0, int(months), 0).UTC()
 }
 
-// mostOpened bounds how many certificates with the right name are opened in search of one.
+// mostOpened bounds how many certificates are opened in search of one.
 const mostOpened = 40
 
-// certificateOf finds a certificate by its content, among those with its name.
+// certificateOf finds a certificate by its content, among those with one of its names. It is NotFound only where all that
+// could be it were looked at.
 func (s *session) certificateOf(ctx context.Context, der []byte) (sslapi.Certificate, error) {
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
 		return sslapi.Certificate{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
 	}
-	name := leaf.Subject.CommonName
-	if name == "" && len(leaf.DNSNames) > 0 {
-		name = leaf.DNSNames[0]
-	}
-	opened := 0
-	for offset := 0; name != ""; {
-		list, more, err := s.client.List(ctx, sslapi.Filter{SearchKey: name, FilterSource: sslapi.Purchases}, offset)
-		if err != nil {
-			return sslapi.Certificate{}, sslapi.Fail("look for the certificate in the account's list", err)
-		}
-		for _, c := range list {
-			if !strings.EqualFold(string(c.Domain), name) || opened == mostOpened {
-				continue
+	seen := map[string]bool{}
+	for _, name := range namesOf(leaf) {
+		for offset := 0; ; {
+			list, more, err := s.client.List(ctx, sslapi.Filter{SearchKey: name, FilterSource: sslapi.Purchases}, offset)
+			if err != nil {
+				return sslapi.Certificate{}, sslapi.Fail("look for the certificate in the account's list", err)
 			}
-			opened++
-			full, err := s.client.Certificate(ctx, string(c.ID))
-			if err != nil && !sslapi.Has(err, notFound) {
-				return sslapi.Certificate{}, sslapi.Fail("read certificate "+string(c.ID), err)
+			found, err := s.amongListed(ctx, list, leaf, seen)
+			if err != nil || found != nil {
+				return deref(found), err
 			}
-			if err == nil && holds(full, der) {
-				return full, nil
+			if offset += len(list); !more {
+				break
 			}
-		}
-		if offset += len(list); !more {
-			break
 		}
 	}
 	return sslapi.Certificate{}, pluginapi.Errorf(pluginapi.NotFound, "the account has bought no certificate %s, as far as it shows", restca.Serial(leaf))
+}
+
+func deref(c *sslapi.Certificate) sslapi.Certificate {
+	if c == nil {
+		return sslapi.Certificate{}
+	}
+	return *c
+}
+
+// mostNames bounds by how many of its names a certificate is looked for.
+const mostNames = 10
+
+// namesOf are the names by which a certificate may be listed.
+func namesOf(leaf *x509.Certificate) []string {
+	var names []string
+	for _, n := range append([]string{leaf.Subject.CommonName}, leaf.DNSNames...) {
+		if n = strings.ToLower(n); n != "" && len(names) < mostNames && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// amongListed opens those of a list that can be a certificate. One that ends at another time cannot.
+func (s *session) amongListed(ctx context.Context, list []sslapi.Certificate, leaf *x509.Certificate, seen map[string]bool) (*sslapi.Certificate, error) {
+	const zones = 48 * time.Hour // what times without a zone may be off by, and more
+	for _, c := range list {
+		if seen[string(c.ID)] || c.Is(sslapi.ToSubmit, sslapi.FreeToSubmit, sslapi.UnderReview, sslapi.RecordAdded, sslapi.LetterWanted, sslapi.ReviewFailed) || !c.CertEndTime.IsZero() && c.CertEndTime.Sub(leaf.NotAfter).Abs() > zones {
+			continue
+		}
+		if len(seen) == mostOpened {
+			return nil, pluginapi.Errorf(pluginapi.NeedsPerson, "the account has more than %d certificates that may be %s, and not all were looked at: look in the console which it is", mostOpened, restca.Serial(leaf))
+		}
+		seen[string(c.ID)] = true
+		full, err := s.client.Certificate(ctx, string(c.ID))
+		if err != nil && !sslapi.Has(err, notFound) {
+			return nil, sslapi.Fail("read certificate "+string(c.ID), err)
+		}
+		if err == nil && holds(full, leaf.Raw) {
+			full.PreAudit = c.PreAudit
+			return &full, nil
+		}
+	}
+	return nil, nil
 }
 
 // holds reports whether a certificate at Tencent is one that we have.
@@ -242,9 +281,50 @@ func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (p
 	if err != nil {
 		return pluginapi.OrderReply{}, sslapi.Fail("read certificate "+id, err)
 	}
-	out := s.inspected(found, decodeState(data))
-	out.State = data
+	st := decodeState(data)
+	out := s.inspected(found, st)
+	if out.State = data; out.RenewedBy != "" {
+		next, err := s.client.Certificate(ctx, out.RenewedBy)
+		switch {
+		case err == nil && next.Is(sslapi.ToSubmit): // it is paid and waits: the next purchase takes it
+			out.RenewedBy, out.Detail = "", out.Detail+", and is renewed by "+out.RenewedBy+", which is paid and waits for its materials"
+		case err != nil && !sslapi.Has(err, notFound):
+			return pluginapi.OrderReply{}, sslapi.Fail("read certificate "+out.RenewedBy, err)
+		}
+	}
+	if out.Status == pluginapi.Canceled && s.settings.reissue {
+		if err := s.replaced(ctx, found, st, &out); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
 	return pluginapi.OrderReply{Order: out}, nil
+}
+
+// replaced looks whether a certificate that is revoked or canceled has given its place to another by a reissue, whoever
+// asked for it: then what was paid for goes on there, and a reissue finds it.
+func (s *session) replaced(ctx context.Context, c sslapi.Certificate, st state, out *pluginapi.Order) error {
+	for _, id := range []string{string(c.Extra.ReplacedFor), string(c.Extra.ReplacedBy)} {
+		if !sslapi.ValidID(id) || id == string(c.ID) || slices.Contains(st.Ancestors, id) {
+			continue
+		}
+		next, err := s.client.Certificate(ctx, id)
+		if err != nil && !sslapi.Has(err, notFound) {
+			return sslapi.Fail("read certificate "+id, err)
+		}
+		older := !next.InsertTime.IsZero() && !c.InsertTime.IsZero() && next.InsertTime.Before(c.InsertTime.Time)
+		if err != nil || older || dead(next) {
+			continue
+		}
+		out.Status, out.CoverageEnd = pluginapi.Processing, st.PaidUntil
+		out.Detail += fmt.Sprintf(", and replaced by %s, which is %s", id, next.Stands())
+		return nil
+	}
+	return nil
+}
+
+// dead reports whether nothing comes of a certificate any more.
+func dead(c sslapi.Certificate) bool {
+	return c.Is(sslapi.ReviewFailed, sslapi.Expired, sslapi.Canceling, sslapi.Canceled, sslapi.Revoking, sslapi.Revoked, sslapi.RevokeLetter, sslapi.Refunded)
 }
 
 // inspected is what a certificate looks like, without a step.
@@ -268,6 +348,10 @@ func (s *session) inspected(c sslapi.Certificate, st state) pluginapi.Order {
 		out.Status = pluginapi.Canceled
 	case sslapi.Expired:
 		out.Status = pluginapi.Expired
+		if s.settings.reissue && st.PaidUntil.After(s.now()) { // something may be owed: a person is asked, see reissuable
+			out.Status, out.CoverageEnd = pluginapi.Processing, st.PaidUntil
+			out.Detail += ", and paid until " + day(st.PaidUntil)
+		}
 	case sslapi.ReviewFailed:
 		out.Status = pluginapi.OrderRejected
 	}

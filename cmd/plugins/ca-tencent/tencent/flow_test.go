@@ -87,7 +87,7 @@ func TestOrders(t *testing.T) {
 }
 
 // A reissue is another certificate with another id; where it reaches no further than the one before, that is found out
-// once, and the next one is bought.
+// once, and a person is asked before the next one is bought.
 func TestReissueAndRenew(t *testing.T) {
 	t.Parallel()
 	for validity, gains := range map[string]bool{standin.SameExpiry: false, standin.WholeTerm: true} {
@@ -108,7 +108,7 @@ func TestReissueAndRenew(t *testing.T) {
 			if two.Reference == one.Reference {
 				t.Error("a reissue has the id of the certificate that it replaces")
 			}
-			if more := two.CoverageEnd.After(one.CoverageEnd.Add(-time.Hour)); more != gains {
+			if said := strings.Contains(two.Detail, "reaches no further"); said == gains || !two.CoverageEnd.Equal(one.CoverageEnd) {
 				t.Errorf("paid until %s, and then until %s: %s", one.CoverageEnd, two.CoverageEnd, two.Detail)
 			}
 			looked, err := r.Instance().InspectOrder(t.Context(), two.Reference, two.State)
@@ -116,6 +116,21 @@ func TestReissueAndRenew(t *testing.T) {
 				t.Errorf("inspected: %+v, %v", looked.Order, err)
 			}
 			third := r.Follow(pluginapi.Reissue, second, two)
+			if !gains { // a person decides whether another is bought beside what may be owed
+				_, err := r.Instance().PlaceOrder(t.Context(), third)
+				if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "reissue = false") {
+					t.Errorf("a reissue that gains nothing: %v", err)
+				}
+				r.bought(1, 1)
+				r.values["reissue"] = false
+				looked, err := r.Instance().InspectOrder(t.Context(), two.Reference, two.State)
+				if err != nil || !looked.Order.CoverageEnd.Before(two.CoverageEnd) {
+					t.Errorf("after their yes it is paid until %s, %v", looked.Order.CoverageEnd, err)
+				}
+				r.MustIssue(r.Follow(pluginapi.Renew, second, two))
+				r.bought(2, 1)
+				return
+			}
 			three := r.MustIssue(third)
 			r.bought(1, 2)
 			four := r.MustIssue(r.Follow(pluginapi.Renew, third, three))

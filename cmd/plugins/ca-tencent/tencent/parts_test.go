@@ -37,8 +37,13 @@ func TestChallenges(t *testing.T) {
 		"a file of a www, path and all": {auth: sslapi.Auth{Key: "fileauth.txt", Value: "v", Domain: "example.net", Path: ".well-known/pki-validation/fileauth.txt", Type: "FILE"}, want: []string{
 			"http www.example.net www.example.net/.well-known/pki-validation/fileauth.txt v", "http www.example.net example.net/.well-known/pki-validation/fileauth.txt v",
 		}},
-		"a file with its host": {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "shop.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com shop.example.com/x/f.txt v"}},
-		"by mail":              {auth: sslapi.Auth{Type: "EMAIL"}, want: []string{"manual shop.example.com"}},
+		"a file with its host":            {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "shop.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com shop.example.com/x/f.txt v"}},
+		"a file on a free www":            {auth: sslapi.Auth{Key: "f.txt", Value: "v", Domain: "example.com", Host: "www.example.com", Path: "/x", Type: "FILE"}, want: []string{"http shop.example.com www.example.com/x/f.txt v"}},
+		"a file on a host of nobody":      {auth: sslapi.Auth{Key: "f.txt", Value: "v", Host: "www.victim.test", Path: "/x", Type: "FILE"}, fails: true},
+		"a record's name in its zone":     {auth: sslapi.Auth{Key: "_dnsauth.shop", Value: "v", Domain: "example.com", Type: "TXT"}, want: []string{"dns shop.example.com TXT _dnsauth.shop.example.com v"}},
+		"a record's name, the zone's own": {auth: sslapi.Auth{Key: "_dnsauth", Value: "v", Domain: "example.com", Type: "TXT"}, want: []string{"dns example.com TXT _dnsauth.example.com v"}},
+		"a zone of nobody":                {auth: sslapi.Auth{Key: "_dnsauth", Value: "v", Domain: "victim.test", Type: "TXT"}, fails: true},
+		"by mail":                         {auth: sslapi.Auth{Type: "EMAIL"}, want: []string{"manual shop.example.com"}},
 
 		"a strange domain":    {auth: sslapi.Auth{Key: "_dnsauth.victim.test", Value: "v", Type: "TXT"}, fails: true},
 		"a top level":         {auth: sslapi.Auth{Key: "_dnsauth.com", Value: "v", Type: "TXT"}, fails: true},
@@ -83,6 +88,24 @@ func TestChallengesOnce(t *testing.T) {
 	}
 }
 
+// A file for a host that has nothing to do with the order is not put up, and does not stop the others.
+func TestChallengesForAHostOfNobody(t *testing.T) {
+	v := &view{id: "Abc1"}
+	v.placed.Identifiers = []pluginapi.Identifier{{Value: "example.com", Type: pluginapi.DNS}}
+	file := func(host string) sslapi.Auth {
+		return sslapi.Auth{Key: "f.txt", Value: "v", Path: "/x/", Type: "FILE", Host: sslapi.Text(host)}
+	}
+	v.cert.Auth.List = []sslapi.Auth{file("www.victim.test"), file("example.com"), file("www.example.com")}
+	list, err := challenges(v)
+	if err != nil || len(list) != 2 || list[0].HTTP.Host != "example.com" || list[1].HTTP.Host != "www.example.com" {
+		t.Errorf("%v, %v", list, err)
+	}
+	v.cert.Auth.List = v.cert.Auth.List[:1]
+	if _, err := challenges(v); err == nil {
+		t.Error("a host of nobody is no error")
+	}
+}
+
 // Each number of Tencent's own look has words.
 func TestLocalChecks(t *testing.T) {
 	seenWords := map[string]bool{}
@@ -107,6 +130,9 @@ func TestLocalChecks(t *testing.T) {
 	}
 }
 
+// listed names the answer to every question for a list.
+const listed = ""
+
 // api is a service that answers from a list of certificates.
 func api(t *testing.T, certificates map[string]map[string]any) (url string, asked *[]string) {
 	t.Helper()
@@ -119,6 +145,8 @@ func api(t *testing.T, certificates map[string]map[string]any) (url string, aske
 		_ = json.Unmarshal(body, &in)
 		out := map[string]any{"RequestId": "1"}
 		switch c, ok := certificates[in.CertificateId]; {
+		case action == "DescribeCertificates" && certificates[listed] != nil:
+			out = certificates[listed]
 		case action == "DescribeCertificates":
 			out["TotalCount"], out["Certificates"] = 0, nil
 		case action == "CreateCertificate":
@@ -158,6 +186,7 @@ func TestARenewalThatIsPaidIsUsed(t *testing.T) {
 		want         string
 	}{
 		"paid":                {map[string]map[string]any{"Old1": before("Paid1"), "Paid1": {"CertificateId": "Paid1", "Status": 5}}, "Paid1"},
+		"of another product":  {map[string]map[string]any{"Old1": before("Paid1"), "Paid1": {"CertificateId": "Paid1", "Status": 5, "PackageType": "49"}}, ""},
 		"used":                {map[string]map[string]any{"Old1": before("Paid1"), "Paid1": {"CertificateId": "Paid1", "Status": 1}}, "New1"},
 		"gone":                {map[string]map[string]any{"Old1": before("Paid1")}, "New1"},
 		"none":                {map[string]map[string]any{"Old1": before("")}, "New1"},
@@ -172,6 +201,12 @@ func TestARenewalThatIsPaidIsUsed(t *testing.T) {
 				Identifiers: []pluginapi.Identifier{{Value: names[0], Type: pluginapi.DNS}}, Settings: dv(dvOne), Previous: &pluginapi.PreviousOrder{Reference: "Old1"},
 			}
 			got, err := configured(t, url).PlaceOrder(t.Context(), o)
+			if c.want == "" {
+				if pluginapi.KindOf(err) != pluginapi.NeedsPerson {
+					t.Errorf("%s, %v", got.Order.Reference, err)
+				}
+				return
+			}
 			if err != nil || got.Order.Reference != c.want {
 				t.Fatalf("%s, %v", got.Order.Reference, err)
 			}
@@ -182,8 +217,12 @@ func TestARenewalThatIsPaidIsUsed(t *testing.T) {
 	}
 }
 
-// States that cannot be read are none, and ancestors are bounded.
+// States that cannot be read are none, but for what is known of paid time; and ancestors are bounded.
 func TestStates(t *testing.T) {
+	later := decodeState([]byte(`{"version":2,"paid_until":"2027-11-22T00:00:00Z","no_gain":true,"ancestors":["a"],"looks":"many"}`))
+	if later.PaidUntil.IsZero() || !later.NoGain || len(later.Ancestors) != 1 || later.Version != stateVersion {
+		t.Errorf("of a later version: %+v", later)
+	}
 	for _, data := range []string{"", "{", `{"version":9,"audited":true}`, "null", "[]"} {
 		if st := decodeState([]byte(data)); st.Audited || st.Version != stateVersion {
 			t.Errorf("%q: %+v", data, st)

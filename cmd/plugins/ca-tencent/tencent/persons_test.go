@@ -205,6 +205,11 @@ func TestPreflight(t *testing.T) {
 			}
 			r.values["tag_key"] = "certbridged"
 		}, want: []string{"paid, and waiting for materials", "DNSPod DV"}},
+		"a state that was lost": {orders: []pluginapi.Settings{dv(dvOne)}, prepare: func(r *rig) {
+			if _, err := r.Place(r.Order(dv(dvOne), "shop.example.com")); err != nil {
+				r.t.Fatal(err)
+			}
+		}, want: []string{"bought by certbridged, paid, and waiting for materials", "after a loss of its state"}},
 		"a clock that is off": {prepare: func(r *rig) {
 			r.do(r.server.Configure(func(s *standin.Settings) { s.Skew = sandbox.Delay(10 * time.Minute) }))
 		}, want: []string{"set this machine's clock"}, fault: true},

@@ -156,6 +156,10 @@ func (s *session) unspent(ctx context.Context, order pluginapi.OrderRequest) (pl
 	case !next.Is(sslapi.ToSubmit):
 		return pluginapi.OrderReply{}, false, nil
 	}
+	if has, wanted := string(next.PackageType), fmt.Sprint(request.ProductID(order.Settings)); has != "" && has != wanted {
+		return pluginapi.OrderReply{}, false, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s, which renews %s, is paid and waits for its materials, but is of product %s, and ProductId says %s: set ProductId = %s to use it, or cancel it in the console to buy another",
+			id, p.Reference, has, wanted, has)
+	}
 	s.log.Info("a renewal is paid already, and used", "certificate", id, "renews", p.Reference)
 	return begun(id, state{}, fmt.Sprintf("certificate %s, which renews %s, is paid and waits for its materials: it is used", id, p.Reference)), true, nil
 }
@@ -173,6 +177,9 @@ func (s *session) useNamed(ctx context.Context, order pluginapi.OrderRequest, id
 	}
 	if has, wanted := string(c.PackageType), fmt.Sprint(request.ProductID(order.Settings)); has != "" && has != wanted {
 		return pluginapi.OrderReply{}, pluginapi.FieldErrorf(field, "certificate %s is of product %s, and ProductId says %s: set ProductId = %s", id, has, wanted, has)
+	}
+	if !c.Is(sslapi.ToSubmit) && (!c.CertEndTime.IsZero() || c.PublicKey != "") {
+		return pluginapi.OrderReply{}, pluginapi.FieldErrorf(field, "certificate %s is %s, and was issued before, so that it does not wait for its materials: remove cert_id to buy one, or name another", id, c.Stands())
 	}
 	switch c.Stands() {
 	case sslapi.ToSubmit:

@@ -96,12 +96,20 @@ func (p *preflight) key(ctx context.Context) (bool, error) {
 
 // waiting names certificates that are paid and wait for their materials: who forgets them buys twice.
 func (p *preflight) waiting(newest []sslapi.Certificate) {
-	var ids []string
+	var ids, own []string
 	for _, c := range newest {
 		marked := slices.ContainsFunc(c.Tags, func(t sslapi.Tag) bool { return string(t.Key) == p.settings.tagKey })
-		if c.Is(sslapi.ToSubmit) && !marked {
-			ids = append(ids, fmt.Sprintf("%s (%s)", c.ID, productWords(string(c.PackageType))))
+		words := fmt.Sprintf("%s (%s)", c.ID, productWords(string(c.PackageType)))
+		switch {
+		case !c.Is(sslapi.ToSubmit):
+		case marked:
+			own = append(own, words)
+		default:
+			ids = append(ids, words)
 		}
+	}
+	if len(own) > 0 {
+		p.found.Add(pluginapi.Info, "", "bought by certbridged, paid, and waiting for materials: %s; unless an order here is for it (certbridged orders), as after a loss of its state, name it by cert_id instead of buying again", list(own))
 	}
 	if len(ids) > 0 {
 		p.found.Add(pluginapi.Info, "", "paid, and waiting for materials: %s; to use one instead of buying, name it by cert_id", list(ids))

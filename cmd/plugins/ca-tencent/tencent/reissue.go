@@ -177,8 +177,7 @@ func (s *session) successor(ctx context.Context, l lineage, order pluginapi.Orde
 			return nil, sslapi.Fail("read certificate "+id, err)
 		}
 		older := !c.InsertTime.IsZero() && c.InsertTime.Before(l.base.InsertTime.Time)
-		dead := c.Is(sslapi.ReviewFailed, sslapi.Expired, sslapi.Canceling, sslapi.Canceled, sslapi.Revoking, sslapi.Revoked, sslapi.RevokeLetter, sslapi.Refunded)
-		if !older && !dead && (linked(l.base, c) || s.own(c, l, order, sentAt)) {
+		if !older && !dead(c) && (linked(l.base, c) || s.own(c, l, order, sentAt)) {
 			return &c, nil
 		}
 	}
@@ -247,11 +246,20 @@ func decodeCSR(text string) []byte {
 	return der
 }
 
+// waysOut are what a person can do where nothing comes of a reissue.
+const waysOut = "name a certificate that is paid by cert_id, or set reissue = false for the account and cancel this order, so that the next one is bought"
+
 // reissuable says why a certificate cannot be reissued now.
 func (l lineage) reissuable() error {
 	switch {
 	case l.other != nil:
 		return pluginapi.Errorf(pluginapi.Conflict, "another reissue of certificate %s is under way, %s; it goes on once that is done or canceled in the console", l.base.ID, l.other.ID)
+	case l.base.Is(sslapi.Issued) && l.before.NoGain:
+		until := "for longer, as far as is known"
+		if !l.before.PaidUntil.IsZero() {
+			until = "until " + day(l.before.PaidUntil)
+		}
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is paid %s, and its reissues reach no further than its end; ask Tencent how the rest is had; %s", l.base.ID, until, waysOut)
 	case l.base.Is(sslapi.Issued):
 		return nil
 	case l.base.Is(sslapi.Reissuing):
@@ -259,7 +267,7 @@ func (l lineage) reissuable() error {
 	case l.base.Is(sslapi.UnderReview, sslapi.RecordAdded, sslapi.ToSubmit, sslapi.LetterWanted, sslapi.Migrating):
 		return pluginapi.Errorf(pluginapi.Conflict, "certificate %s is %s and cannot be reissued yet", l.base.ID, l.base.Stands())
 	default:
-		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is %s: Tencent reissues nothing on it, though what was paid for was thought to last; a new one has to be bought", l.base.ID, l.base.Stands())
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is %s: Tencent reissues nothing on it, though what was paid for was thought to last; %s", l.base.ID, l.base.Stands(), waysOut)
 	}
 }
 
@@ -286,8 +294,8 @@ func (s *session) notReissued(ctx context.Context, order pluginapi.OrderRequest,
 		return pluginapi.OrderReply{}, err
 	}
 	if end := l.base.CertEndTime; !end.IsZero() && end.Sub(s.now()) <= leastLeft && failure.Kind != pluginapi.Unavailable {
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NeedsPerson, "%s; Tencent reissues only what lasts for more than 30 days, and this certificate ends on %s: name a certificate that is paid by cert_id, or set reissue = false for the account and cancel this order, so that the next one is bought",
-			failure.Message, end.UTC().Format(time.DateOnly))
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NeedsPerson, "%s; Tencent reissues only what lasts for more than 30 days, and this certificate ends on %s: %s",
+			failure.Message, end.UTC().Format(time.DateOnly), waysOut)
 	}
 	return pluginapi.OrderReply{}, failure
 }

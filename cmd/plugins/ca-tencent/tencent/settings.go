@@ -51,7 +51,7 @@ func accountSchema() []pluginapi.Field {
 		{Name: "region", Type: pluginapi.String, Help: "Region that calls name; the service needs none."},
 		{Name: "base_url", Type: pluginapi.String, Default: sslapi.BaseInternational, Help: "Address of the API; accounts of the mainland's site use " + sslapi.BaseMainland + "."},
 		{Name: "tag_key", Type: pluginapi.String, Default: defaultTagKey, Help: "Key of the tag by which orders are found again; its value is different for each order."},
-		{Name: "reissue", Type: pluginapi.Boolean, Default: true, Help: "Whether time that is paid beyond a certificate's end is used up by reissues; false buys each certificate when the one before ends."},
+		{Name: "reissue", Type: pluginapi.Boolean, Default: true, Help: "Whether time that is paid beyond a certificate's end is used up by reissues; false buys each certificate when the one before is due."},
 		{Name: "requests_per_second", Type: pluginapi.Number, Default: sslapi.DefaultPerSecond, Help: "How many calls of one action to make a second, 0.1 to 10; less where the account has other users."},
 		restca.TimeoutField(),
 		{Name: "find_settle", Type: pluginapi.String, Default: "30m", Help: "For how long after a lost answer a purchase may still come to light: as long nothing is bought again, 1m to 24h."},

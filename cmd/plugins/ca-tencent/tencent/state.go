@@ -42,13 +42,26 @@ type state struct {
 	Status string `json:"status,omitempty"`
 }
 
-// decodeState reads an order's state. One that cannot be read, or is of a later version, is as good as none: what matters
-// is read from Tencent, and an order that was paid for must not hang on it.
+// decodeState reads an order's state. One that cannot be read is as good as none: most that matters is read from Tencent,
+// and an order that was paid for must not hang on it. Of one of another version what is known of paid time is kept, since
+// nobody else knows it.
 func decodeState(data []byte) state {
 	var st state
-	if json.Unmarshal(data, &st) != nil || st.Version != stateVersion {
-		return state{Version: stateVersion}
+	if json.Unmarshal(data, &st) == nil && st.Version == stateVersion {
+		return st
 	}
+	st = state{Version: stateVersion}
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(data, &raw) != nil {
+		return st
+	}
+	var kept state
+	for name, into := range map[string]any{"paid_until": &kept.PaidUntil, "no_gain": &kept.NoGain, "ancestors": &kept.Ancestors} {
+		if text, ok := raw[name]; ok && json.Unmarshal(text, into) != nil {
+			return st
+		}
+	}
+	st.PaidUntil, st.NoGain, st.Ancestors = kept.PaidUntil, kept.NoGain, kept.Ancestors
 	return st
 }
 
@@ -64,7 +77,7 @@ func (st state) encode() []byte {
 // after is the state of an order that replaces a certificate.
 func (st state) after(id string) state {
 	ancestors := append(slices.Clone(st.Ancestors), id)
-	return state{PaidUntil: st.PaidUntil, Ancestors: ancestors[max(0, len(ancestors)-mostAncestors):]}
+	return state{PaidUntil: st.PaidUntil, NoGain: st.NoGain, Ancestors: ancestors[max(0, len(ancestors)-mostAncestors):]}
 }
 
 // certificateID reads a reference.

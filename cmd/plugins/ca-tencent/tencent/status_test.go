@@ -23,7 +23,7 @@ func TestEveryStatus(t *testing.T) {
 		sslapi.UnderReview:  {"waits for domain control", validation, work, false},
 		sslapi.Issued:       {"is issued", 0, issued, false},
 		sslapi.ReviewFailed: {"rejected in review", rejected, rejected, false},
-		sslapi.Expired:      {"expired", expired, expired, false},
+		sslapi.Expired:      {"expired", expired, work, false},
 		sslapi.RecordAdded:  {"waits for domain control", validation, work, false},
 		sslapi.ToSubmit:     {"on its way to the CA", work, work, false},
 		sslapi.Canceling:    {"being canceled", work, work, false},

@@ -1,8 +1,11 @@
 package tencent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/request"
@@ -37,14 +40,17 @@ func (s *session) submit(ctx context.Context, v *view) (pluginapi.Order, error) 
 	if err != nil {
 		return pluginapi.Order{}, refused(v, sslapi.Fail("hand in the materials of certificate "+v.id, err))
 	}
-	err = s.client.SubmitInfo(ctx, info)
+	err = s.client.SubmitInfo(ctx, info, slices.Collect(maps.Values(v.placed.Settings.Secrets)))
 	switch {
 	case sslapi.Has(err, sslapi.Processing, sslapi.InfoStatus, sslapi.WrongStatus): // often because it is done already
-		if err := s.refresh(ctx, v); err != nil {
-			return pluginapi.Order{}, err
+		if failure := s.refresh(ctx, v); failure != nil {
+			return pluginapi.Order{}, failure
 		}
 		if !v.cert.Is(sslapi.ToSubmit) {
 			return s.stand(ctx, v)
+		}
+		if !bytes.Equal(decodeCSR(string(v.cert.Submitted.CSR)), v.placed.CSR) { // those of somebody else must not go to the CA
+			return pluginapi.Order{}, pluginapi.Errorf(pluginapi.Unavailable, "hand in the materials of certificate %s, which does not show those of this order: %w", v.id, err)
 		}
 	case err != nil:
 		return pluginapi.Order{}, refused(v, sslapi.FailWrite("hand in the materials of certificate "+v.id, err))

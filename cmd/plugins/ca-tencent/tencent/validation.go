@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -167,8 +168,13 @@ const (
 func challenges(v *view) ([]pluginapi.Challenge, error) {
 	names := bareNames(v.placed.Identifiers)
 	var out []pluginapi.Challenge
+	var strange error
 	for _, a := range v.cert.Auth.All() {
 		some, err := challengesOf(a, names, v.id)
+		if errors.Is(err, errStrangeHost) { // nothing is put up there, and the order need not hang on it
+			strange = err
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -178,8 +184,14 @@ func challenges(v *view) ([]pluginapi.Challenge, error) {
 			}
 		}
 	}
+	if len(out) == 0 {
+		return nil, strange
+	}
 	return out, nil
 }
+
+// errStrangeHost marks a file for a host that has nothing to do with the names of the order.
+var errStrangeHost = errors.New("a host that has nothing to do with its names")
 
 func bareNames(identifiers []pluginapi.Identifier) []string {
 	var out []string
@@ -236,11 +248,13 @@ var recordName = regexp.MustCompile(`^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?
 // names of the order is not published.
 func record(a sslapi.Auth, kind string, names []string, id string) ([]pluginapi.Challenge, error) {
 	name, value := strings.TrimSuffix(strings.ToLower(string(a.Key)), "."), string(a.Value)
-	owner := name
-	for strings.HasPrefix(owner, "_") {
-		_, owner, _ = strings.Cut(owner, ".")
+	// (Not confirmed by Tencent's pages: whether the name is always the whole one. One that has nothing to do with the order
+	// is taken for one inside of the domain.)
+	if domain := bare(string(a.Domain)); domain != "" && !related(ownerOf(name), names) {
+		name += "." + domain
 	}
-	if !recordName.MatchString(name) || !slices.ContainsFunc(names, func(n string) bool { return below(n, owner) || below(owner, n) }) || !registrable(owner) {
+	owner := ownerOf(name)
+	if !recordName.MatchString(name) || !related(owner, names) || !registrable(owner) {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s asks for a record at %q, which is no place for the proof of its names", id, restca.Clean(name, 253))
 	}
 	if kind == asCNAME {
@@ -264,6 +278,19 @@ func record(a sslapi.Auth, kind string, names []string, id string) ([]pluginapi.
 	}}, nil
 }
 
+// ownerOf is the name whose control a record shows.
+func ownerOf(record string) string {
+	for strings.HasPrefix(record, "_") {
+		_, record, _ = strings.Cut(record, ".")
+	}
+	return record
+}
+
+// related reports whether a name has to do with those of an order.
+func related(owner string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return below(n, owner) || below(owner, n) })
+}
+
 // registrable reports whether a name can be anybody's own: not a top level, nor what registries sell names below.
 func registrable(name string) bool {
 	_, err := publicsuffix.EffectiveTLDPlusOne(name)
@@ -284,6 +311,9 @@ func files(a sslapi.Auth, names []string, id string) ([]pluginapi.Challenge, err
 	}
 	where = path.Clean("/" + where)
 	hosts := fileHosts(a, names)
+	if len(hosts) == 0 && a.Host != "" {
+		return nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s asks for a file that cannot be published, on %q, %w", id, restca.Clean(string(a.Host), 253), errStrangeHost)
+	}
 	if where == "/" || strings.ContainsAny(where, "%?#\\<>\" ") || len(hosts) == 0 || len(a.Value) > 1<<14 {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "certificate %s asks for a file that cannot be published, at %q", id, restca.Clean(where, 253))
 	}
@@ -319,6 +349,15 @@ func fileHosts(a sslapi.Auth, names []string) []fileHost {
 			add(rest, name)
 		} else if apex, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil && apex == name {
 			add("www."+name, name)
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, name := range names { // a host beside the names, such as a www that comes for free
+		host := bare(string(a.Host))
+		if apex, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil && below(host, apex) && (domain == "" || below(host, domain)) {
+			add(host, name)
 		}
 	}
 	return out
