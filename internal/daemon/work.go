@@ -313,7 +313,10 @@ func (d *Daemon) step(ctx context.Context, id string) {
 	case errors.Is(err, order.ErrNotConfigured): // until the configuration changes
 		d.log.WarnContext(ctx, "an order rests; configure what it needs again, or cancel it", "order", id, "reason", err)
 		return
-	case errors.Is(err, order.ErrBusy), errors.Is(err, order.ErrNoOrder):
+	case errors.Is(err, order.ErrBusy): // by what a person or a look at the files decides about it, which may end as it began
+		d.timer.Set(stepKey+id, time.Now().Add(busyAgain))
+		return
+	case errors.Is(err, order.ErrNoOrder):
 		return
 	default:
 		// The journal cannot be written. The answer is kept in memory; writing it is tried again soon.
@@ -340,6 +343,9 @@ func (d *Daemon) learnLimit(ctx context.Context, id string) {
 		d.mu.Unlock()
 	}
 }
+
+// busyAgain is how soon an order is stepped that something else was at work on.
+const busyAgain = time.Second
 
 // journalAgain is how soon a journal that could not be written is tried again.
 const journalAgain = 10 * time.Second

@@ -148,24 +148,29 @@ func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason str
 // it did.
 func (e *Engine) Supersede(id, why string) (bool, error) {
 	en := e.entry(id)
-	if en == nil || !en.claim(&en.stepping) {
+	// What can be seen to be too far is not claimed, so that its next step is not turned away.
+	if en == nil || !neverSent(en.snapshot()) || !en.claim(&en.stepping) {
 		return false, nil
 	}
 	defer en.release(&en.stepping)
 	if err := e.flush(en); err != nil {
 		return false, err
 	}
-	r := en.snapshot()
-	phase := r.Phase
-	if phase == Held {
-		phase = r.Hold.Resume
-	}
-	if phase != Intended || !r.SentAt.IsZero() {
+	if !neverSent(en.snapshot()) {
 		return false, nil
 	}
 	return true, e.update(en, "superseded", func(r *Record) {
 		r.Phase, r.Hold, r.Detail, r.NextAt = Superseded, nil, why, time.Time{}
 	})
+}
+
+// neverSent reports an order of which the CA surely knows nothing.
+func neverSent(r Record) bool {
+	phase := r.Phase
+	if phase == Held {
+		phase = r.Hold.Resume
+	}
+	return phase == Intended && r.SentAt.IsZero()
 }
 
 // Revoke revokes the certificate on disk at the CA account it came from, as far as that is known, or else at the one it
