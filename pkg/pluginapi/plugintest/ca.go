@@ -89,7 +89,8 @@ func attempts(r pluginapi.OrderRequest, leaf []byte) []attempt {
 			return err
 		}},
 		{"FindOrder", pluginapi.AbilityFindOrder, func(ctx context.Context, ca *wire.CAClient) error {
-			_, err := ca.FindOrder(ctx, r, time.Now().Add(-time.Minute))
+			// Long ago: a plugin may say of a call that was just lost that it is too early to tell.
+			_, err := ca.FindOrder(ctx, r, time.Now().Add(-24*time.Hour))
 			return err
 		}},
 		{"FindOrder by certificate", pluginapi.AbilityFindByCertificate, func(ctx context.Context, ca *wire.CAClient) error {

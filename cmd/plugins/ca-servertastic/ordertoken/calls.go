@@ -60,9 +60,10 @@ func (c *Client) GenerateToken(ctx context.Context, values url.Values) (Generate
 	return do(ctx, c, k, decodeGenerated)
 }
 
-// Place places the order of a token. It goes out once, as GenerateToken does.
-func (c *Client) Place(ctx context.Context, token pluginapi.Secret, values url.Values) (Placed, error) {
-	return c.send(ctx, "order/place.json", token, values)
+// Place places the order of a token. It goes out once, as GenerateToken does. secrets are those among the values, such as
+// the token of an earlier order.
+func (c *Client) Place(ctx context.Context, token pluginapi.Secret, values url.Values, secrets ...pluginapi.Secret) (Placed, error) {
+	return c.send(ctx, "order/place.json", token, values, secrets...)
 }
 
 // Reissue asks for another certificate of an order. It goes out once, as GenerateToken does.
@@ -70,13 +71,13 @@ func (c *Client) Reissue(ctx context.Context, token pluginapi.Secret, values url
 	return c.send(ctx, "order/reissue.json", token, values)
 }
 
-func (c *Client) send(ctx context.Context, path string, token pluginapi.Secret, values url.Values) (Placed, error) {
+func (c *Client) send(ctx context.Context, path string, token pluginapi.Secret, values url.Values, secrets ...pluginapi.Secret) (Placed, error) {
 	all := url.Values{"order_token": {token.Reveal()}}
 	for name, list := range values {
 		all[name] = list
 	}
 	k := form(path, all)
-	k.Once, k.Secrets = true, []pluginapi.Secret{token}
+	k.Once, k.Secrets = true, append([]pluginapi.Secret{token}, secrets...)
 	return do(ctx, c, k, decodePlaced)
 }
 
@@ -111,7 +112,7 @@ func (c *Client) Cancel(ctx context.Context, token pluginapi.Secret) error {
 }
 
 // Tokens lists the account's tokens, those that were not placed first.
-func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+func (c *Client) Tokens(ctx context.Context) (Tokens, error) {
 	return read(ctx, c, c.call("order/showtokens"), decodeTokens)
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 // maxCertificates bounds how many certificates of one answer are looked at.
@@ -21,6 +22,34 @@ func certificatesIn(body []byte) []*x509.Certificate {
 	w := &walker{seen: map[string]bool{}}
 	w.walk("", tree)
 	return w.found
+}
+
+// expiryIn is the latest of the ends that an answer tells, wherever in its JSON they stand.
+func expiryIn(body []byte) (last time.Time) {
+	var tree any
+	if json.Unmarshal(body, &tree) != nil {
+		return last
+	}
+	var walk func(key string, at any)
+	walk = func(key string, at any) {
+		switch v := at.(type) {
+		case map[string]any:
+			for k, e := range v {
+				walk(k, e)
+			}
+		case []any:
+			for _, e := range v {
+				walk(key, e)
+			}
+		case string:
+			var t Time
+			if raw, err := json.Marshal(v); (key == "expiration_date" || key == "expiry_date") && err == nil && t.UnmarshalJSON(raw) == nil && t.After(last) {
+				last = t.UTC()
+			}
+		}
+	}
+	walk("", tree)
+	return last
 }
 
 type walker struct {

@@ -91,9 +91,14 @@ func (c *Client) Words(text string, token pluginapi.Secret) string {
 }
 
 // tokenLike finds what an answer, an address or a form calls a key or token, and the addresses of orders, which end in it.
-var tokenLike = regexp.MustCompile(`(?i)\b(order_?token|token|api_?key|private_key|(?:review|invite)_url)(["'\\]*\s*[:=/]\s*["'\\]*)[^\s"'&<>,;]+`)
+var tokenLike = regexp.MustCompile(`(?i)\b([a-z_]*token|api_?key|private_key|(?:review|invite)_url)(["'\\]*\s*[:=/]\s*["'\\]*)[^\s"'&<>,;]+`)
 
-func hideTokens(text string) string { return tokenLike.ReplaceAllString(text, "$1$2[secret]") }
+// tokenInWords finds what is called a token in a sentence: a word that is too long to be one of the sentence's own.
+var tokenInWords = regexp.MustCompile(`(?i)\b([a-z_]*tokens?)((?:\s+is)?\s+["'(\[]*)[a-z0-9_.~-]{12,}`)
+
+func hideTokens(text string) string {
+	return tokenInWords.ReplaceAllString(tokenLike.ReplaceAllString(text, "$1$2[secret]"), "$1$2[secret]")
+}
 
 // form is a call whose parameters are sent as a form.
 func form(path string, values url.Values) restca.Call {

@@ -117,6 +117,7 @@ func decodeReview(body []byte) (Review, error) {
 		Domain: string(in.Domain), Additional: string(in.Additional), AdminFirstName: string(admin.FirstName),
 		Method: strings.ToUpper(strings.TrimSpace(string(in.Method))), Approver: string(in.Approver),
 		Control: in.control(), Modifications: listBelow[Modification](in.Modifications, "modification"), Certificates: certificatesIn(body),
+		Expires: expiryIn(body),
 	}, nil
 }
 
@@ -147,30 +148,37 @@ func listThere[T any](raw json.RawMessage, key string) (list []T, there bool) {
 	return loose, len(loose) > 0 || empty
 }
 
-// decodeTokens reads the lists of tokens. An order is bought on the word that its reference is in neither: both must be
-// there.
-func decodeTokens(body []byte) ([]Token, error) {
+// decodeTokens reads the lists of tokens. An order is bought on the word that its reference is in neither; where one of them
+// is left out, which may be how an empty one is told, or no token has a reference, that word is doubtful.
+func decodeTokens(body []byte) (Tokens, error) {
 	var in struct {
 		Unused json.RawMessage `json:"unused_tokens"`
 		Used   json.RawMessage `json:"used_tokens"`
 	}
 	if err := object(body, &in); err != nil {
-		return nil, err
+		return Tokens{}, err
 	}
 	unused, ok := listThere[Token](in.Unused, "order_token")
 	used, okUsed := listThere[Token](in.Used, "order_token")
-	if !ok || !okUsed {
-		return nil, &restca.Garbage{What: "without its two lists of tokens"}
+	if !ok && in.Unused != nil || !okUsed && in.Used != nil || !ok && !okUsed {
+		return Tokens{}, &restca.Garbage{What: "without its two lists of tokens"}
 	}
 	for i := range used {
 		used[i].Used = true
 	}
 	for _, t := range append(unused, used...) {
 		if t.Token == "" {
-			return nil, &restca.Garbage{What: "a list of tokens with one that is empty"}
+			return Tokens{}, &restca.Garbage{What: "a list of tokens with one that is empty"}
 		}
 	}
-	return append(unused, used...), nil
+	out := Tokens{List: append(unused, used...)}
+	switch {
+	case !ok || !okUsed:
+		out.Doubt = "one of the two lists of tokens is not there"
+	case len(out.List) > 0 && !slices.ContainsFunc(out.List, func(t Token) bool { return t.Reference != "" }):
+		out.Doubt = "none of the tokens is listed with a reference"
+	}
+	return out, nil
 }
 
 // decodeFields reads the list of productfields: the product's code, its title, and an object with one key for each field.

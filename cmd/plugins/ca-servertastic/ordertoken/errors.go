@@ -69,6 +69,14 @@ func judge(r *restca.Refusal) restca.Verdict {
 	return v
 }
 
+// CodeOf is the code of a refusal, as HTTP has them: the error's own, or else the status that it came with.
+func CodeOf(r *restca.Refusal) int {
+	if code := codeOf(r); code != 0 {
+		return code
+	}
+	return r.Status
+}
+
 // codeOf is the error's own code where it is one of HTTP's.
 func codeOf(r *restca.Refusal) int {
 	for _, p := range r.Problems {

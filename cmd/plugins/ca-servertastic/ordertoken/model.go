@@ -3,6 +3,7 @@ package ordertoken
 import (
 	"crypto/x509"
 	"strings"
+	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
@@ -74,6 +75,8 @@ type Review struct {
 	Approver            string
 	Control             Control
 	Modifications       []Modification
+	// Expires is the latest of the ends that the answer tells, of certificates or of the order: its pages do not say which.
+	Expires time.Time
 	// Certificates are all that are in the answer, wherever they stand.
 	Certificates []*x509.Certificate
 }
@@ -115,6 +118,13 @@ type Token struct {
 	Reference Text `json:"reseller_unique_reference"`
 	// Used: the order was placed.
 	Used bool `json:"-"`
+}
+
+// Tokens are the account's tokens, those that were not placed first.
+type Tokens struct {
+	List []Token
+	// Doubt says why a reference that is not among them may be one of the account's all the same; empty: it is none.
+	Doubt string
 }
 
 // FieldSpec is a field of place as productfields describes it for one order.

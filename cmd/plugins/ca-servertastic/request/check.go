@@ -46,7 +46,7 @@ func (r *report) term() {
 	months, said := r.Whole("term_months")
 	switch {
 	case !said && p.Months == 0:
-		r.Warnf("st_product_code", "%s has no term in its code: each certificate will be bought anew; say term_months if an order is paid for longer", p.Code)
+		r.Warnf("st_product_code", "%s has no term in its code, so that nobody knows until when an order is paid: say term_months (0: each certificate is bought anew), or every order after the first is held", p.Code)
 	case p.Months > 12:
 		r.Warnf("st_product_code", "%s is for %d months; orders of more than 12 months are known from times when certificates lasted as long", p.Code, p.Months)
 	case r.Faulty("term_months"):

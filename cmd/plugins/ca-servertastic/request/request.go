@@ -65,10 +65,18 @@ func (p Product) Fits(n Names) error {
 		return pluginapi.FieldErrorf("identifiers", "%s is for a wildcard, and the first name is %s: put the wildcard first, or order another product", p.Code, n.Common)
 	case p.Known && !p.Wildcard && wild:
 		return pluginapi.FieldErrorf("identifiers", "%s is for no wildcard such as %s; its wildcard product may be %s", p.Code, n.Common, withWildcard(p.Code))
+	case p.stem.least > 0 && len(n.Additional) == 0:
+		return NoAdditional(p.Code, n, p.stem.least)
 	case p.stem.most >= 0 && len(n.Additional) > p.stem.most:
 		return pluginapi.FieldErrorf("identifiers", "%s takes %d additional names, and there are %d beyond %s and %s: %s", p.Code, p.stem.most, len(n.Additional), n.Common, companionOf(n.Common), strings.Join(n.Additional, ", "))
 	}
 	return nil
+}
+
+// NoAdditional is the refusal of an order without additional names for a product that has some: it could be bought, and not
+// be placed, as place needs them.
+func NoAdditional(code string, n Names, least int) error {
+	return pluginapi.FieldErrorf("identifiers", "%s is for %d additional names at least, and there are none beyond %s and %s: add some, or order another product", code, least, n.Common, companionOf(n.Common))
 }
 
 func withWildcard(code string) string {
@@ -226,6 +234,9 @@ func (n *naming) guard(body fields.Body) error {
 	for _, s := range n.specs {
 		value, ok := body[s.Name].(string)
 		if ok && len(s.Options) > 0 && !slices.Contains(s.Options, value) && (s.Name == "dv_auth_method" || !isKnown(s.Name)) {
+			if lower := strings.ToLower(s.Name); strings.Contains(lower, "token") || strings.Contains(lower, "key") {
+				return pluginapi.Errorf(pluginapi.NeedsPerson, "%s has a value that is none of those the order takes", s.Name) // secrets
+			}
 			return pluginapi.Errorf(pluginapi.NeedsPerson, "%s is %q, and the order takes %s", s.Name, value, strings.Join(s.Options, ", "))
 		}
 	}

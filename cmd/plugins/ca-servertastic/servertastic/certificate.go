@@ -23,6 +23,7 @@ func (s *session) issued(v *view) (pluginapi.Order, bool, error) {
 	if leaf == nil {
 		return pluginapi.Order{}, false, nil
 	}
+	detail := fmt.Sprintf("order %s is issued", v.name())
 	var missing []string
 	for _, id := range v.placed.Identifiers {
 		if !covers(leaf, id.Value) {
@@ -30,21 +31,24 @@ func (s *session) issued(v *view) (pluginapi.Order, bool, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return pluginapi.Order{}, false, pluginapi.Errorf(pluginapi.NeedsPerson, "order %s was issued without %s (a CA leaves out a name that it has not seen control over): reissue it with control over all names, or order anew", v.name(), strings.Join(missing, ", "))
+		// It is handed over all the same: whoever checks it holds it, and the term that is paid is there to be reissued.
+		detail = fmt.Sprintf("order %s was issued without %s (a CA leaves out a name that it has not seen control over)", v.name(), strings.Join(missing, ", "))
+		s.log.Error("a certificate was issued without names that were ordered", "order", v.name(), "missing", missing)
 	}
 	chain, whole := restca.Arrange(leaf, v.review.Certificates)
-	if !whole {
-		err := s.late(v, fmt.Sprintf("ServerTastic shows the certificate of order %s without that of its issuer, %s", v.name(), leaf.Issuer))
-		if err != nil {
-			return pluginapi.Order{}, false, err
-		}
+	switch {
+	case whole:
+	case s.late(v, "") != nil:
+		detail += fmt.Sprintf(", and ServerTastic does not show the certificate of its issuer, %s", leaf.Issuer)
+		s.log.Error("a certificate is shown without its issuer's", "order", v.name(), "issuer", leaf.Issuer.String())
+	default:
 		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is issued, and the certificate of its issuer is not to be seen yet", v.name())}, true, nil
 	}
 	v.st.Completed = time.Time{}
-	if v.st.Single || termOf(v.placed.Settings, v.review.Product) == 0 {
+	if v.st.Single {
 		v.st.Ends = leaf.NotAfter.UTC()
 	}
-	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: fmt.Sprintf("order %s is issued", v.name())}, true, nil
+	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: detail}, true, nil
 }
 
 // ownLeaf is the newest certificate for our key that is not from before.

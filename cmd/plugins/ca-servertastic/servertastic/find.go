@@ -1,8 +1,10 @@
 package servertastic
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,10 +28,12 @@ func (c *CA) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt
 	if order.Kind == pluginapi.Reissue {
 		return s.findLostReissue(ctx, order, sentAt)
 	}
-	token, found, err := s.arrived(ctx, order)
+	token, found, doubt, err := s.arrived(ctx, order)
 	switch {
 	case err != nil:
 		return pluginapi.OrderReply{}, err
+	case !found && doubt != "":
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "no token with the reference %s is to be seen, which says nothing: %s; look in ServerTastic's control panel whether the order was bought", referenceFor(order), doubt)
 	case !found:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "ServerTastic has no token with the reference %s", referenceFor(order))
 	default:
@@ -42,13 +46,13 @@ func (s *session) locate(ctx context.Context, reference string, st state, given 
 	if token, ok := s.open(st.Sealed); ok {
 		return token, nil
 	}
-	list, err := s.client.Tokens(ctx)
+	tokens, err := s.client.Tokens(ctx)
 	if err != nil {
-		return pluginapi.Secret{}, restca.Fail("look up the token of order "+reference, err)
+		return pluginapi.Secret{}, unseen("look up the token of order "+reference, err)
 	}
-	used := -1
+	list, used := tokens.List, -1
 	for i, t := range list {
-		if string(t.Reference) == reference && (used < 0 || t.Used) {
+		if strings.EqualFold(string(t.Reference), reference) && (used < 0 || t.Used) {
 			used = i
 		}
 	}
@@ -57,18 +61,29 @@ func (s *session) locate(ctx context.Context, reference string, st state, given 
 	}
 	book, err := s.client.PointsAudit(ctx)
 	if err != nil {
-		return pluginapi.Secret{}, restca.Fail("look up the token of order "+reference, err)
+		return pluginapi.Secret{}, unseen("look up the token of order "+reference, err)
 	}
 	if i := slices.IndexFunc(book, func(p ordertoken.Points) bool { return p.Token != "" && string(p.OrderID) == reference }); i >= 0 {
 		return pluginapi.NewSecret(string(book[i].Token)), nil
 	}
 	if !given.Empty() {
-		if r, err := s.client.Review(ctx, given); err == nil && (r.Reference == reference || r.OrderID == reference) {
+		r, err := s.client.Review(ctx, given)
+		if err != nil {
+			return pluginapi.Secret{}, unseen("read the order of order_token", err)
+		}
+		if strings.EqualFold(r.Reference, reference) || r.OrderID == reference {
 			return given, nil
 		}
 	}
+	if tokens.Doubt != "" {
+		return pluginapi.Secret{}, pluginapi.Errorf(pluginapi.NeedsPerson, "no token of order %s is to be seen, which says nothing: %s; look for the order in ServerTastic's control panel", reference, tokens.Doubt)
+	}
 	return pluginapi.Secret{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no token for order %s", reference)
 }
+
+// unseen is the failure to read something. That ServerTastic does not know what was asked for is taken for no word about
+// whether there is an order: what is not there is bought.
+func unseen(what string, err error) error { return notNotFound(restca.Fail(what, err)) }
 
 // nameOf is the reference of an order that was not bought by certbridged: the one it was bought with, or ServerTastic's name
 // of it.
@@ -136,7 +151,7 @@ func (s *session) given(ctx context.Context, order pluginapi.OrderRequest, token
 	if err != nil {
 		return r, "", restca.Fail("look up the reference of order_token", err)
 	}
-	reference := nameOf(token, list, r)
+	reference := nameOf(token, list.List, r)
 	if reference == "" {
 		return r, "", pluginapi.FieldErrorf(request.SecretToken, "its order has neither a reference nor a number at ServerTastic by which it could be found again")
 	}
@@ -162,13 +177,17 @@ func (s *session) findTakenUp(ctx context.Context, order pluginapi.OrderRequest,
 // stateOf is what is known of an order from what the API shows of it.
 func (s *session) stateOf(order pluginapi.OrderRequest, token pluginapi.Secret, r ordertoken.Review) state {
 	bought := r.First().Time
-	for _, c := range r.Certificates {
-		if bought.IsZero() && !c.IsCA {
-			bought = c.NotBefore
+	if bought.IsZero() {
+		for _, c := range r.Certificates {
+			if !c.IsCA && (bought.IsZero() || c.NotBefore.Before(bought)) {
+				bought = c.NotBefore
+			}
 		}
 	}
 	st := state{Sealed: s.seal(token), OrderID: r.OrderID, Bought: bought.UTC(), Control: r.Control}
-	st.Ends = ends(bought, termOf(order.Settings, r.Product))
+	months := termOf(order.Settings, r.Product)
+	st.Ends, st.Single = ends(bought, months), months == 0 && saidTerm(order.Settings)
+	st.told(r)
 	return st
 }
 
@@ -179,6 +198,13 @@ func termOf(settings pluginapi.Settings, code string) int {
 		return own
 	}
 	return request.TermMonths(settings)
+}
+
+// saidTerm reports whether the settings say for how long orders are paid. A product without a term in its code does not: that
+// is not known then, rather than over with the certificate.
+func saidTerm(settings pluginapi.Settings) bool {
+	_, said := settings.Values["term_months"]
+	return said
 }
 
 func orTime(t, other time.Time) time.Time {
@@ -257,15 +283,20 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (found, er
 	if err != nil {
 		return found{}, pluginapi.FieldErrorf("leaf", "is no certificate: %w", err)
 	}
-	tokens, err := s.client.Tokens(ctx)
+	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+		return found{}, pluginapi.Errorf(pluginapi.NotFound, "certificate %s is signed by itself: no order has such", restca.Serial(leaf))
+	}
+	list, err := s.client.Tokens(ctx)
 	if err != nil {
-		return found{}, restca.Fail("list the account's orders", err)
+		return found{}, unseen("list the account's orders", err)
 	}
 	likely, times := s.likely(ctx, leaf)
+	tokens := slices.Clone(list.List)
 	tokens = slices.DeleteFunc(tokens, func(t ordertoken.Token) bool { return !t.Used && !likely[string(t.Token)] })
 	slices.SortStableFunc(tokens, func(a, b ordertoken.Token) int {
 		return boolean(likely[string(b.Token)]) - boolean(likely[string(a.Token)])
 	})
+	unread, maybe := 0, ""
 	for i, t := range tokens {
 		if i == mostReviewed {
 			return found{}, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is of none of the %d likeliest orders of %d, and not all were read; to take its order over set order_token", restca.Serial(leaf), mostReviewed, len(tokens))
@@ -273,23 +304,70 @@ func (s *session) orderOfCertificate(ctx context.Context, der []byte) (found, er
 		token := pluginapi.NewSecret(string(t.Token))
 		r, err := s.client.Review(ctx, token)
 		if err != nil {
-			if failure := restca.Fail("read the order of a token", err); failure.Kind == pluginapi.Unavailable || failure.Kind == pluginapi.RateLimited {
-				return found{}, failure
+			if !refusesToken(err) {
+				return found{}, unseen("read the order of a token", err)
 			}
-			continue // an order that cannot be read any more
-		}
-		if r.Status == ordertoken.StatusCancelled || !slices.ContainsFunc(r.Certificates, leaf.Equal) {
+			unread++
 			continue
 		}
-		f := found{reference: nameOf(token, tokens, r), token: token, review: r, leaf: leaf}
+		switch {
+		case ended(r.Status):
+			continue
+		case !slices.ContainsFunc(r.Certificates, leaf.Equal):
+			if mayHaveIssued(r, leaf) {
+				maybe = orElse(r.OrderID, string(t.Reference))
+			}
+			continue
+		}
+		f := found{reference: nameOf(token, list.List, r), token: token, review: r, leaf: leaf}
 		f.st = s.stateOf(pluginapi.OrderRequest{}, token, r)
 		if at := times[r.OrderID]; !at.IsZero() {
 			f.st.Bought, f.st.Ends = at.UTC(), ends(at, termOf(pluginapi.Settings{}, r.Product))
+			f.st.told(r)
 		}
-		f.st.Ends = orTime(f.st.Ends, lastDay(r))
 		return f, nil
 	}
+	switch {
+	case maybe != "":
+		return found{}, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s may belong to order %s, which is for its names and does not show certificates as old as this; look at the order in ServerTastic's control panel, and set order_token to go on with it", restca.Serial(leaf), maybe)
+	case unread > 0:
+		return found{}, pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is of none of the orders that can be read, and ServerTastic does not let %d of %d be read; it may be of one of them: to take its order over set order_token", restca.Serial(leaf), unread, len(tokens))
+	}
 	return found{}, pluginapi.Errorf(pluginapi.NotFound, "the account has no order that certificate %s belongs to", restca.Serial(leaf))
+}
+
+// refusesToken reports that the API itself, in its own form, does not know a token. Anything else, such as the page of a
+// gateway, says nothing about the order.
+func refusesToken(err error) bool {
+	no := restca.RefusalOf(err)
+	return no != nil && len(no.Problems) > 0 && no.Verdict().Kind == pluginapi.Unauthorized && ordertoken.CodeOf(no) == http.StatusUnauthorized
+}
+
+// mayHaveIssued reports whether a certificate that an order does not show may be one of its earlier ones: the order is for
+// its names, and what it shows is younger, or nothing. (Not confirmed by ServerTastic's pages: that certificates from before a
+// reissue are shown.)
+func mayHaveIssued(r ordertoken.Review, leaf *x509.Certificate) bool {
+	if r.Unplaced() || r.Unclear() {
+		return false
+	}
+	names := append([]string{leaf.Subject.CommonName}, leaf.DNSNames...)
+	ours := func(name string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return n != "" && baseName(n) == baseName(name) })
+	}
+	if r.Domain != "" && !ours(r.Domain) {
+		return false
+	}
+	shown := false
+	for _, c := range r.Certificates {
+		switch {
+		case c.IsCA:
+		case r.Domain == "" && !slices.ContainsFunc(c.DNSNames, ours), c.NotBefore.Before(leaf.NotBefore.Truncate(24 * time.Hour)):
+			return false
+		default:
+			shown = true
+		}
+	}
+	return shown || r.Status == ordertoken.StatusCompleted || !r.Issued().IsZero()
 }
 
 // likely are the tokens of orders for a certificate's domain, and when orders were placed, as far as the account's lists

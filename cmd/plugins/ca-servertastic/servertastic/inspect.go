@@ -8,7 +8,6 @@ import (
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-servertastic/ordertoken"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
-	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
 // InspectOrder says what ServerTastic says now of an order, and takes no step. Its names are left out: ServerTastic adds the
@@ -26,15 +25,15 @@ func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (p
 	}
 	r, err := s.client.Review(ctx, token)
 	if err != nil {
-		return pluginapi.OrderReply{}, restca.Fail("read order "+orElse(st.OrderID, reference), err)
+		return pluginapi.OrderReply{}, unseen("read order "+orElse(st.OrderID, reference), err)
+	}
+	if st.told(r) {
+		data = st.encode()
 	}
 	out := pluginapi.Order{Reference: reference, State: data, CoverageEnd: st.Ends, Status: pluginapi.Processing}
 	out.Detail = fmt.Sprintf("order %s is %q at ServerTastic", orElse(r.OrderID, reference), r.Told)
 	if st.Ends.IsZero() && !st.Single {
 		out.CoverageEnd = ends(r.First().Time, termOf(pluginapi.Settings{}, r.Product))
-	}
-	if out.CoverageEnd.IsZero() {
-		out.CoverageEnd = lastDay(r)
 	}
 	switch {
 	case r.Status == ordertoken.StatusCancelled:

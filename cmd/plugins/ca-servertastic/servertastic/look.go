@@ -3,6 +3,7 @@ package servertastic
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-servertastic/ordertoken"
@@ -55,6 +56,7 @@ func (c *CA) view(ctx context.Context, placed pluginapi.PlacedOrder) (*session, 
 	if v.names, err = namesOf(placed.OrderRequest); err != nil {
 		return nil, nil, err
 	}
+	v.st.settleClock(s.now(), s.settings.sync)
 	given, _ := givenToken(placed.OrderRequest)
 	if v.token, err = s.locate(ctx, placed.Reference, v.st, given); err != nil {
 		return nil, nil, err
@@ -68,7 +70,7 @@ func (c *CA) view(ctx context.Context, placed pluginapi.PlacedOrder) (*session, 
 func (s *session) refresh(ctx context.Context, v *view) error {
 	r, err := s.client.Review(ctx, v.token)
 	if err != nil {
-		return restca.Fail("read order "+v.name(), err)
+		return unseen("read order "+v.name(), err)
 	}
 	v.review = r
 	if v.st.OrderID == "" {
@@ -95,6 +97,10 @@ func (s *session) step(ctx context.Context, v *view) (pluginapi.OrderReply, erro
 
 // reply completes what is said of an order.
 func (s *session) reply(v *view, out pluginapi.Order) pluginapi.OrderReply {
+	if saidTerm(v.placed.Settings) && request.TermMonths(v.placed.Settings) == 0 {
+		v.st.Single = true // as for orders that were taken over
+	}
+	v.st.told(v.review)
 	if v.st.Ends.IsZero() && !v.st.Single {
 		v.st.Ends = ends(orTime(v.st.Bought, v.review.First().Time), termOf(v.placed.Settings, v.review.Product))
 	}
@@ -108,6 +114,9 @@ func (s *session) reply(v *view, out pluginapi.Order) pluginapi.OrderReply {
 // stand says where an order stands.
 func (s *session) stand(ctx context.Context, v *view) (pluginapi.Order, error) {
 	r := v.review
+	if err := s.otherDomain(v); err != nil {
+		return pluginapi.Order{}, err
+	}
 	switch {
 	case r.Status == ordertoken.StatusCancelled:
 		return pluginapi.Order{Status: pluginapi.Canceled, Detail: fmt.Sprintf("order %s is canceled at ServerTastic%s", v.name(), s.further(v))}, nil
@@ -143,6 +152,18 @@ func (s *session) stand(ctx context.Context, v *view) (pluginapi.Order, error) {
 	}
 }
 
+// otherDomain keeps away from an order that is for another name than ours, as with one order_token for two certificates.
+func (s *session) otherDomain(v *view) error {
+	theirs, ours := domainOf(v.review.Domain), domainOf(v.names.Common)
+	if theirs == "" || theirs == ours {
+		return nil
+	}
+	return pluginapi.Errorf(pluginapi.NeedsPerson, "order %s is for %s at ServerTastic, and not for %s: it is not touched; look whether its order_token stands with another certificate, too", v.name(), restca.Clean(v.review.Domain, 100), v.names.Common)
+}
+
+// domainOf is a name without what the API may leave out or add: a wildcard's beginning, or www.
+func domainOf(name string) string { return strings.TrimPrefix(baseName(name), "www.") }
+
 // approval: the CA validates the organization of OV and EV orders, or looks at a name that resembles a brand. Control over
 // the names may be left to show at the same time.
 func (s *session) approval(ctx context.Context, v *view) (pluginapi.Order, error) {
@@ -170,12 +191,31 @@ func (s *session) further(v *view) string {
 // be validated, while the order's status speaks of its first certificate.
 func (s *session) completed(ctx context.Context, v *view) (pluginapi.Order, error) {
 	if v.reissue() {
-		return s.validate(ctx, v)
+		return s.overtaken(ctx, v)
 	}
 	if err := s.late(v, fmt.Sprintf("order %s is completed, and none of the %d certificates that ServerTastic shows is for the key of the request", v.name(), len(v.review.Certificates))); err != nil {
 		return pluginapi.Order{}, err
 	}
 	return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is completed, and its certificate is not to be seen yet", v.name())}, nil
+}
+
+// overtaken is the step of a reissue whose order is completed: it may still have to be validated, and the status speaks of the
+// certificate before. But where there is a younger one for another key, it was replaced, and its values are somebody else's.
+func (s *session) overtaken(ctx context.Context, v *view) (pluginapi.Order, error) {
+	const patience = 24 * time.Hour
+	for _, c := range v.review.Certificates {
+		if !c.IsCA && c.NotBefore.After(v.st.Placed) && (v.placed.Previous == nil || !restca.IsEarlier(c, v.placed.Previous.Chain)) {
+			return pluginapi.Order{}, pluginapi.Errorf(pluginapi.NeedsPerson, "order %s was reissued by somebody else since (serial %s), so that this reissue is not to be expected any more: cancel this order here, which leaves the one at ServerTastic as it is; the reissue is asked for again and costs nothing", v.name(), restca.Serial(c))
+		}
+	}
+	out, err := s.validate(ctx, v)
+	if err == nil && v.st.Responded && out.Action == nil && out.Status != pluginapi.Issued && s.now().Sub(v.st.Placed) > patience {
+		out.Action = &pluginapi.PersonAction{
+			Who:  "whoever runs certbridged",
+			What: fmt.Sprintf("look at order %s in ServerTastic's control panel: its reissue may have been replaced or never have arrived; if so, cancel this order here, and it is asked for again, which costs nothing", v.name()),
+		}
+	}
+	return out, err
 }
 
 // late counts for how long something has been missing of a completed order; after half an hour, in which ServerTastic has

@@ -141,9 +141,13 @@ func TestRevoke(t *testing.T) {
 	}
 	r.advance(24 * time.Hour)
 	two := r.MustIssue(r.Follow(pluginapi.Reissue, o, one))
-	if _, err := revoke(one, true); pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "would revoke the certificate in use") {
-		t.Errorf("an earlier certificate of the order: %v", err)
+	for _, at := range []pluginapi.Order{one, two} {
+		if _, err := revoke(at, true); pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "has another certificate that is good") {
+			t.Errorf("one of two certificates of the order: %v", err)
+		}
 	}
+	r = newRig(t)
+	two = r.MustIssue(r.order("RapidSSL-12", "example.com"))
 	for _, known := range []bool{true, false} {
 		reply, err := revoke(two, known)
 		if err != nil || reply.Action == nil || !strings.Contains(reply.Action.Who, "administrative contact") {
@@ -245,6 +249,9 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 		"an address":              {names: []string{"example.com", "192.0.2.1"}, kind: pluginapi.InvalidRequest, says: "IP addresses"},
 		"wildcards among names":   {prepare: func(_ *testing.T, r *rig) { r.values["wire_names"] = map[string]any{} }, product: "SectigoSSL-12", names: []string{"example.com", "*.example.net"}, kind: pluginapi.InvalidRequest, says: "ask ServerTastic, or split the certificate"},
 		"Sectigo's fields unset":  {product: "PositiveSSL-12", set: map[string]any{"sectigo_field_2": nil}, kind: pluginapi.InvalidRequest, says: "wants text"},
+		"a file, one name":        {types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, kind: pluginapi.InvalidRequest, says: "a file has to be on www.example.com, too"},
+		"a file, one name, asked": {set: map[string]any{"dv_auth_method": "SFILE"}, kind: pluginapi.InvalidRequest, says: "SFILE needs the file on www.example.com, too"},
+		"fewer names than least":  {product: "QuickSSLPremiumMD-12", kind: pluginapi.InvalidRequest, says: "is for 4 additional names at least"},
 		"an organization missing": {product: "TrueBizID-12", set: map[string]any{"org_name": " "}, kind: pluginapi.InvalidRequest, says: "is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -459,13 +466,18 @@ func TestValuesOfAnotherRequest(t *testing.T) {
 	}
 }
 
-// An order that is issued without the certificate of its issuer is waited for, and then a person is asked.
+// The certificate of an issuer is waited for, and what was issued handed over without it at last: whoever checks it holds it,
+// and the term that is paid is known.
 func TestIssuerIsMissing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(s *standin.Settings) { s.NoIssuers = true })
-	_, err := r.Issue(r.order("RapidSSL-12", "example.com"))
-	if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "without that of its issuer") {
-		t.Errorf("got %v", err)
+	before := r.server.Now()
+	got, err := r.Issue(r.order("RapidSSL-12", "example.com"))
+	if err != nil || got.Status != pluginapi.Issued || len(got.Chain) != 1 || got.CoverageEnd.IsZero() || !strings.Contains(got.Detail, "does not show the certificate of its issuer") {
+		t.Errorf("%s, %d certificates, until %s, %v: %s", got.Status, len(got.Chain), got.CoverageEnd, err, got.Detail)
+	}
+	if r.server.Now().Sub(before) < 30*time.Minute {
+		t.Error("it was not waited for")
 	}
 	r.bought(1, 0)
 }

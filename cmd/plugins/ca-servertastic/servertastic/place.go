@@ -56,7 +56,7 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 		return pluginapi.OrderReply{}, err
 	}
 	defer leave()
-	if token, found, err := s.arrived(ctx, order); err != nil || found {
+	if token, found, _, err := s.arrived(ctx, order); err != nil || found {
 		return s.begun(order, token, s.now(), nil), err
 	}
 	price, err := s.mayBuy(ctx, order, &purchase)
@@ -75,15 +75,16 @@ func (s *session) buy(ctx context.Context, order pluginapi.OrderRequest) (plugin
 	return s.begun(order, ordertoken.Token{Token: g.Token}, s.now(), price), nil
 }
 
-// arrived looks for the token of this order. Its error says that nothing was sent.
-func (s *session) arrived(ctx context.Context, order pluginapi.OrderRequest) (ordertoken.Token, bool, error) {
+// arrived looks for the token of this order. doubt says why it may be there though it is not found. Its error says that
+// nothing was sent.
+func (s *session) arrived(ctx context.Context, order pluginapi.OrderRequest) (token ordertoken.Token, found bool, doubt string, err error) {
 	list, err := s.client.Tokens(ctx)
 	if err != nil {
-		return ordertoken.Token{}, false, restca.Fail("look whether the order was bought already", err)
+		return ordertoken.Token{}, false, "", unseen("look whether the order was bought already", err)
 	}
-	own := slices.DeleteFunc(list, func(t ordertoken.Token) bool { return string(t.Reference) != referenceFor(order) })
+	own := slices.DeleteFunc(list.List, func(t ordertoken.Token) bool { return !strings.EqualFold(string(t.Reference), referenceFor(order)) })
 	if len(own) == 0 {
-		return ordertoken.Token{}, false, nil
+		return ordertoken.Token{}, false, list.Doubt, nil
 	}
 	if len(own) > 1 {
 		s.log.Error("more than one token has the same reference", "tokens", len(own), "reference", referenceFor(order))
@@ -95,7 +96,7 @@ func (s *session) arrived(ctx context.Context, order pluginapi.OrderRequest) (or
 		}
 		return cmp.Compare(a.Token, b.Token)
 	})
-	return own[0], true, nil
+	return own[0], true, "", nil
 }
 
 func boolean(b bool) int {
@@ -118,6 +119,9 @@ func (s *session) mayBuy(ctx context.Context, order pluginapi.OrderRequest, purc
 	names := len(purchase.Names.Additional)
 	if most, ok := request.Count(string(p.MaxSANs)); ok && names > most {
 		return nil, pluginapi.FieldErrorf("identifiers", "%s takes %d additional names, and there are %d: %s", p.Code, most, names, strings.Join(purchase.Names.Additional, ", "))
+	}
+	if least > 0 && names == 0 {
+		return nil, request.NoAdditional(string(p.Code), purchase.Names, least)
 	}
 	purchase.LeastSANs = least
 	if names > least || p.Points == "" { // what names cost is not documented well enough to be told
@@ -172,20 +176,32 @@ func (s *session) notBought(ctx context.Context, order pluginapi.OrderRequest, c
 	case pluginapi.UnknownOutcome, pluginapi.Unauthorized, pluginapi.RateLimited, pluginapi.Unavailable:
 		return pluginapi.OrderReply{}, failure
 	}
-	token, found, err := s.arrived(ctx, order)
+	token, found, _, err := s.arrived(ctx, order)
 	switch {
 	case found:
 		return s.begun(order, token, s.now(), nil), nil
 	case err != nil:
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %w", failure.Message, err)
-	case strings.Contains(strings.ToLower(failure.Message), "reference"):
-		// The reference may be taken, and its token not to be seen yet.
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s; whether a token has this reference cannot be seen yet", failure.Message)
+		// The kind of what keeps us from looking must not be the outcome's.
+		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s, and: %s", failure.Message, err)
 	}
 	if poor := s.poor(ctx, order, failure); poor != nil {
 		return pluginapi.OrderReply{}, poor
 	}
-	return pluginapi.OrderReply{}, failure
+	if namesParameter(failure.Message) {
+		return pluginapi.OrderReply{}, failure
+	}
+	// The reference may be taken, whatever the words for that are, and its token not to be seen yet.
+	return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.UnknownOutcome, "%s; whether a token has the reference of this order cannot be seen yet", failure.Message)
+}
+
+// namesParameter reports that a refusal of the purchase speaks of a parameter that was sent, and not of the reference: it is
+// not for the reference that it was refused.
+func namesParameter(words string) bool {
+	words = strings.ToLower(words)
+	if strings.Contains(words, "reference") {
+		return false
+	}
+	return slices.ContainsFunc([]string{"st_product_code", "end_customer_email", "server_count", "san_count"}, func(name string) bool { return strings.Contains(words, name) })
 }
 
 // poor finds out whether it is for the account's points that an order was refused: no code says so.
@@ -212,7 +228,7 @@ func (s *session) begun(order pluginapi.OrderRequest, token ordertoken.Token, bo
 	}
 	st := state{Sealed: s.seal(pluginapi.NewSecret(string(token.Token))), Bought: bought.UTC(), CSR: fingerprint(order.CSR)}
 	months := request.TermMonths(order.Settings)
-	st.Ends, st.Single = ends(bought, months), months == 0
+	st.Ends, st.Single = ends(bought, months), months == 0 && saidTerm(order.Settings)
 	return pluginapi.OrderReply{Order: pluginapi.Order{
 		Reference: orElse(string(token.Reference), referenceFor(order)), State: st.encode(), Status: pluginapi.Processing, CoverageEnd: st.Ends, Price: price,
 		Detail: "ServerTastic has a token for the order, which is to be placed next", LookAgainAfter: pluginapi.After(0),
@@ -269,19 +285,36 @@ func chooseMethod(order pluginapi.OrderRequest) (string, error) {
 			favourite = id.ChallengeTypes[0]
 		}
 	}
+	bare := withoutCompanion(order)
+	file = file && bare == ""
 	wildcard := slices.ContainsFunc(order.Identifiers, func(id pluginapi.Identifier) bool { return strings.HasPrefix(id.Value, "*.") })
 	switch set := request.Method(order.Settings); {
 	case (set == request.MethodFile || set == request.MethodSFile) && wildcard:
 		return "", pluginapi.FieldErrorf("dv_auth_method", "%s shows no control over a wildcard name; use %s", set, request.MethodDNS)
+	case (set == request.MethodFile || set == request.MethodSFile) && bare != "":
+		return "", pluginapi.FieldErrorf("dv_auth_method", "%s needs the file on %s, too, which comes with the certificate: add it to the domains, or set no_companion = true", set, bare)
 	case set != "":
 		return set, nil
 	case file && (favourite == pluginapi.ChallengeHTTP || !records):
 		return request.MethodFile, nil
 	case records:
 		return request.MethodDNS, nil
+	case bare != "" && !wildcard:
+		return "", pluginapi.FieldErrorf("identifiers", "a file has to be on %s, too, which comes with the certificate: add it to the domains, set no_companion = true, or give every name a dcv profile for DNS records", bare)
 	default:
 		return "", pluginapi.FieldErrorf("identifiers", "all names of an order are validated in one way, and no way can be published for all: give every name a dcv profile for DNS records, or every name one for files (no wildcards)")
 	}
+}
+
+// withoutCompanion is the name that comes with an order, where a file has to be on it and nobody would publish that: it is
+// neither ordered nor switched off. Sectigo leaves out such a name, and DigiCert waits for it.
+func withoutCompanion(order pluginapi.OrderRequest) string {
+	names, err := namesOf(order)
+	off, _ := order.Settings.Values["no_companion"].(bool)
+	if err != nil || off || names.Companion != "" || request.ProductOf(order.Settings).Family != request.FamilyDigiCert {
+		return ""
+	}
+	return request.Companion(names.Common)
 }
 
 // baseName is what control is shown over.

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +23,9 @@ func (s *session) unplaced(ctx context.Context, v *view) (pluginapi.Order, error
 	case !v.st.Placed.IsZero():
 		return s.placedUnseen(v)
 	case v.st.Announced.IsZero() && !v.st.Bought.IsZero():
+		if err := s.decideLink(ctx, v); err != nil {
+			return pluginapi.Order{}, err
+		}
 		v.st.Announced, v.st.Note = now.UTC(), s.notes.write()
 		return pluginapi.Order{Status: pluginapi.Processing, Detail: fmt.Sprintf("order %s is to be placed", v.name()), LookAgainAfter: pluginapi.After(0)}, nil
 	case v.st.Announced.IsZero(): // the state was lost, and with it whether the order was placed
@@ -62,12 +64,12 @@ func (s *session) place(ctx context.Context, v *view) (pluginapi.OrderReply, err
 		return pluginapi.OrderReply{}, err
 	}
 	defer leave()
-	values, method, err := s.placeValues(ctx, v)
+	values, method, secret, err := s.placeValues(ctx, v)
 	if err != nil {
 		s.notes.giveBack(v.st.Note) // nothing was sent
 		return pluginapi.OrderReply{}, err
 	}
-	p, err := s.client.Place(ctx, v.token, values)
+	p, err := s.client.Place(ctx, v.token, values, secret)
 	if err != nil {
 		return s.notPlaced(ctx, v, err)
 	}
@@ -86,19 +88,23 @@ func (s *session) place(ctx context.Context, v *view) (pluginapi.OrderReply, err
 }
 
 // placeValues makes the parameters of place, held against the fields that the order has.
-func (s *session) placeValues(ctx context.Context, v *view) (values map[string][]string, method string, err error) {
+func (s *session) placeValues(ctx context.Context, v *view) (values map[string][]string, method string, previous pluginapi.Secret, err error) {
 	if method, err = chooseMethod(v.placed.OrderRequest); err != nil {
-		return nil, "", err
+		return nil, "", previous, err
 	}
-	computed := request.Computed{CSR: v.placed.CSR, Method: method, Names: v.names}
-	if v.placed.Kind == pluginapi.Renew && s.settings.linkRenewals {
-		if computed.Renewal, computed.Previous, err = s.renewal(ctx, v); err != nil {
-			return nil, "", err
+	if err := s.decideLink(ctx, v); err != nil {
+		return nil, "", previous, err
+	}
+	computed := request.Computed{CSR: v.placed.CSR, Method: method, Names: v.names, Renewal: v.st.Link == linked}
+	if computed.Renewal && request.ProductOf(v.placed.Settings).Family == request.FamilyDigiCert {
+		p := v.placed.Previous
+		if computed.Previous, err = s.locate(ctx, p.Reference, decodeState(p.State), previous); err != nil {
+			return nil, "", previous, notNotFound(err)
 		}
 	}
 	list, err := s.client.ProductFields(ctx, v.token)
 	if err != nil {
-		return nil, "", restca.Fail("list the fields of order "+v.name(), err)
+		return nil, "", previous, unseen("list the fields of order "+v.name(), err)
 	}
 	specs := make([]request.Spec, len(list))
 	for i, f := range list {
@@ -106,42 +112,12 @@ func (s *session) placeValues(ctx context.Context, v *view) (values map[string][
 	}
 	values, found, err := request.Place(v.placed.Settings, computed, specs, s.settings.wireNames)
 	if err != nil {
-		return nil, "", fmt.Errorf("order %s is bought and cannot be placed like this: %w", v.name(), err)
+		return nil, "", previous, fmt.Errorf("order %s is bought and cannot be placed like this: %w", v.name(), err)
 	}
 	for logical, wire := range found {
 		s.log.Info("the API's name of a parameter was found among the order's fields", "parameter", logical, "name", wire)
 	}
-	return values, method, nil
-}
-
-// earliestRenewal is how early ServerTastic renews.
-const earliestRenewal = 90 * 24 * time.Hour
-
-// renewal decides whether an order is placed as the renewal of the one before: for the same domain, within the last 90 days
-// of its certificate, and where the product wants the earlier order's token, with that at hand. What is ordered without loses
-// the days that are left, and no more.
-func (s *session) renewal(ctx context.Context, v *view) (bool, pluginapi.Secret, error) {
-	none := pluginapi.Secret{}
-	p := v.placed.Previous
-	if p == nil || len(p.Chain) == 0 {
-		return false, none, nil
-	}
-	leaf, err := x509.ParseCertificate(p.Chain[0])
-	if err != nil || leaf.NotAfter.Sub(s.now()) > earliestRenewal || !strings.EqualFold(leaf.Subject.CommonName, v.names.Common) && !covers(leaf, v.names.Common) {
-		return false, none, nil
-	}
-	if slices.ContainsFunc(v.names.Additional, func(n string) bool { return !covers(leaf, n) }) {
-		return false, none, nil
-	}
-	if request.ProductOf(v.placed.Settings).Family != request.FamilyDigiCert {
-		return true, none, nil
-	}
-	previous, err := s.locate(ctx, p.Reference, decodeState(p.State), none)
-	if pluginapi.KindOf(err) == pluginapi.NotFound {
-		s.log.Warn("the order is placed without its link to the earlier one, whose token is not known", "order", v.name(), "earlier", p.Reference)
-		return false, none, nil
-	}
-	return err == nil, previous, err
+	return values, method, computed.Previous, nil
 }
 
 // notOurs says what is wrong with an order that was placed for another certificate request than ours.
@@ -176,18 +152,25 @@ func (s *session) notPlaced(ctx context.Context, v *view, cause error) (pluginap
 			Detail: "whether the order was placed is not known yet: " + failure.Message,
 		}), nil
 	case pluginapi.Unauthorized, pluginapi.RateLimited, pluginapi.Unavailable:
-		s.notes.giveBack(v.st.Note)
+		if failure.Kind != pluginapi.Unauthorized { // that may be how an order that was placed is refused: it is looked at first
+			s.notes.giveBack(v.st.Note)
+		}
 		return pluginapi.OrderReply{}, failure
 	}
 	if err := s.refresh(ctx, v); err == nil && !v.review.Unplaced() && !v.review.Unclear() {
 		return s.step(ctx, v)
 	}
+	way := "canceling the order brings its points back"
+	if v.st.Link == linked {
+		way = "it was to be the renewal of an earlier order: where that is what is refused, set link_renewals = false and reload; " + way
+	}
+	v.st.unlink()
 	v.st.Announced, v.st.Note = time.Time{}, ""
 	return s.reply(v, pluginapi.Order{
 		Status: pluginapi.Processing, LookAgainAfter: pluginapi.After(3 * s.settings.sync), Detail: failure.Message,
 		Action: &pluginapi.PersonAction{
 			Who:  "whoever runs certbridged",
-			What: fmt.Sprintf("find out why ServerTastic refuses to place order %s, which is bought (%s); canceling the order brings its points back", v.name(), failure.Message),
+			What: fmt.Sprintf("find out why ServerTastic refuses to place order %s, which is bought (%s); %s", v.name(), failure.Message, way),
 		},
 	}), nil
 }

@@ -20,7 +20,13 @@ func (c *CA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]plug
 }
 
 func check(orders []pluginapi.Settings) (out []pluginapi.Finding) {
+	tokens := map[string]int{}
 	for i, o := range orders {
+		if token, given := givenToken(pluginapi.OrderRequest{Kind: pluginapi.New, Settings: o}); given {
+			if tokens[token.Reveal()]++; tokens[token.Reveal()] > 1 {
+				out = append(out, pluginapi.Finding{Severity: pluginapi.Fault, Order: i + 1, Field: request.SecretToken, Message: "is that of another certificate's order, too: an order is for one certificate; it belongs into that certificate's own order settings alone"})
+			}
+		}
 		for _, f := range request.Check(o) {
 			f.Order = i + 1
 			out = append(out, f)

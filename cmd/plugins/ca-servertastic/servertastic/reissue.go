@@ -118,7 +118,8 @@ func (s *session) reissued(order pluginapi.OrderRequest, reference string, token
 	if st.Before = markOf(r.Control); st.Before == markOf(p.Control) || p.Control.Empty() && arrived(order, r) {
 		st.Before = "" // it is what is to be published for this one
 	}
-	if st.Ends.IsZero() {
+	st.Carried, st.Single = before.Carried, before.Single || saidTerm(order.Settings) && request.TermMonths(order.Settings) == 0
+	if st.Ends.IsZero() && !st.Single {
 		st.Ends = ends(orTime(st.Bought, r.First().Time), termOf(order.Settings, r.Product))
 	}
 	return pluginapi.OrderReply{Order: pluginapi.Order{

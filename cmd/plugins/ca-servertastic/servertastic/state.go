@@ -30,6 +30,10 @@ type state struct {
 	Bought time.Time `json:"bought,omitzero"`
 	Ends   time.Time `json:"ends,omitzero"`
 	Single bool      `json:"single,omitempty"`
+	// Link says whether the order is placed as the renewal of the one before, "yes" or "no"; empty: not decided. Carried
+	// is the time that ServerTastic adds for that.
+	Link    string        `json:"link,omitempty"`
+	Carried time.Duration `json:"carried,omitempty"`
 	// Announced: the order may have been placed since then. Note is the process's own mark of that; see notes.
 	Announced time.Time `json:"announced,omitzero"`
 	Note      string    `json:"note,omitempty"`
@@ -71,6 +75,37 @@ func (st state) encode() []byte {
 		return nil
 	}
 	return out
+}
+
+// told takes over what the API tells of an order's time, and reports whether that changed anything: when it was bought, where
+// the clock of this machine says otherwise by more than a day, and until when it lasts, where that is told.
+func (st *state) told(r ordertoken.Review) bool {
+	const most = 24 * time.Hour
+	before := *st
+	if first := r.First(); !first.IsZero() && !st.Bought.IsZero() && first.Sub(st.Bought).Abs() > most {
+		if !st.Ends.IsZero() && !st.Single {
+			st.Ends = st.Ends.Add(first.Sub(st.Bought)).UTC()
+		}
+		st.Bought = first.UTC()
+	}
+	// An end that is later than that of every certificate is the order's. (Not confirmed by ServerTastic's pages: whose end
+	// it is.)
+	if last := lastDay(r); !st.Single && !last.IsZero() && r.Expires.Sub(last) > most && r.Expires.After(st.Ends) && r.Expires.Before(last.AddDate(4, 0, 0)) {
+		st.Ends = r.Expires.UTC()
+	}
+	return !st.Bought.Equal(before.Bought) || !st.Ends.Equal(before.Ends)
+}
+
+// settleClock keeps times of the past from lying in the future, as after a clock that was ahead was put right.
+func (st *state) settleClock(now time.Time, period time.Duration) {
+	for _, at := range []*time.Time{&st.Announced, &st.Placed, &st.Completed} {
+		if at.After(now) {
+			*at = now.UTC()
+		}
+	}
+	if latest := now.Add(period); st.NextCheck.After(latest) {
+		st.NextCheck = latest.UTC()
+	}
 }
 
 // seal encrypts a token with a key that is made of the account's.

@@ -133,7 +133,7 @@ func (s *session) termWords(v *view, leaf *x509.Certificate) string {
 		s.log.Warn("a reissue does not reach beyond the certificate that it replaces", "certificate", v.id, "ends", day(leaf.NotAfter), "paid_until", day(v.st.PaidUntil))
 		return words
 	default:
-		return words + ": before the next one is bought, a reissue is asked for"
+		return words + ": before the next one is bought, a reissue is asked for, which must be before " + day(leaf.NotAfter.Add(-leastLeft)) + " (see renew_before)"
 	}
 }
 
