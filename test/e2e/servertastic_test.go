@@ -122,6 +122,10 @@ func TestServerTasticRenews(t *testing.T) {
 	d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, `{ st_product_code = "RapidSSL-12", term_months = 0 }`, `renew_before = "80%"`, "shop.test"), 0o600)
 	d.start()
 	first := d.issuedAndInstalled(d.old, "shop.test")
+	// The stand-in links a renewal from ninety of its days before the year's end on, and until then the order waits.
+	if !await(t.Context(), 2*patience, func() bool { o := d.ca.Orders(); return len(o) == 2 && o[1].Placed }) {
+		t.Fatalf("the orders are %+v", d.ca.Orders())
+	}
 	d.issuedAndInstalled(first, "shop.test")
 	d.booked(2, 0)
 	orders := d.ca.Orders()

@@ -214,21 +214,19 @@ func TestTencentUsesUpWhatIsPaid(t *testing.T) {
 			d.due(names...)
 			d.write("config.toml", d.base("", own)+tencentCert(`"own"`, tencentOrder(tencentMany), `renew_before = "48%"`, names...), 0o600)
 			d.start()
-			if validity == standin.SameExpiry { // something may be owed: nothing is bought beside it without a question
-				held := d.until("web", "held", func(c control.Certificate) bool { return c.Order != nil && c.Order.Hold != nil })
-				if !strings.Contains(held.Order.Hold.Detail, "reach no further") {
-					t.Errorf("held for %+v", held.Order.Hold)
-				}
+			// In scaled days the paid year of the plugin, which counts real months, outlasts that of the stand-in: what may
+			// still be owed is asked for, and nothing is bought beside it without a question.
+			held := d.until("web", "held", func(c control.Certificate) bool { return c.Order != nil && c.Order.Hold != nil })
+			if !strings.Contains(held.Order.Hold.Detail, "reach no further") {
+				t.Errorf("held for %+v", held.Order.Hold)
+			}
+			if validity == standin.SameExpiry {
 				d.booked(1, 1)
 				d.stop()
 				return
 			}
-			again := await(t.Context(), tencentPatience, func() bool {
-				l := d.ca.Ledger()
-				return l.Count(sandbox.Purchase) > 1
-			})
 			l := d.ca.Ledger()
-			if !again || l.Count(sandbox.Reissue) < 1 {
+			if l.Count(sandbox.Purchase) != 1 || l.Count(sandbox.Reissue) < 2 {
 				t.Fatalf("%d purchases and %d reissues: %v", l.Count(sandbox.Purchase), l.Count(sandbox.Reissue), d.ca.Certificates())
 			}
 			first := d.ca.Certificates()[0]
@@ -238,10 +236,10 @@ func TestTencentUsesUpWhatIsPaid(t *testing.T) {
 					last = c.NotAfter
 				}
 			}
-			if validity == standin.WholeTerm && last.Before(first.Ends.Add(-5*planDay)) {
+			if last.Before(first.Ends.Add(-5 * planDay)) {
 				t.Errorf("the last reissue ends at %s, and what was paid for at %s", last, first.Ends)
 			}
-			t.Logf("%d purchases and %d reissues when the second was bought", l.Count(sandbox.Purchase), l.Count(sandbox.Reissue))
+			t.Logf("%d purchases and %d reissues until the paid time was used up", l.Count(sandbox.Purchase), l.Count(sandbox.Reissue))
 			d.stop()
 			d.noPlugins("after the daemon has ended")
 		})
