@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -223,17 +222,3 @@ func (d *Daemon) Quiet(ctx context.Context, window time.Duration) (since time.Ti
 
 // quietTick is how often a daemon is looked at that should come to rest: how exact the instant is.
 const quietTick = 2 * time.Millisecond
-
-// Size is how many bytes the files of a folder have.
-func Size(dir string) int64 {
-	var sum int64
-	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			if info, err := e.Info(); err == nil {
-				sum += info.Size()
-			}
-		}
-		return nil
-	})
-	return sum
-}
