@@ -270,10 +270,12 @@ func sameNames(a, b []lego.Identifier) bool {
 }
 
 // mayBeAboutReplaces reports a refusal that an order without "replaces" may not meet. RFC 9773 names only
-// alreadyReplaced (section 7.4); for the rest servers use malformed, unauthorized and not found.
+// alreadyReplaced (section 7.4); for the rest servers use malformed, unauthorized and not found. One that stumbles over a
+// certificate it does not know says serverInternal (Pebble does): should it have placed the order all the same, an order
+// that is not finalized costs nothing and lapses.
 func (p *problem) mayBeAboutReplaces() bool {
 	switch p.kind() {
-	case "alreadyReplaced", "malformed", "unauthorized", "conflict":
+	case "alreadyReplaced", "malformed", "unauthorized", "conflict", "serverInternal":
 		return true
 	default:
 		return p.status == 404 || p.status == 409

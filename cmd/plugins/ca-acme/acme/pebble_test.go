@@ -1,9 +1,13 @@
 package acme
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -269,6 +273,30 @@ func TestRenewalAndReplacement(t *testing.T) {
 	if !strings.Contains(done.Detail, "did not link") {
 		t.Errorf("the second replacement says nothing of a refused link: %s", done.Detail)
 	}
+	// A certificate that the CA does not find makes Pebble say serverInternal; the renewal is placed all the same.
+	lost := request(t, nil, "renew.example.com")
+	lost.Kind, lost.Previous = pluginapi.Renew, &pluginapi.PreviousOrder{Reference: o.Reference, State: o.State, Chain: [][]byte{unknownTo(t, leaf)}}
+	done = r.order(lost, pluginapi.ChallengeHTTP)
+	leafOf(t, done, lost)
+	if !strings.Contains(done.Detail, "did not link") {
+		t.Errorf("the replacement of an unknown certificate says nothing of a refused link: %s", done.Detail)
+	}
+}
+
+// unknownTo is a certificate like leaf, of the same authority, whose serial number the CA never gave.
+func unknownTo(t *testing.T, leaf *x509.Certificate) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: new(big.Int).Add(leaf.SerialNumber, big.NewInt(1)), AuthorityKeyId: leaf.AuthorityKeyId, DNSNames: leaf.DNSNames,
+	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func TestRevocation(t *testing.T) {
