@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
@@ -48,12 +47,17 @@ func (o *output) line(stream string, raw []byte, more bool) {
 	if text == "" {
 		return
 	}
-	dropped, ok := o.admit(time.Now(), text)
+	said, structured := o.logRecord(text)
+	dropped, ok := o.admit(time.Now(), said.text)
 	if dropped > 0 {
 		o.log.Warn("plugin output dropped", "lines", dropped)
 	}
-	if ok {
-		o.log.Log(context.Background(), lineLevel(raw), "plugin output", "stream", stream, "line", text)
+	switch {
+	case !ok:
+	case structured:
+		o.log.LogAttrs(context.Background(), said.level, "plugin log", slog.String("says", said.text), slog.Attr{Key: "with", Value: slog.GroupValue(said.attrs...)})
+	default:
+		o.log.Log(context.Background(), slog.LevelInfo, "plugin output", "stream", stream, "line", text)
 	}
 }
 
@@ -104,30 +108,6 @@ func (o *output) finish() {
 	o.mu.Unlock()
 	if dropped > 0 {
 		o.log.Warn("plugin output dropped", "lines", dropped)
-	}
-}
-
-// lineLevel reads the level of a line that is a JSON record of hclog or slog; other lines are of level info.
-func lineLevel(raw []byte) slog.Level {
-	if len(raw) == 0 || raw[0] != '{' || len(raw) > maxRaw {
-		return slog.LevelInfo
-	}
-	var rec struct {
-		HC string `json:"@level"`
-		S  string `json:"level"`
-	}
-	if json.Unmarshal(raw, &rec) != nil {
-		return slog.LevelInfo
-	}
-	switch strings.ToLower(rec.HC + rec.S) {
-	case "trace", "debug":
-		return slog.LevelDebug
-	case "warn", "warning":
-		return slog.LevelWarn
-	case "error":
-		return slog.LevelError
-	default:
-		return slog.LevelInfo
 	}
 }
 

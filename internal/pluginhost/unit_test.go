@@ -134,7 +134,36 @@ func TestOutputIsBoundedAndMasked(t *testing.T) {
 	})
 }
 
+func TestOutputOfALogIsToldInItsWords(t *testing.T) {
+	cases := map[string]struct{ line, want string }{
+		"hclog":           {`{"@level":"warn","@message":"slow","@timestamp":"now","url":"https://ca.example","took":1.5}`, `level=WARN msg="plugin log" says=slow with.took=1.5 with.url=https://ca.example`},
+		"slog":            {`{"time":"now","level":"DEBUG","msg":"looked","order":{"id":7}}`, `level=DEBUG msg="plugin log" says=looked with.order="{\"id\":7}"`},
+		"nothing besides": {`{"@level":"error","@message":"broken"}`, `level=ERROR msg="plugin log" says=broken`},
+		"unknown level":   {`{"@level":7,"@message":"broken"}`, `level=INFO msg="plugin log" says=broken`},
+		"a secret":        {`{"@message":"key planted-secret","planted-secret":"\u0070lanted-secret"}`, `level=INFO msg="plugin log" says="key [secret]" with.[secret]=[secret]`},
+		"other JSON":      {`{"message":"x"}`, `level=INFO msg="plugin output" stream=stderr line="{\"message\":\"x\"}"`},
+		"no JSON":         {`{"@message":"x"`, `level=INFO msg="plugin output" stream=stderr line="{\"@message\":\"x\""`},
+		"words":           {`listening`, `level=INFO msg="plugin output" stream=stderr line=listening`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			out := &output{
+				log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				mask: newMasker(pluginapi.Settings{Secrets: map[string]pluginapi.Secret{"k": pluginapi.NewSecret("planted-secret")}}, nil),
+			}
+			w := &lineWriter{out: out, stream: "stderr"}
+			_, _ = io.WriteString(w, c.line+"\n")
+			_, got, _ := strings.Cut(strings.TrimSpace(log.String()), " ") // without the time
+			if got != c.want {
+				t.Errorf("logged %s\nwant   %s", got, c.want)
+			}
+		})
+	}
+}
+
 func FuzzLineWriter(f *testing.F) {
+	f.Add([]byte(`{"@message":"planted-secret \u0070lanted-secret","a":["planted-secret"]}`+"\n"), 9)
 	f.Add([]byte("one\ntwo\r\nthree"), 3)
 	f.Add([]byte("x planted-secret y\n"), 5)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
