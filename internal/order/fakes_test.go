@@ -89,6 +89,8 @@ type shop struct {
 	canceled  []string
 	revoked   int
 
+	// cancel, when set, answers CancelOrder.
+	cancel func(pluginapi.PlacedOrder) pluginapi.Order
 	// place, when set, decides what becomes of a PlaceOrder call: whether it is carried out and what is answered.
 	place func(n int) (carryOut bool, err error)
 	// freeName, when set, is added to each certificate.
@@ -312,6 +314,9 @@ func (s *shop) CancelOrder(_ context.Context, o pluginapi.PlacedOrder, _ string)
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "no order %s", o.Reference)
 	}
 	s.canceled = append(s.canceled, o.Reference)
+	if s.cancel != nil {
+		return pluginapi.OrderReply{Order: s.cancel(o)}, nil
+	}
 	return pluginapi.OrderReply{Order: pluginapi.Order{Reference: o.Reference, Status: pluginapi.Canceled}}, nil
 }
 

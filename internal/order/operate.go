@@ -81,7 +81,8 @@ func (e *Engine) decide(id, step string, allowed func(Record) error, change func
 }
 
 // Cancel ends an order that has no certificate yet, or none that fits. What the CA has is canceled there first, where the CA can; an
-// order whose call may have arrived cannot be canceled before it is resolved.
+// order whose call may have arrived cannot be canceled before it is resolved. Where the CA has taken the wish and not done it
+// yet, the order goes on until the CA says what became of it.
 func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) {
 	en := e.entry(id)
 	if en == nil {
@@ -103,7 +104,7 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 	}
 	issued := r.Phase == Held && r.Hold.Resume == Issued // there is nothing to cancel any more, only to revoke
 	if r.Reference != "" && !issued {
-		if err := e.cancelAtCA(ctx, en, r, reason); err != nil {
+		if over, err := e.cancelAtCA(ctx, en, r, reason); err != nil || !over {
 			return en.snapshot(), err
 		}
 	}
@@ -119,29 +120,43 @@ func (e *Engine) Cancel(ctx context.Context, id, reason string) (Record, error) 
 	return en.snapshot(), err
 }
 
-func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason string) error {
+// cancelAtCA reports whether the CA has no use for the order any more. Where it says otherwise, that is journaled.
+func (e *Engine) cancelAtCA(ctx context.Context, en *entry, r Record, reason string) (over bool, err error) {
 	ca, ok := e.Catalog.CA(r.Account)
 	if !ok {
-		return nil // the account was taken out of the configuration: only a person can reach it
+		return true, nil // the account was taken out of the configuration: only a person can reach it
 	}
 	d, err := ca.Describe(ctx)
 	if err != nil {
-		return fmt.Errorf("order %s: %w", r.ID, err)
+		return false, fmt.Errorf("order %s: %w", r.ID, err)
 	}
 	if !d.Has(pluginapi.AbilityCancel) {
 		if !r.CostsMoney {
-			return nil // a free order that nobody finishes expires by itself
+			return true, nil // a free order that nobody finishes expires by itself
 		}
-		return fmt.Errorf("order %s: the plugin of account %s cannot cancel; do it at the CA, the order then ends by itself: %w", r.ID, r.Account, ErrWrongPhase)
+		return false, fmt.Errorf("order %s: the plugin of account %s cannot cancel; do it at the CA, the order then ends by itself: %w", r.ID, r.Account, ErrWrongPhase)
 	}
 	spec, _ := e.Catalog.Spec(r.Certificate)
 	spec.Profiles = e.profilesOf(r.Certificate)
 	w := &work{Engine: e, entry: en, record: r, spec: spec, ca: ca}
-	// An order that the CA does not have needs no canceling; the person is asking, and there would be no other way out.
-	if _, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason); err != nil && pluginapi.KindOf(err) != pluginapi.NotFound {
-		return fmt.Errorf("order %s: cancel at the CA: %w", r.ID, err)
+	reply, err := ca.CancelOrder(ctx, w.placedOrder(ctx), reason)
+	switch {
+	case pluginapi.KindOf(err) == pluginapi.NotFound:
+		return true, nil // there is nothing to cancel; the person is asking, and there would be no other way out
+	case err != nil:
+		return false, fmt.Errorf("order %s: cancel at the CA: %w", r.ID, err)
 	}
-	return nil
+	switch reply.Order.Status {
+	case pluginapi.Canceled, pluginapi.OrderRejected, pluginapi.Expired:
+		return true, nil
+	}
+	if err := w.accept(ctx, "cancel-asked", reply.Order); err != nil {
+		return false, err
+	}
+	if reply.Order.Status == pluginapi.Issued {
+		return false, fmt.Errorf("order %s: the CA has issued it meanwhile, so that there is nothing to cancel any more, only to revoke: %w", r.ID, ErrWrongPhase)
+	}
+	return false, nil
 }
 
 // Supersede ends an order that was never sent, because the configuration now wants something else. It reports whether

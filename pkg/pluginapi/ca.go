@@ -59,7 +59,8 @@ type OrderInspector interface {
 	InspectOrder(ctx context.Context, reference string, state []byte) (OrderReply, error)
 }
 
-// OrderCanceler can drop an order that has no certificate yet.
+// OrderCanceler can drop an order that has no certificate yet. The reply says what has become of it: Canceled, OrderRejected or
+// Expired end it; with any other status the CA has taken the wish at most, and the daemon goes on looking at the order.
 type OrderCanceler interface {
 	CancelOrder(ctx context.Context, order PlacedOrder, reason string) (OrderReply, error)
 }
