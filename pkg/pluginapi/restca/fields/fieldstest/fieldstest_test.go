@@ -149,3 +149,25 @@ func TestExamples(t *testing.T) {
 		t.Errorf("said %q of what is no TOML", r.said)
 	}
 }
+
+func TestMessages(t *testing.T) {
+	dir := t.TempDir()
+	code := "package p\n\nimport \"errors\"\n\nvar errKey = errors.New(\"the key is wrong\") // \"a remark\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page := write(t, "# A CA\n\n## When something goes wrong\n\n| message | |\n|---|---|\n| `the key is wrong` | x |\n| `a remark` | x |\n\n"+
+		"### Kinds of failure\n\n| `unavailable` | x |\n\n## More\n\n| `beyond` | x |\n")
+	r := &recorder{}
+	fieldstest.Messages(r, page, 2, dir)
+	wantSaid(t, r, `does not say "a remark"`)
+}
+
+func TestAccountSettings(t *testing.T) {
+	page := write(t, "\n## Settings of the account, `[ca.NAME.settings]`\n\n| `base_url` | x |\n| `order` | x |\n\n## More\n\n| `other` | x |\n")
+	r := &recorder{}
+	fieldstest.AccountSettings(r, page, []pluginapi.Field{{Name: "base_url"}})
+	wantSaid(t, r)
+	fieldstest.AccountSettings(r, page, []pluginapi.Field{{Name: "base_url"}, {Name: "api_key"}})
+	wantSaid(t, r, "the plugin has [api_key base_url order]")
+}
