@@ -18,7 +18,7 @@ import (
 func digicertEstate(t *testing.T) (*digicert, grant) {
 	t.Helper()
 	own := grant{"own", "rfc2136", peer.NewTSIGKey("k", "hmac-sha256")}
-	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{digicertZone("k")}})
+	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{sellerZone("k")}})
 	return newDigiCert(t, bind), own
 }
 
@@ -50,7 +50,7 @@ func TestDigiCertByRecordsIsIssuedAndServed(t *testing.T) {
 			d.due(c.domains...)
 			web, deploy := d.serveBy("")
 			deploy += "server_name = \"www.shop.test\"\n" // a wildcard is no name to ask a server for
-			d.write("config.toml", d.base("", own)+ordered(`"own"`, c.order, `renew_before = "30d"`, c.domains...)+deploy, 0o600)
+			d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, c.order, `renew_before = "30d"`, c.domains...)+deploy, 0o600)
 			d.start()
 			leaf := d.issuedAndInstalled(d.old, c.domains...)
 			if served := web.served(); !served.Equal(leaf) {
@@ -88,7 +88,7 @@ func TestDigiCertByFilesThroughNginx(t *testing.T) {
 	d.challenges = back
 	d.due(names...)
 	web, deploy := d.serveBy(fmt.Sprintf("server { listen %s; server_name shop.test www.shop.test;\n%s\nlocation / { return 404; } }\n", front, snippet))
-	d.write("config.toml", d.base("")+ordered(`"http"`, dvOrder, `renew_before = "30d"`, names...)+deploy, 0o600)
+	d.write("config.toml", d.base("")+ordered("digicert", `"http"`, dvOrder, `renew_before = "30d"`, names...)+deploy, 0o600)
 	d.start()
 	leaf := d.issuedAndInstalled(d.old, names...)
 	if served := web.served(); !served.Equal(leaf) {
@@ -122,7 +122,7 @@ func TestDigiCertWaitsForApproval(t *testing.T) {
 			d.write("api-key", c.key, 0o600)
 			d.due(names...)
 			_, deploy := d.serveBy("")
-			d.write("config.toml", d.base(c.skip, own)+ordered(`"own"`, `{ product = "ssl", product_type_hint = "ov", order_validity = { years = 1 } }`, `renew_before = "30d"`, names...)+deploy, 0o600)
+			d.write("config.toml", d.base(c.skip, own)+ordered("digicert", `"own"`, `{ product = "ssl", product_type_hint = "ov", order_validity = { years = 1 } }`, `renew_before = "30d"`, names...)+deploy, 0o600)
 			d.start()
 			waiting := d.waitsFor("approval")
 			if waiting.Order.Status != "pending-approval" || waiting.Order.Action == nil {
@@ -151,24 +151,12 @@ func TestDigiCertWaitsForApproval(t *testing.T) {
 	}
 }
 
-// says checks what a command prints of the certificate.
-func (d *digicert) says(command string, words ...string) {
-	d.t.Helper()
-	told, code := d.run(command, "web")
-	text := strings.Join(strings.Fields(told), " ") // wherever lines are broken
-	for _, w := range words {
-		if !strings.Contains(text, w) {
-			d.t.Errorf("%s (exit code %d) does not say %q:\n%s", command, code, w, told)
-		}
-	}
-}
-
 // TestDigiCertRejectedRequestEndsTheOrder: a person's no is final, says why, and nothing is bought again.
 func TestDigiCertRejectedRequestEndsTheOrder(t *testing.T) {
 	t.Parallel()
 	d, own := digicertEstate(t)
 	d.due(names...)
-	d.write("config.toml", d.base("", own)+ordered(`"own"`, `{ product = "ssl_basic", order_validity = { years = 1 } }`, `renew_before = "30d"`, names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, `{ product = "ssl_basic", order_validity = { years = 1 } }`, `renew_before = "30d"`, names...), 0o600)
 	d.start()
 	d.waitsFor("approval")
 	d.post(http.MethodPost, fmt.Sprintf("/_sandbox/requests/%d", d.ca.Requests()[0].ID), map[string]any{"status": "rejected", "comment": "ask the head of finance"})
@@ -228,7 +216,7 @@ func TestDigiCertAdoptsWhatWasBoughtElsewhere(t *testing.T) {
 	if err := os.Remove(d.path("conf.d/adopted.toml")); err != nil {
 		t.Fatal(err)
 	}
-	d.write("config.toml", d.base("", own)+ordered(`"own"`, dvOrder, "", names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, dvOrder, "", names...), 0o600)
 	d.start()
 	if c, err := d.certificate("web"); err != nil || c.Next.Due || c.Order != nil {
 		t.Errorf("what lasts is ordered anew: %+v, %v", c, err)
@@ -271,7 +259,7 @@ func TestDigiCertAdoptsAnOlderCertificateOfAnOrder(t *testing.T) {
 	update(t, d.bind, "shop.test", own.key, fmt.Sprintf("_dnsauth.shop.test. 60 TXT %q", again["dcv_random_value"]))
 	d.post(http.MethodPut, fmt.Sprintf("/order/certificate/%d/check-dcv", order.ID), map[string]any{})
 	d.booked(1, 1)
-	d.write("config.toml", d.base("", own)+ordered(`"own"`, dvOrder, "", names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, dvOrder, "", names...), 0o600)
 	d.start()
 	if _, err := d.client.Renew(t.Context(), control.RenewRequest{Name: "web", Force: true}); err != nil {
 		t.Fatal(err)

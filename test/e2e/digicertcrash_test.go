@@ -1,243 +1,43 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/certbridge/certbridged/internal/sandbox"
 	standin "github.com/certbridge/certbridged/internal/sandbox/digicert"
 	"github.com/certbridge/certbridged/test/peer"
 )
 
-// digicertAtOnce is how many worlds live side by side, where -parallel lets them: mostly they wait, a lost order for a
-// minute.
-const digicertAtOnce = 24
-
-// digicertPast is the time before a reissue: the account with its order, and the journal.
-type digicertPast struct{ account, journal string }
-
-// newDigiCertWorld is a daemon whose next order is a new one, or after a past a reissue; domains are proven by files.
-func newDigiCertWorld(t testing.TB, bind *peer.BINDServer, before *digicertPast) *digicert {
-	t.Helper()
-	d := newDigiCert(t, bind, func(o *standin.Options) {
-		if before == nil {
-			return
-		}
-		o.Dir = t.TempDir()
-		copyFile(t, before.account, filepath.Join(o.Dir, "digicert.json"), 0o600)
-	})
-	if before != nil {
-		copyFile(t, before.journal, d.path("state/state.db"), 0o600)
-	}
-	d.due(names...)
-	d.write("config.toml", d.base("")+ordered(`"http"`, dvOrder, `renew_before = "30d"`, names...)+fmt.Sprintf(`
-[certificate.deploy]
-reload = ["cp", %q, %q]
-`, d.path("tls/web.pem"), d.path("served.pem")), 0o600)
-	return d
-}
-
-// newDigiCertPast buys an order.
-func newDigiCertPast(t testing.TB, bind *peer.BINDServer) *digicertPast {
-	t.Helper()
-	dir, err := filepath.Abs(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDigiCert(t, bind, func(o *standin.Options) { o.Dir = dir })
-	d.due(names...)
-	d.write("config.toml", d.base("")+ordered(`"http"`, dvOrder, `renew_before = "30d"`, names...), 0o600)
-	d.start()
-	d.issuedAndInstalled(d.old, names...)
-	d.booked(1, 0)
-	d.stop()
-	p := &digicertPast{account: filepath.Join(dir, "digicert.json"), journal: filepath.Join(dir, "state.db")}
-	copyFile(t, d.path("state/state.db"), p.journal, 0o600)
-	return p
-}
-
-// settle waits until the order is through, and checks what must hold then, whatever went wrong on the way: one purchase,
-// and after a past one reissue more and nothing else.
+// settle implements buyer.
 func (d *digicert) settle(reissues int) {
 	d.t.Helper()
 	d.issuedAndInstalled(d.old, names...)
-	d.booked(1, reissues)
-	if l := d.ca.Ledger(); l.Count(sandbox.Issue) != 1+reissues || l.Count(sandbox.Cancel) > 0 || l.Count(sandbox.Duplicate) > 0 {
+	d.settled(reissues)
+	if l := d.ca.Ledger(); l.Count(sandbox.Issue) != 1+reissues || l.Count(sandbox.Duplicate) > 0 {
 		d.t.Errorf("the ledger says %v", l.Counts())
 	}
 	if o, _ := d.current(); o.AlternativeID == "" || len(o.Certificates) != 1+reissues {
 		d.t.Errorf("the order has the mark %q and the certificates %+v", o.AlternativeID, o.Certificates)
 	}
-	if d.read("served.pem") != d.read("tls/web.pem") {
-		d.t.Error("the server was not told to load what is on disk")
-	}
-	d.nothingAnswers()
-	d.stop()
 	d.tidy()
 }
 
-// mishap is one thing that goes wrong with an order.
-type mishap struct {
-	name string
-	// failpoint is what the daemon is told, empty when prepare does it.
-	failpoint string
-	prepare   func(*digicert)
-	// kills: the daemon is to be started again afterwards.
-	kills bool
-	// perhaps: the instant need not come in every run.
-	perhaps bool
-}
-
-// mishaps lists all of a kind of order: the daemon killed before and after each step that the journal writes; daemon and
-// plugin killed in each exchange with the CA, before and after it has done its part; and each of its answers lost or spoilt.
-func mishaps(t testing.TB, bind *peer.BINDServer, before *digicertPast, reissues int) []mishap {
-	t.Helper()
-	d := newDigiCertWorld(t, bind, before)
-	d.start("CERTBRIDGED_FAILPOINT=list:" + d.path("steps"))
-	d.settle(reissues)
-	var list []mishap
-	times := map[string]int{}
-	for _, step := range strings.Fields(d.read("steps")) {
-		times[step]++
-		name := step
-		if times[step] > 1 {
-			name = fmt.Sprintf("%s#%d", step, times[step])
-		}
-		for _, when := range []string{"before", "after"} {
-			list = append(list, mishap{name: "daemon killed " + when + " saving " + name, failpoint: when + ":" + name, kills: true, perhaps: times[step] > 1})
-		}
-	}
-	clear(times)
-	for _, c := range d.ca.Calls() {
-		x := exchange{method: c.Method, path: pattern(c.Path)}
-		times[x.String()]++
-		x.time = times[x.String()]
-		list = append(list, mishapsIn(x)...)
-	}
-	return list
-}
-
-// mishapsIn are those of one exchange.
-func mishapsIn(x exchange) []mishap {
-	var list []mishap
-	for when, done := range map[string]bool{"before": false, "after": true} {
-		list = append(list,
-			mishap{name: fmt.Sprintf("daemon killed %s the CA has done %s", when, x), kills: true, perhaps: x.time > 1, prepare: func(d *digicert) { d.killIn(x, done, d.kill) }},
-			mishap{name: fmt.Sprintf("plugin killed %s the CA has done %s", when, x), perhaps: x.time > 1, prepare: func(d *digicert) { d.killIn(x, done, d.killPlugin) }})
-	}
-	spoilt := map[string]sandbox.Misbehaviour{
-		"request lost": {Kind: sandbox.Drop}, "answer lost": {Kind: sandbox.Drop, After: true}, "answer reset": {Kind: sandbox.Reset, After: true},
-		"answer cut": {Kind: sandbox.Cut}, "answer truncated": {Kind: sandbox.Truncated}, "no answer ever": {Kind: sandbox.Slow},
-		"internal error instead": {Kind: sandbox.ServerError}, "internal error afterwards": {Kind: sandbox.ServerError, After: true},
-		"a gateway's page afterwards": {Kind: sandbox.HTML, After: true}, "too many requests": {Kind: sandbox.RateLimited, RetryAfter: "1"},
-		"types flipped": {Kind: sandbox.FlipTypes},
-	}
-	for _, name := range slices.Sorted(maps.Keys(spoilt)) {
-		// The plugin's own tests spoil every answer in every way. Here it is what the daemon makes of it.
-		if x.time > 1 || x.method != http.MethodPost && !slices.Contains([]string{"answer lost", "internal error instead", "a gateway's page afterwards", "types flipped"}, name) {
-			continue
-		}
-		m := spoilt[name]
-		m.Method, m.Path = x.method, x.path
-		list = append(list, mishap{name: fmt.Sprintf("%s in %s", name, x), prepare: func(d *digicert) {
-			if err := d.ca.Misbehave(m); err != nil {
-				d.t.Fatal(err)
-			}
-		}})
-	}
-	return list
-}
-
-// run lets it happen, and checks that nothing was lost and nothing bought twice. It reports whether it happened.
-func (m mishap) run(t *testing.T, d *digicert, reissues int) bool {
-	if m.prepare != nil {
-		m.prepare(d)
-	}
-	if !m.kills {
-		d.start()
-		d.settle(reissues)
-		left := d.pending() || m.spoils(d)
-		if left && !m.perhaps {
-			t.Error("this did not happen")
-		}
-		return !left
-	}
-	var env []string
-	if m.failpoint != "" {
-		env = append(env, "CERTBRIDGED_FAILPOINT="+m.failpoint)
-	}
-	d.begin(env...)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	finished := await(ctx, patience, func() bool { return !d.alive() || m.perhaps && d.through() })
-	switch {
-	case !finished:
-		t.Fatalf("this instant did not come within %s", patience)
-	case d.alive(): // this time the order took fewer steps
-		d.settle(reissues)
-		return false
-	}
-	d.noPlugins("after the daemon was killed")
-	d.start()
-	d.settle(reissues)
-	return true
-}
-
-// spoils reports whether an answer is still to be spoilt.
-func (m mishap) spoils(d *digicert) bool {
-	return !slices.ContainsFunc(d.ca.Calls(), func(c sandbox.Call) bool { return c.Misbehaved != "" }) && strings.Contains(m.name, " in ")
-}
-
-// through reports whether another certificate is in place and nothing is left to do.
-func (d *digicert) through() bool {
-	c, err := d.certificate("web")
-	if err != nil || c.Leaf == nil || c.Leaf.Serial == fmt.Sprintf("%x", d.old.SerialNumber) || c.Order != nil {
-		return false
-	}
-	left, err := d.publications()
-	return err == nil && len(left) == 0
-}
-
-// TestDigiCertIsBoughtFromOnceWhateverHappens is invariant 1 with the real plugin: every step of the journal, and every
-// exchange with the CA.
+// TestDigiCertIsBoughtFromOnceWhateverHappens is invariant 1 with the real plugin.
 func TestDigiCertIsBoughtFromOnceWhateverHappens(t *testing.T) {
-	begun := time.Now()
-	bind := peer.BIND(t, peer.BINDOptions{Zones: []peer.Zone{digicertZone()}})
-	free := make(places, digicertAtOnce)
-	var runs, absent atomic.Int64
-	t.Run("kinds", func(t *testing.T) {
-		for _, kind := range []string{"new", "reissue"} {
-			var before *digicertPast
-			reissues := 0
-			if kind == "reissue" {
-				before, reissues = newDigiCertPast(t, bind), 1
-			}
-			for i, m := range mishaps(t, bind, before, reissues) {
-				if testing.Short() && i%8 != 0 {
-					continue
-				}
-				t.Run(kind+" "+m.name, func(t *testing.T) {
-					t.Parallel()
-					free.take(t)
-					if m.run(t, newDigiCertWorld(t, bind, before), reissues) {
-						runs.Add(1)
-					} else {
-						absent.Add(1)
-					}
-				})
-			}
-		}
-	})
-	t.Logf("%d runs in which something went wrong, %d in which it did not come to that, in %s: one purchase in each", runs.Load(), absent.Load(), time.Since(begun).Round(time.Second))
-	if runs.Load() == 0 {
-		t.Error("nothing went wrong")
-	}
+	bind := peer.BIND(t, peer.BINDOptions{Zones: []peer.Zone{sellerZone()}})
+	sellerTrials{
+		account: "digicert.json",
+		open: func(t testing.TB, dir string) buyer {
+			return newDigiCert(t, bind, func(o *standin.Options) { o.Dir = dir })
+		},
+		config: func(b buyer) string {
+			return b.(*digicert).base("") + ordered("digicert", `"http"`, dvOrder, `renew_before = "30d"`, names...)
+		},
+		times: 1000,
+		spoilt: func(x exchange, how string) bool {
+			return x.method == http.MethodPost || slices.Contains([]string{"answer lost", "internal error instead", "a gateway's page afterwards", "types flipped"}, how)
+		},
+	}.run(t)
 }

@@ -41,7 +41,7 @@ func TestDigiCertFollowsWhatBecameOfTheOrder(t *testing.T) { // invariant 1
 			t.Parallel()
 			d, own := digicertEstate(t)
 			d.due(names...)
-			d.write("config.toml", d.base("", own)+ordered(`"own"`, shortPlan, `renew_before = "30d"`, names...), 0o600)
+			d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, shortPlan, `renew_before = "30d"`, names...), 0o600)
 			d.start()
 			first := d.issuedAndInstalled(d.old, names...)
 			d.booked(1, 0)

@@ -22,7 +22,7 @@ func TestDigiCertUsesUpAPlanBeforeItBuysTheNext(t *testing.T) {
 	d, own := digicertEstate(t)
 	d.open(func(o *standin.Options) { o.Day = planDay })
 	_, deploy := d.serveFirst()
-	d.write("config.toml", d.base("", own)+ordered(`"own"`, dvOrder, `renew_before = "48%"`, names...)+deploy, 0o600)
+	d.write("config.toml", d.base("", own)+ordered("digicert", `"own"`, dvOrder, `renew_before = "48%"`, names...)+deploy, 0o600)
 	d.start()
 	var first standin.OrderSummary
 	renewed := await(t.Context(), patience, func() bool {

@@ -15,7 +15,7 @@ import (
 func servertasticEstate(t *testing.T, o servertasticOptions) (*servertastic, grant) {
 	t.Helper()
 	own := grant{"own", "rfc2136", peer.NewTSIGKey("k", "hmac-sha256")}
-	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{digicertZone("k")}})
+	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{sellerZone("k")}})
 	return newServerTastic(t, bind, o), own
 }
 
@@ -38,9 +38,9 @@ func TestServerTasticIsIssuedAndServed(t *testing.T) {
 			t.Parallel()
 			d, own := servertasticEstate(t, servertasticOptions{})
 			d.due(c.domains...)
-			web, deploy := d.serveBy()
+			web, deploy := d.serveBy("")
 			deploy += "server_name = \"www.shop.test\"\n"
-			d.write("config.toml", d.base("", own)+servertasticCert(c.dcv, c.order, `renew_before = "30d"`, c.domains...)+deploy, 0o600)
+			d.write("config.toml", d.base("", own)+ordered("servertastic", c.dcv, c.order, `renew_before = "30d"`, c.domains...)+deploy, 0o600)
 			d.start()
 			leaf := d.issuedAndInstalled(d.old, c.domains...)
 			if served := web.served(); !served.Equal(leaf) {
@@ -66,7 +66,7 @@ func TestServerTasticWaitsForMail(t *testing.T) {
 	d, own := servertasticEstate(t, servertasticOptions{})
 	d.due("shop.test")
 	order := `{ st_product_code = "RapidSSL-12", dv_auth_method = "EMAIL", approver_email_address = "hostmaster@shop.test" }`
-	d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("servertastic", `"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
 	d.start()
 	waits := func() {
 		d.until("web", "waits for mail", func(c control.Certificate) bool {
@@ -97,7 +97,7 @@ func TestServerTasticReissuesInsideTheTerm(t *testing.T) {
 			t.Parallel()
 			d, own := servertasticEstate(t, servertasticOptions{})
 			d.due("shop.test")
-			d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
+			d.write("config.toml", d.base("", own)+ordered("servertastic", `"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
 			d.start()
 			last := d.issuedAndInstalled(d.old, "shop.test")
 			for range 2 {
@@ -119,7 +119,7 @@ func TestServerTasticRenews(t *testing.T) {
 	t.Parallel()
 	d, own := servertasticEstate(t, servertasticOptions{day: time.Second})
 	d.due("shop.test")
-	d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, `{ st_product_code = "RapidSSL-12", term_months = 0 }`, `renew_before = "80%"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("servertastic", `"own"`, `{ st_product_code = "RapidSSL-12", term_months = 0 }`, `renew_before = "80%"`, "shop.test"), 0o600)
 	d.start()
 	first := d.issuedAndInstalled(d.old, "shop.test")
 	// The stand-in links a renewal from ninety of its days before the year's end on, and until then the order waits.
@@ -144,7 +144,7 @@ func TestServerTasticCancelAndRevoke(t *testing.T) {
 	points := d.ca.Points()
 	d.due("shop.test")
 	order := `{ st_product_code = "RapidSSL-12", dv_auth_method = "EMAIL", approver_email_address = "hostmaster@shop.test" }`
-	d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("servertastic", `"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
 	d.start()
 	waiting := d.until("web", "validating", func(c control.Certificate) bool { return c.Order != nil && c.Order.Phase == "validating" })
 	var text string
@@ -191,7 +191,7 @@ func TestServerTasticCredentialsAndPoints(t *testing.T) {
 	d.must(d.ca.SetPoints(0))
 	d.due(names...)
 	d.write("api-key", "WRONG"+servertasticKey, 0o600)
-	d.write("config.toml", d.base("", own)+servertasticCert(`"own"`, rapidOrder, `renew_before = "30d"`, names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("servertastic", `"own"`, rapidOrder, `renew_before = "30d"`, names...), 0o600)
 	if text, code := d.run("check", "--online"); code == 0 || !strings.Contains(text, "check api_key") {
 		t.Errorf("check --online (exit code %d): %s", code, text)
 	}
@@ -226,7 +226,7 @@ func TestServerTasticAdoptsWhatWasBoughtElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	d, own := servertasticEstate(t, servertasticOptions{dir: dir})
 	d.due(names...)
-	config := d.base("", own) + servertasticCert(`"own"`, rapidOrder, "", names...)
+	config := d.base("", own) + ordered("servertastic", `"own"`, rapidOrder, "", names...)
 	d.write("config.toml", config, 0o600)
 	d.start()
 	if _, err := d.client.Renew(t.Context(), control.RenewRequest{Name: "web", Force: true}); err != nil {

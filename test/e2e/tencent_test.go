@@ -16,7 +16,7 @@ import (
 func tencentEstate(t *testing.T, o tencentOptions) (*tencent, grant) {
 	t.Helper()
 	own := grant{"own", "rfc2136", peer.NewTSIGKey("k", "hmac-sha256")}
-	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{digicertZone("k")}})
+	bind := peer.BIND(t, peer.BINDOptions{Keys: []peer.TSIGKey{own.key}, Zones: []peer.Zone{sellerZone("k")}})
 	return newTencent(t, bind, o), own
 }
 
@@ -38,9 +38,9 @@ func TestTencentIsIssuedAndServed(t *testing.T) {
 			t.Parallel()
 			d, own := tencentEstate(t, tencentOptions{change: func(s *standin.Settings) { s.FreeNames = name == "wildcard" }})
 			d.due(c.domains...)
-			web, deploy := d.serveBy()
+			web, deploy := d.serveBy("")
 			deploy += "server_name = \"www.shop.test\"\n"
-			d.write("config.toml", d.base("", own)+tencentCert(c.dcv, tencentOrder(c.product), `renew_before = "30d"`, c.domains...)+deploy, 0o600)
+			d.write("config.toml", d.base("", own)+ordered("tencent", c.dcv, tencentOrder(c.product), `renew_before = "30d"`, c.domains...)+deploy, 0o600)
 			d.start()
 			leaf := d.issuedAndInstalled(d.old, c.domains...)
 			if served := web.served(); !served.Equal(leaf) {
@@ -67,7 +67,7 @@ func TestTencentWaitsForPeople(t *testing.T) {
 	d.must(d.ca.SetManager(standin.DemoManager, "audit"))
 	d.due("shop.test")
 	order := fmt.Sprintf(`{ ProductId = %d, TimeSpan = 1, CompanyId = %d, ManagerId = %d }`, tencentOV, standin.DemoCompany, standin.DemoManager)
-	d.write("config.toml", d.base("", own)+tencentCert(`"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, order, `renew_before = "30d"`, "shop.test"), 0o600)
 	d.start()
 	waits := func() control.Certificate {
 		return d.until("web", "phase approval", func(c control.Certificate) bool {
@@ -95,7 +95,7 @@ func TestTencentRejectedReviewEndsTheOrder(t *testing.T) {
 	d.must(d.ca.SetManager(standin.DemoManager, "audit"))
 	d.due("shop.test")
 	order := fmt.Sprintf(`{ ProductId = %d, TimeSpan = 1, CompanyId = %d, ManagerId = %d`, tencentOV, standin.DemoCompany, standin.DemoManager)
-	d.write("config.toml", d.base("", own)+tencentCert(`"own"`, order+" }", `renew_before = "30d"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, order+" }", `renew_before = "30d"`, "shop.test"), 0o600)
 	d.start()
 	d.until("web", "phase approval", func(c control.Certificate) bool { return c.Order != nil && c.Order.Phase == "approval" })
 	id := d.ca.Certificates()[0].ID
@@ -107,7 +107,7 @@ func TestTencentRejectedReviewEndsTheOrder(t *testing.T) {
 	d.booked(1, 0)
 	d.stop()
 	d.must(d.ca.SetManager(standin.DemoManager, "ok"))
-	d.write("config.toml", d.base("", own)+tencentCert(`"own"`, order+fmt.Sprintf(", cert_id = %q }", id), `renew_before = "30d"`, "shop.test"), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, order+fmt.Sprintf(", cert_id = %q }", id), `renew_before = "30d"`, "shop.test"), 0o600)
 	d.start()
 	_, _ = d.run("orders", "cancel", held.Order.ID) // the new settings may have taken its place already
 	d.until("web", "held or issued", func(c control.Certificate) bool {
@@ -129,7 +129,7 @@ func TestTencentCancelAndRevoke(t *testing.T) {
 	t.Parallel()
 	d, own := tencentEstate(t, tencentOptions{change: func(s *standin.Settings) { s.IssueDelay = sandbox.Delay(time.Hour) }})
 	d.due(names...)
-	d.write("config.toml", d.base("", own)+tencentCert(`"own"`, tencentOrder(tencentMany), `renew_before = "30d"`, names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, tencentOrder(tencentMany), `renew_before = "30d"`, names...), 0o600)
 	d.start()
 	order := d.until("web", "validating", func(c control.Certificate) bool { return c.Order != nil && c.Order.Phase == "validating" })
 	var text string
@@ -171,7 +171,7 @@ func TestTencentCredentialsAndBalance(t *testing.T) {
 	d.must(d.ca.SetBalance(0))
 	d.due(names...)
 	d.write("secret-key", "WRONG"+tencentKey().SecretKey, 0o600)
-	d.write("config.toml", d.base("", own)+tencentCert(`"own"`, tencentOrder(tencentMany), `renew_before = "30d"`, names...), 0o600)
+	d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, tencentOrder(tencentMany), `renew_before = "30d"`, names...), 0o600)
 	if text, code := d.run("check", "--online"); code == 0 || !strings.Contains(text, "check secret_key") {
 		t.Errorf("check --online (exit code %d): %s", code, text)
 	}
@@ -212,7 +212,7 @@ func TestTencentUsesUpWhatIsPaid(t *testing.T) {
 			t.Parallel()
 			d, own := tencentEstate(t, tencentOptions{day: planDay, change: func(s *standin.Settings) { s.ReplaceValidity = validity }})
 			d.due(names...)
-			d.write("config.toml", d.base("", own)+tencentCert(`"own"`, tencentOrder(tencentMany), `renew_before = "48%"`, names...), 0o600)
+			d.write("config.toml", d.base("", own)+ordered("tencent", `"own"`, tencentOrder(tencentMany), `renew_before = "48%"`, names...), 0o600)
 			d.start()
 			// In scaled days the paid year of the plugin, which counts real months, outlasts that of the stand-in: what may
 			// still be owed is asked for, and nothing is bought beside it without a question.
