@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -41,9 +39,9 @@ type record struct {
 //
 //	ca/root.pem ca/root.key ca/issuer.pem ca/issuer.key   made together, once
 //	orders/KEY.json                                       one order
-//	serials/SERIAL                                        the KEY of the order a certificate came from
 //	revoked/SERIAL.json                                   one revocation; crl.pem and crl.der list them all
-//	lock                                                  held while an order or the list changes
+//	lock                                                  a part of it is held while an order or the list changes
+//	serials/SERIAL                                        the KEY of an order, of certificates from older versions
 type folder string
 
 func (d folder) path(parts ...string) string {
@@ -51,45 +49,6 @@ func (d folder) path(parts ...string) string {
 }
 
 func (d folder) order(key string) string { return d.path("orders", key+".json") }
-
-// lock waits until no other process or goroutine changes the folder, or the context ends.
-func (d folder) lock(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
-		return nil, diskError(err)
-	}
-	f, err := os.OpenFile(d.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, diskError(err)
-	}
-	got := make(chan error) // unbuffered: either the waiter has the file, or the goroutine closes it
-	go func() {
-		err := lockFile(f)
-		select {
-		case got <- err:
-		case <-ctx.Done():
-			_ = f.Close()
-		}
-	}()
-	select {
-	case err := <-got:
-		if err != nil {
-			_ = f.Close()
-			return nil, diskError(err)
-		}
-		return func() { _ = f.Close() }, nil
-	case <-ctx.Done():
-		return nil, pluginapi.Errorf(pluginapi.Unavailable, "wait for the folder's lock: %w", ctx.Err())
-	}
-}
-
-func lockFile(f *os.File) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
 
 // load reads an order; errors.Is(err, fs.ErrNotExist) holds when there is none.
 func (d folder) load(key string) (*record, error) {

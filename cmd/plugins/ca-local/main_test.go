@@ -52,7 +52,8 @@ func TestConformance(t *testing.T) {
 	o := options(t, map[string]any{"lifetime": "90s", "coverage": "720h"})
 	report := plugintest.Test(t, o)
 	for _, c := range report.Checks {
-		if c.Result == plugintest.Skip {
+		// Without a challenge an order is issued at once; that orders can be canceled is seen with one.
+		if c.Result == plugintest.Skip && c.Name != "cancel" {
 			t.Errorf("%s was skipped: %s", c.Name, c.Words)
 		}
 	}
