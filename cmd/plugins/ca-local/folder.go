@@ -73,7 +73,7 @@ func (d folder) load(key string) (*record, error) {
 }
 
 func (d folder) save(r *record) error {
-	text, err := json.MarshalIndent(r, "", " ")
+	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode order: %w", err)
 	}

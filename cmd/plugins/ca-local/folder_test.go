@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,4 +227,29 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("read %+v", r)
 		}
 	})
+}
+
+// TestAReplacedCAIsNoticed exchanges the CA's files, as a restore from a backup does, while the plugin runs.
+func TestAReplacedCAIsNoticed(t *testing.T) {
+	now := time.Now()
+	l := newCA(t, &now, nil)
+	before, _ := issue(t, l, newRequest(t, 1, ecKey(t), "a.example"))
+	again, _ := issue(t, l, newRequest(t, 2, ecKey(t), "a.example"))
+	if !slices.Equal(before.Chain[1], again.Chain[1]) {
+		t.Error("two orders have two CAs")
+	}
+	if err := os.Rename(l.folder().path("ca"), l.folder().path("ca.old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.folder().makeAuthority("another", now); err != nil {
+		t.Fatal(err)
+	}
+	after, leaf := issue(t, l, newRequest(t, 3, ecKey(t), "a.example"))
+	issuer, err := x509.ParseCertificate(after.Chain[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(before.Chain[1], after.Chain[1]) || leaf.CheckSignatureFrom(issuer) != nil {
+		t.Errorf("issued by %s, which was replaced", issuer.Subject)
+	}
 }

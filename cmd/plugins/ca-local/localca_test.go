@@ -23,7 +23,7 @@ import (
 )
 
 // newCA returns a CA in a folder of its own whose clock stands still.
-func newCA(t *testing.T, now *time.Time, values map[string]any) *localCA {
+func newCA(t testing.TB, now *time.Time, values map[string]any) *localCA {
 	t.Helper()
 	if values == nil {
 		values = make(map[string]any)
@@ -39,7 +39,7 @@ func newCA(t *testing.T, now *time.Time, values map[string]any) *localCA {
 	return l
 }
 
-func newRequest(t *testing.T, n int, key crypto.Signer, names ...string) pluginapi.OrderRequest {
+func newRequest(t testing.TB, n int, key crypto.Signer, names ...string) pluginapi.OrderRequest {
 	t.Helper()
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
 	if err != nil {
@@ -52,7 +52,7 @@ func newRequest(t *testing.T, n int, key crypto.Signer, names ...string) plugina
 	return r
 }
 
-func ecKey(t *testing.T) crypto.Signer {
+func ecKey(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

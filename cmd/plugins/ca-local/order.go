@@ -110,7 +110,7 @@ func (l *localCA) advance(ctx context.Context, seen *record, answered []string) 
 
 // settle issues what is ready to be issued, and saves the order, whose lock is held.
 func (l *localCA) settle(r *record) (pluginapi.OrderReply, error) {
-	ca, err := l.folder().authority(l.account.commonName, l.now())
+	ca, err := l.authority()
 	if err != nil {
 		return pluginapi.OrderReply{}, diskError(err)
 	}
@@ -194,7 +194,7 @@ func (l *localCA) writeList() error {
 	if err != nil {
 		return err
 	}
-	ca, err := l.folder().authority(l.account.commonName, l.now())
+	ca, err := l.authority()
 	if err != nil {
 		return err
 	}

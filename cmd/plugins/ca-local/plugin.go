@@ -26,6 +26,7 @@ type localCA struct {
 	now     func() time.Time
 	version string
 	account account
+	cached  authorityCache
 }
 
 var _ interface {
@@ -71,7 +72,7 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 	if err != nil {
 		return pluginapi.PreflightReply{}, err
 	}
-	ca, err := l.folder().authority(l.account.commonName, l.now())
+	ca, err := l.authority()
 	if err != nil {
 		return pluginapi.PreflightReply{Findings: append(findings, pluginapi.Faultf("dir", "%v", err))}, nil
 	}
@@ -296,6 +297,12 @@ func notOurs() error {
 }
 
 func noOrder() error { return pluginapi.Errorf(pluginapi.NotFound, "there is no such order") }
+
+func (l *localCA) authority() (*authority, error) {
+	return l.cached.get(l.folder(), func() (*authority, error) {
+		return l.folder().authority(l.account.commonName, l.now())
+	})
+}
 
 func (l *localCA) folder() folder { return folder(l.account.dir) }
 
