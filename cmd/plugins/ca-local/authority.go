@@ -192,9 +192,9 @@ func (a *authority) sign(r *record, acc account, now time.Time) ([][]byte, error
 }
 
 func (a *authority) signAs(serial *big.Int, r *record, acc account, now time.Time) ([][]byte, error) {
-	csr, err := x509.ParseCertificateRequest(r.CSR)
+	csr, err := r.parsed()
 	if err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
+		return nil, err
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: serial,

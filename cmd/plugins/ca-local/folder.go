@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,20 @@ type record struct {
 	Answered    map[string]bool        `json:"answered,omitempty"`
 	Canceled    bool                   `json:"canceled,omitempty"`
 	Chain       [][]byte               `json:"chain,omitempty"`
+
+	request *x509.CertificateRequest // what CSR says, once somebody has asked
+}
+
+// parsed is what the order's CSR says.
+func (r *record) parsed() (*x509.CertificateRequest, error) {
+	if r.request == nil {
+		csr, err := x509.ParseCertificateRequest(r.CSR)
+		if err != nil {
+			return nil, fmt.Errorf("read request: %w", err)
+		}
+		r.request = csr
+	}
+	return r.request, nil
 }
 
 // folder is the CA's place on disk:

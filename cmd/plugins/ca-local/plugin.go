@@ -113,20 +113,23 @@ func (l *localCA) newRecord(order pluginapi.OrderRequest) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := l.names(order)
-	if err != nil {
-		return nil, err
-	}
 	r := &record{
-		Version: recordVersion, Key: order.IdempotencyKey, Kind: order.Kind.String(), CSR: order.CSR, Names: names,
+		Version: recordVersion, Key: order.IdempotencyKey, Kind: order.Kind.String(), CSR: order.CSR,
 		Certificate: order.CertificateName, Created: l.now(), Lifetime: lifetime, Proof: l.account.challenge,
+	}
+	csr, err := r.parsed()
+	if err != nil {
+		return nil, pluginapi.FieldErrorf("order.csr", "%w", err)
+	}
+	if r.Names, err = l.names(order, csr); err != nil {
+		return nil, err
 	}
 	if r.CoverageEnd, err = l.coverage(order, r); err != nil {
 		return nil, err
 	}
 	if r.Proof != challengeNone {
 		r.Tokens, r.Valid, r.Answered = map[string]string{}, map[string]bool{}, map[string]bool{}
-		for _, id := range names {
+		for _, id := range r.Names {
 			r.Tokens[baseName(id.Value)] = newToken()
 		}
 	}
@@ -140,11 +143,7 @@ func newToken() string {
 }
 
 // names are the order's, lower-case and each once. A name in the request that was not ordered is a mistake somewhere.
-func (l *localCA) names(order pluginapi.OrderRequest) ([]pluginapi.Identifier, error) {
-	csr, err := x509.ParseCertificateRequest(order.CSR)
-	if err != nil {
-		return nil, pluginapi.FieldErrorf("order.csr", "%w", err)
-	}
+func (l *localCA) names(order pluginapi.OrderRequest, csr *x509.CertificateRequest) ([]pluginapi.Identifier, error) {
 	if trouble := keyTrouble(csr.PublicKey); trouble != "" {
 		return nil, pluginapi.FieldErrorf("order.csr", "%s", trouble)
 	}
