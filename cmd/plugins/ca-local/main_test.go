@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPlugin) != "" {
 		main()
 		return
+	}
+	if dir := os.Getenv(buyerDir); dir != "" {
+		fmt.Fprintln(os.Stderr, buy(dir, os.Stdout)) // it never ends well
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
