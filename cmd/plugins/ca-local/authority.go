@@ -191,6 +191,7 @@ func (a *authority) sign(r *record, acc account, now time.Time) ([][]byte, error
 	return a.signAs(serial, r, acc, now)
 }
 
+// signAs is sign with a serial number of choice.
 func (a *authority) signAs(serial *big.Int, r *record, acc account, now time.Time) ([][]byte, error) {
 	csr, err := r.parsed()
 	if err != nil {
