@@ -25,6 +25,9 @@ type Folder struct {
 
 // NewFolder makes a folder below base, which must be on a real disk: what durability costs is part of the measurement.
 func NewFolder(base, binary, plugins string) (*Folder, error) {
+	if err := spread(base); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(base, "w")
 	if err != nil {
 		return nil, err

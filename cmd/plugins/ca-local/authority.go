@@ -44,13 +44,16 @@ func (d folder) authority(commonName string, now time.Time) (*authority, error) 
 	if !errors.Is(err, fs.ErrNotExist) {
 		return a, err
 	}
-	if _, err := os.Stat(d.path("ca")); err == nil {
+	if _, missing := os.Stat(d.path("ca")); missing != nil {
+		if err := d.makeAuthority(commonName, now); err != nil {
+			return nil, err
+		}
+	}
+	a, err = d.readAuthority() // perhaps another process has made it since
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is there and incomplete; restore it from a backup, or remove it to begin a new CA", d.path("ca"))
 	}
-	if err := d.makeAuthority(commonName, now); err != nil {
-		return nil, err
-	}
-	return d.readAuthority()
+	return a, err
 }
 
 func (d folder) readAuthority() (*authority, error) {
@@ -167,7 +170,7 @@ func (d folder) writeKey(key *ecdsa.PrivateKey, name string) error {
 }
 
 func caTemplate(commonName string, now time.Time) (*x509.Certificate, error) {
-	serial, err := newSerial()
+	serial, err := caSerial()
 	if err != nil {
 		return nil, err
 	}
@@ -179,22 +182,18 @@ func caTemplate(commonName string, now time.Time) (*x509.Certificate, error) {
 	}, nil
 }
 
-// newSerial returns 128 random bits, positive and never zero (RFC 5280 section 4.1.2.2).
-func newSerial() (*big.Int, error) {
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128))
-	if err != nil {
-		return nil, fmt.Errorf("make serial number: %w", err)
-	}
-	return n.SetBit(n, 127, 1), nil // of full length, so that all serials are written alike
-}
-
 // sign issues the certificate of an order.
 func (a *authority) sign(r *record, acc account, now time.Time) ([][]byte, error) {
-	csr, err := x509.ParseCertificateRequest(r.CSR)
+	serial, err := leafSerial(r.Key)
 	if err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
+		return nil, err
 	}
-	serial, err := newSerial()
+	return a.signAs(serial, r, acc, now)
+}
+
+// signAs is sign with a serial number of choice.
+func (a *authority) signAs(serial *big.Int, r *record, acc account, now time.Time) ([][]byte, error) {
+	csr, err := r.parsed()
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +266,5 @@ func (a *authority) revocationList(entries []x509.RevocationListEntry, now time.
 		Number: big.NewInt(now.UnixNano()), ThisUpdate: now, NextUpdate: a.issuer.NotAfter, RevokedCertificateEntries: entries,
 	}, a.issuer, a.key)
 }
-
-func serialOf(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
 
 func caFile(dir, name string) string { return filepath.Join(dir, "ca", name+".pem") }

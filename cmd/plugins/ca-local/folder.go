@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -35,15 +34,29 @@ type record struct {
 	Answered    map[string]bool        `json:"answered,omitempty"`
 	Canceled    bool                   `json:"canceled,omitempty"`
 	Chain       [][]byte               `json:"chain,omitempty"`
+
+	request *x509.CertificateRequest // what CSR says, once somebody has asked
+}
+
+// parsed is what the order's CSR says.
+func (r *record) parsed() (*x509.CertificateRequest, error) {
+	if r.request == nil {
+		csr, err := x509.ParseCertificateRequest(r.CSR)
+		if err != nil {
+			return nil, fmt.Errorf("read request: %w", err)
+		}
+		r.request = csr
+	}
+	return r.request, nil
 }
 
 // folder is the CA's place on disk:
 //
 //	ca/root.pem ca/root.key ca/issuer.pem ca/issuer.key   made together, once
 //	orders/KEY.json                                       one order
-//	serials/SERIAL                                        the KEY of the order a certificate came from
 //	revoked/SERIAL.json                                   one revocation; crl.pem and crl.der list them all
-//	lock                                                  held while an order or the list changes
+//	lock                                                  a part of it is held while an order or the list changes
+//	serials/SERIAL                                        the KEY of an order, of certificates from older versions
 type folder string
 
 func (d folder) path(parts ...string) string {
@@ -51,45 +64,6 @@ func (d folder) path(parts ...string) string {
 }
 
 func (d folder) order(key string) string { return d.path("orders", key+".json") }
-
-// lock waits until no other process or goroutine changes the folder, or the context ends.
-func (d folder) lock(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
-		return nil, diskError(err)
-	}
-	f, err := os.OpenFile(d.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, diskError(err)
-	}
-	got := make(chan error) // unbuffered: either the waiter has the file, or the goroutine closes it
-	go func() {
-		err := lockFile(f)
-		select {
-		case got <- err:
-		case <-ctx.Done():
-			_ = f.Close()
-		}
-	}()
-	select {
-	case err := <-got:
-		if err != nil {
-			_ = f.Close()
-			return nil, diskError(err)
-		}
-		return func() { _ = f.Close() }, nil
-	case <-ctx.Done():
-		return nil, pluginapi.Errorf(pluginapi.Unavailable, "wait for the folder's lock: %w", ctx.Err())
-	}
-}
-
-func lockFile(f *os.File) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
 
 // load reads an order; errors.Is(err, fs.ErrNotExist) holds when there is none.
 func (d folder) load(key string) (*record, error) {
@@ -114,7 +88,7 @@ func (d folder) load(key string) (*record, error) {
 }
 
 func (d folder) save(r *record) error {
-	text, err := json.MarshalIndent(r, "", " ")
+	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode order: %w", err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -24,7 +23,7 @@ import (
 )
 
 // newCA returns a CA in a folder of its own whose clock stands still.
-func newCA(t *testing.T, now *time.Time, values map[string]any) *localCA {
+func newCA(t testing.TB, now *time.Time, values map[string]any) *localCA {
 	t.Helper()
 	if values == nil {
 		values = make(map[string]any)
@@ -40,7 +39,7 @@ func newCA(t *testing.T, now *time.Time, values map[string]any) *localCA {
 	return l
 }
 
-func newRequest(t *testing.T, n int, key crypto.Signer, names ...string) pluginapi.OrderRequest {
+func newRequest(t testing.TB, n int, key crypto.Signer, names ...string) pluginapi.OrderRequest {
 	t.Helper()
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
 	if err != nil {
@@ -53,7 +52,7 @@ func newRequest(t *testing.T, n int, key crypto.Signer, names ...string) plugina
 	return r
 }
 
-func ecKey(t *testing.T) crypto.Signer {
+func ecKey(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -65,11 +64,7 @@ func ecKey(t *testing.T) crypto.Signer {
 // issue takes an order that needs no validation to its certificate.
 func issue(t *testing.T, l *localCA, r pluginapi.OrderRequest) (pluginapi.Order, *x509.Certificate) {
 	t.Helper()
-	placed, err := l.PlaceOrder(t.Context(), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := l.GetOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: r, Reference: placed.Order.Reference})
+	got, err := l.PlaceOrder(t.Context(), r)
 	if err != nil || got.Order.Status != pluginapi.Issued {
 		t.Fatal(got.Order.Status, err)
 	}
@@ -101,7 +96,7 @@ func TestLeafProfile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newCA(t, &now, map[string]any{"lifetime": "100s", "crl_url": "http://crl.example/crl.der"})
 			o, leaf := issue(t, l, newRequest(t, 1, c.key, "Shop.Example.com", "*.example.com"))
-			if leaf.KeyUsage != c.usage || leaf.IsCA || leaf.SerialNumber.BitLen() != 128 {
+			if leaf.KeyUsage != c.usage || leaf.IsCA || leaf.SerialNumber.BitLen() != serialBits {
 				t.Errorf("usage %v, CA %v, serial of %d bits", leaf.KeyUsage, leaf.IsCA, leaf.SerialNumber.BitLen())
 			}
 			if got, want := leaf.NotAfter, now.Add(100*time.Second); !got.Equal(want) {
@@ -291,25 +286,6 @@ func TestAnOrderExpires(t *testing.T) {
 	if err != nil || got.Order.Status != pluginapi.Expired {
 		t.Errorf("got %s, %v", got.Order.Status, err)
 	}
-}
-
-func TestTheLockEndsWithItsContext(t *testing.T) {
-	d := folder(t.TempDir())
-	unlock, err := d.lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := d.lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
-	unlock()
-	again, err := d.lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
 }
 
 // TestDNSChallenge shows control by a record that a real name server serves.

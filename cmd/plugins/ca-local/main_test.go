@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPlugin) != "" {
 		main()
 		return
+	}
+	if dir := os.Getenv(buyerDir); dir != "" {
+		fmt.Fprintln(os.Stderr, buy(dir, os.Stdout)) // it never ends well
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -52,7 +57,8 @@ func TestConformance(t *testing.T) {
 	o := options(t, map[string]any{"lifetime": "90s", "coverage": "720h"})
 	report := plugintest.Test(t, o)
 	for _, c := range report.Checks {
-		if c.Result == plugintest.Skip {
+		// Without a challenge an order is issued at once; that orders can be canceled is seen with one.
+		if c.Result == plugintest.Skip && c.Name != "cancel" {
 			t.Errorf("%s was skipped: %s", c.Name, c.Words)
 		}
 	}

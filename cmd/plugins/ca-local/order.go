@@ -75,7 +75,7 @@ func (l *localCA) RespondToChallenges(ctx context.Context, order pluginapi.Place
 func (l *localCA) open(order pluginapi.PlacedOrder) (*record, error) {
 	key, ok := keyOf(order.Reference)
 	if !ok {
-		return nil, pluginapi.Errorf(pluginapi.NotFound, "there is no such order")
+		return nil, noOrder()
 	}
 	return l.find(key)
 }
@@ -86,7 +86,7 @@ func (l *localCA) advance(ctx context.Context, seen *record, answered []string) 
 		return l.reply(seen), nil
 	}
 	valid, trouble := l.look(ctx, seen, answered)
-	unlock, err := l.folder().lock(ctx)
+	unlock, err := l.folder().lockOrder(ctx, seen.Key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -101,50 +101,41 @@ func (l *localCA) advance(ctx context.Context, seen *record, answered []string) 
 	for _, name := range valid {
 		r.Valid[name] = true
 	}
+	out, err := l.settle(r)
+	if trouble != "" && out.Order.Status == pluginapi.PendingValidation {
+		out.Order.Detail = trouble
+	}
+	return out, err
+}
+
+// settle issues what is ready to be issued, and saves the order, whose lock is held.
+func (l *localCA) settle(r *record) (pluginapi.OrderReply, error) {
+	ca, err := l.authority()
+	if err != nil {
+		return pluginapi.OrderReply{}, diskError(err)
+	}
 	if l.reply(r).Order.Status == pluginapi.Processing {
-		if err := l.issue(r); err != nil {
+		if r.Chain, err = ca.sign(r, l.account, l.now()); err != nil {
 			return pluginapi.OrderReply{}, err
 		}
 	}
 	if err := l.folder().save(r); err != nil {
 		return pluginapi.OrderReply{}, diskError(err)
 	}
-	out := l.reply(r)
-	if trouble != "" && out.Order.Status == pluginapi.PendingValidation {
-		out.Order.Detail = trouble
-	}
-	return out, nil
-}
-
-// issue signs and files the certificate. The serial's file comes first: one without an order is harmless, an order
-// that cannot be found by its certificate is not.
-func (l *localCA) issue(r *record) error {
-	ca, err := l.folder().authority(l.account.commonName, l.now())
-	if err != nil {
-		return diskError(err)
-	}
-	chain, err := ca.sign(r, l.account, l.now())
-	if err != nil {
-		return err
-	}
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
-		return diskError(err)
-	}
-	if err := l.folder().write([]byte(r.Key+"\n"), 0o600, "serials", serialOf(leaf)); err != nil {
-		return diskError(err)
-	}
-	r.Chain = chain
-	return nil
+	return l.reply(r), nil
 }
 
 func (l *localCA) CancelOrder(ctx context.Context, order pluginapi.PlacedOrder, _ string) (pluginapi.OrderReply, error) {
-	unlock, err := l.folder().lock(ctx)
+	key, ok := keyOf(order.Reference)
+	if !ok {
+		return pluginapi.OrderReply{}, noOrder()
+	}
+	unlock, err := l.folder().lockOrder(ctx, key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
 	defer unlock()
-	r, err := l.open(order)
+	r, err := l.find(key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -166,18 +157,15 @@ type revocation struct {
 }
 
 func (l *localCA) RevokeCertificate(ctx context.Context, in pluginapi.Revocation) (pluginapi.RevocationReply, error) {
-	unlock, err := l.folder().lock(ctx)
+	leaf, _, err := l.ours(in.Leaf)
+	if err != nil {
+		return pluginapi.RevocationReply{}, err
+	}
+	unlock, err := l.folder().lock(ctx, listPart)
 	if err != nil {
 		return pluginapi.RevocationReply{}, err
 	}
 	defer unlock()
-	if _, ok := l.keyOfLeaf(in.Leaf); !ok {
-		return pluginapi.RevocationReply{}, pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
-	}
-	leaf, err := x509.ParseCertificate(in.Leaf)
-	if err != nil {
-		return pluginapi.RevocationReply{}, pluginapi.FieldErrorf("certificate", "%w", err)
-	}
 	detail := "revoked already"
 	if !l.revoked(leaf) {
 		text, err := json.Marshal(revocation{Serial: serialOf(leaf), Time: l.now(), Reason: in.Reason})
@@ -206,7 +194,7 @@ func (l *localCA) writeList() error {
 	if err != nil {
 		return err
 	}
-	ca, err := l.folder().authority(l.account.commonName, l.now())
+	ca, err := l.authority()
 	if err != nil {
 		return err
 	}
@@ -251,12 +239,9 @@ func (l *localCA) revocations() ([]x509.RevocationListEntry, error) {
 // RenewalInfo suggests the window's first half, and the past for a certificate that is revoked, which asks for a
 // renewal at once (RFC 9773 section 4.2).
 func (l *localCA) RenewalInfo(_ context.Context, der []byte) (pluginapi.RenewalInfo, error) {
-	if _, ok := l.keyOfLeaf(der); !ok {
-		return pluginapi.RenewalInfo{}, pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
-	}
-	leaf, err := x509.ParseCertificate(der)
+	leaf, _, err := l.ours(der)
 	if err != nil {
-		return pluginapi.RenewalInfo{}, pluginapi.FieldErrorf("certificate", "%w", err)
+		return pluginapi.RenewalInfo{}, err
 	}
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
 	window := l.account.renewalWindow

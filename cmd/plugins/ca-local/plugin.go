@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +26,7 @@ type localCA struct {
 	now     func() time.Time
 	version string
 	account account
+	cached  authorityCache
 }
 
 var _ interface {
@@ -72,12 +72,7 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 	if err != nil {
 		return pluginapi.PreflightReply{}, err
 	}
-	unlock, err := l.folder().lock(ctx)
-	if err != nil {
-		return pluginapi.PreflightReply{}, err
-	}
-	defer unlock()
-	ca, err := l.folder().authority(l.account.commonName, l.now())
+	ca, err := l.authority()
 	if err != nil {
 		return pluginapi.PreflightReply{Findings: append(findings, pluginapi.Faultf("dir", "%v", err))}, nil
 	}
@@ -89,7 +84,7 @@ func (l *localCA) Preflight(ctx context.Context, orders []pluginapi.Settings) (p
 }
 
 func (l *localCA) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
-	unlock, err := l.folder().lock(ctx)
+	unlock, err := l.folder().lockOrder(ctx, order.IdempotencyKey)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
@@ -98,8 +93,10 @@ func (l *localCA) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) 
 	switch {
 	case err == nil && !slices.Equal(have.CSR, order.CSR):
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.Conflict, "this idempotency key belongs to an order with another request")
-	case err == nil:
+	case err == nil && l.reply(have).Order.Status != pluginapi.Processing:
 		return l.reply(have), nil
+	case err == nil: // an older version left the certificate to GetOrder
+		return l.settle(have)
 	case !errors.Is(err, fs.ErrNotExist):
 		return pluginapi.OrderReply{}, diskError(err)
 	}
@@ -107,13 +104,7 @@ func (l *localCA) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) 
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
-	if _, err := l.folder().authority(l.account.commonName, l.now()); err != nil {
-		return pluginapi.OrderReply{}, diskError(err)
-	}
-	if err := l.folder().save(r); err != nil {
-		return pluginapi.OrderReply{}, diskError(err)
-	}
-	return l.reply(r), nil
+	return l.settle(r)
 }
 
 // newRecord checks an order and begins its record.
@@ -122,20 +113,23 @@ func (l *localCA) newRecord(order pluginapi.OrderRequest) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := l.names(order)
-	if err != nil {
-		return nil, err
-	}
 	r := &record{
-		Version: recordVersion, Key: order.IdempotencyKey, Kind: order.Kind.String(), CSR: order.CSR, Names: names,
+		Version: recordVersion, Key: order.IdempotencyKey, Kind: order.Kind.String(), CSR: order.CSR,
 		Certificate: order.CertificateName, Created: l.now(), Lifetime: lifetime, Proof: l.account.challenge,
+	}
+	csr, err := r.parsed()
+	if err != nil {
+		return nil, pluginapi.FieldErrorf("order.csr", "%w", err)
+	}
+	if r.Names, err = l.names(order, csr); err != nil {
+		return nil, err
 	}
 	if r.CoverageEnd, err = l.coverage(order, r); err != nil {
 		return nil, err
 	}
 	if r.Proof != challengeNone {
 		r.Tokens, r.Valid, r.Answered = map[string]string{}, map[string]bool{}, map[string]bool{}
-		for _, id := range names {
+		for _, id := range r.Names {
 			r.Tokens[baseName(id.Value)] = newToken()
 		}
 	}
@@ -149,11 +143,7 @@ func newToken() string {
 }
 
 // names are the order's, lower-case and each once. A name in the request that was not ordered is a mistake somewhere.
-func (l *localCA) names(order pluginapi.OrderRequest) ([]pluginapi.Identifier, error) {
-	csr, err := x509.ParseCertificateRequest(order.CSR)
-	if err != nil {
-		return nil, pluginapi.FieldErrorf("order.csr", "%w", err)
-	}
+func (l *localCA) names(order pluginapi.OrderRequest, csr *x509.CertificateRequest) ([]pluginapi.Identifier, error) {
 	if trouble := keyTrouble(csr.PublicKey); trouble != "" {
 		return nil, pluginapi.FieldErrorf("order.csr", "%s", trouble)
 	}
@@ -216,21 +206,17 @@ func (l *localCA) coverage(order pluginapi.OrderRequest, r *record) (time.Time, 
 
 // previous finds what an order follows, by reference or by certificate; nil when this CA does not know it.
 func (l *localCA) previous(p *pluginapi.PreviousOrder) (*record, error) {
-	key, ok := keyOf(p.Reference)
-	if p.Reference == "" && len(p.Chain) > 0 {
-		key, ok = l.keyOfLeaf(p.Chain[0])
+	var r *record
+	err := noOrder()
+	if key, ok := keyOf(p.Reference); ok {
+		r, err = l.find(key)
+	} else if p.Reference == "" && len(p.Chain) > 0 {
+		_, r, err = l.ours(p.Chain[0])
 	}
-	if !ok {
+	if pluginapi.KindOf(err) == pluginapi.NotFound {
 		return nil, nil //nolint:nilnil // not known is an answer
 	}
-	r, err := l.folder().load(key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // not known is an answer
-	}
-	if err != nil {
-		return nil, diskError(err)
-	}
-	return r, nil
+	return r, err
 }
 
 func (l *localCA) FindOrder(_ context.Context, order pluginapi.OrderRequest, _ time.Time) (pluginapi.OrderReply, error) {
@@ -242,11 +228,11 @@ func (l *localCA) FindOrder(_ context.Context, order pluginapi.OrderRequest, _ t
 }
 
 func (l *localCA) FindOrderByCertificate(_ context.Context, leaf []byte) (pluginapi.OrderReply, error) {
-	key, ok := l.keyOfLeaf(leaf)
-	if !ok {
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
+	_, r, err := l.ours(leaf)
+	if err != nil {
+		return pluginapi.OrderReply{}, err
 	}
-	return l.inspect(key)
+	return l.inspect(r), nil
 }
 
 // InspectOrder never finds an order over that has its certificate: a revoked one can be reissued here, and a plan that has
@@ -254,54 +240,67 @@ func (l *localCA) FindOrderByCertificate(_ context.Context, leaf []byte) (plugin
 func (l *localCA) InspectOrder(_ context.Context, reference string, _ []byte) (pluginapi.OrderReply, error) {
 	key, ok := keyOf(reference)
 	if !ok {
-		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "there is no such order")
+		return pluginapi.OrderReply{}, noOrder()
 	}
-	return l.inspect(key)
-}
-
-// inspect is what is known of an order, read only.
-func (l *localCA) inspect(key string) (pluginapi.OrderReply, error) {
 	r, err := l.find(key)
 	if err != nil {
 		return pluginapi.OrderReply{}, err
 	}
+	return l.inspect(r), nil
+}
+
+// inspect is what is known of an order, read only.
+func (l *localCA) inspect(r *record) pluginapi.OrderReply {
 	out := l.reply(r)
 	for _, id := range r.Names {
 		out.Order.Names = append(out.Order.Names, id.Value)
 	}
-	return out, nil
+	return out
 }
 
-// keyOfLeaf finds the order of a certificate, which must be exactly the one that was issued.
-func (l *localCA) keyOfLeaf(leaf []byte) (string, bool) {
-	c, err := x509.ParseCertificate(leaf)
+// ours reads a certificate and finds its order. NotFound is for one that is not exactly what was issued here.
+func (l *localCA) ours(der []byte) (*x509.Certificate, *record, error) {
+	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return "", false
+		return nil, nil, notOurs()
 	}
-	text, err := os.ReadFile(l.folder().path("serials", serialOf(c)))
-	if err != nil {
-		return "", false
-	}
-	key, ok := keyOf(referencePrefix + strings.TrimSpace(string(text)))
+	key, ok := l.folder().keyOfSerial(leaf.SerialNumber)
 	if !ok {
-		return "", false
+		return nil, nil, notOurs()
 	}
-	r, err := l.folder().load(key)
-	if err != nil || len(r.Chain) == 0 || !slices.Equal(r.Chain[0], leaf) {
-		return "", false
+	r, err := l.find(key)
+	switch {
+	case pluginapi.KindOf(err) == pluginapi.NotFound:
+		return nil, nil, notOurs()
+	case err != nil:
+		return nil, nil, err
+	case len(r.Chain) == 0 || !slices.Equal(r.Chain[0], der):
+		return nil, nil, notOurs()
 	}
-	return key, true
+	return leaf, r, nil
 }
 
 func (l *localCA) find(key string) (*record, error) {
 	r, err := l.folder().load(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, pluginapi.Errorf(pluginapi.NotFound, "there is no such order")
+		return nil, noOrder()
 	}
 	if err != nil {
 		return nil, diskError(err)
 	}
 	return r, nil
+}
+
+func notOurs() error {
+	return pluginapi.Errorf(pluginapi.NotFound, "the certificate is not one of this CA")
+}
+
+func noOrder() error { return pluginapi.Errorf(pluginapi.NotFound, "there is no such order") }
+
+func (l *localCA) authority() (*authority, error) {
+	return l.cached.get(l.folder(), func() (*authority, error) {
+		return l.folder().authority(l.account.commonName, l.now())
+	})
 }
 
 func (l *localCA) folder() folder { return folder(l.account.dir) }
