@@ -48,28 +48,19 @@ func (f *folder) close() { _ = f.root.Close() } // nothing was written through t
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
-// mkdir makes a private folder; one that exists is fine.
-func (f *folder) mkdir(name string) error {
-	if err := f.disk.step("mkdir", f.join(name)); err != nil {
-		return err
-	}
-	err := f.root.Mkdir(name, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.sync()
-}
-
-// create makes a new file that only its owner can use, and lets prepare set its attributes before any content is in
-// it; what it wrote is on the disk when it returns.
-func (f *folder) create(name string, data []byte, prepare func(*os.File) error) (err error) {
+// create makes a new file. It is its owner's alone until it has its attributes, which it gets before any content, and it
+// is on the disk in full when this returns; its entry in the folder need not be. What an earlier try left is replaced.
+func (f *folder) create(name string, data []byte, a attributes) (err error) {
 	if err := f.disk.step("create", f.join(name)); err != nil {
 		return err
 	}
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	file, err := f.createNew(name)
+	if errors.Is(err, fs.ErrExist) {
+		if err := f.remove(name); err != nil {
+			return err
+		}
+		file, err = f.createNew(name)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,13 +69,11 @@ func (f *folder) create(name string, data []byte, prepare func(*os.File) error) 
 			err = cerr
 		}
 	}()
-	if prepare != nil {
-		if err := f.disk.step("attributes", f.join(name)); err != nil {
-			return err
-		}
-		if err := prepare(file); err != nil {
-			return err
-		}
+	if err := f.disk.step("attributes", f.join(name)); err != nil {
+		return err
+	}
+	if err := a.apply(file); err != nil {
+		return err
 	}
 	if err := f.disk.step("write", f.join(name)); err != nil {
 		_, _ = file.Write(data[:len(data)/2]) // a power cut leaves half a file
@@ -99,19 +88,24 @@ func (f *folder) create(name string, data []byte, prepare func(*os.File) error) 
 	return file.Sync()
 }
 
-// replace writes a file in full beside its place and renames it there.
-func (f *folder) replace(name string, data []byte) error {
-	temp := name + ".tmp"
-	if err := f.remove(temp); err != nil {
+func (f *folder) createNew(name string) (*os.File, error) {
+	return f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+}
+
+// complete gives a file its attributes, if it has not got them, and makes all of it durable.
+func (f *folder) complete(name string, a attributes) error {
+	if err := f.disk.step("complete", f.join(name)); err != nil {
 		return err
 	}
-	if err := f.create(temp, data, nil); err != nil {
+	_, _, file, err := f.read(name)
+	if err != nil {
 		return err
 	}
-	if err := f.rename(temp, name); err != nil {
+	defer func() { _ = file.Close() }() // nothing is written through it that Sync does not tell
+	if err := a.apply(file); err != nil {
 		return err
 	}
-	return f.sync()
+	return file.Sync()
 }
 
 func (f *folder) rename(from, to string) error {

@@ -357,7 +357,7 @@ func (d *digicert) tidy() {
 	d.only("run", "c.sock.lock", "sockets", "sockets/lock")
 	d.only("tls", "web.key", "web.pem")
 	for _, f := range filesBelow(d.t, d.path("state")) {
-		if n := filepath.Base(f); n != "state.db" && n != "manifest.json" {
+		if n := filepath.Base(f); n != "state.db" {
 			d.t.Errorf("%s is left", f)
 		}
 	}

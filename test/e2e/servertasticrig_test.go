@@ -275,7 +275,7 @@ func (d *servertastic) tidy() {
 		secrets = append(secrets, o.Token)
 	}
 	for _, f := range filesBelow(d.t, d.path("state")) {
-		if n := filepath.Base(f); n != "state.db" && n != "manifest.json" {
+		if n := filepath.Base(f); n != "state.db" {
 			d.t.Errorf("%s is left", f)
 		}
 		text := readFile(d.t, f)

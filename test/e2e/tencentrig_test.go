@@ -265,7 +265,7 @@ func (d *tencent) tidy() {
 	d.only("run", "c.sock.lock", "sockets", "sockets/lock")
 	d.only("tls", "web.key", "web.pem")
 	for _, f := range filesBelow(d.t, d.path("state")) {
-		if n := filepath.Base(f); n != "state.db" && n != "manifest.json" {
+		if n := filepath.Base(f); n != "state.db" {
 			d.t.Errorf("%s is left", f)
 		}
 		if text := readFile(d.t, f); strings.Contains(text, tencentKey().SecretKey) {
