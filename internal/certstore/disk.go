@@ -31,9 +31,10 @@ func (d disk) step(op, path string) error {
 
 // folder is a folder held open, so that all work in it stays in it whatever happens to its path.
 type folder struct {
-	disk disk
-	path string
-	root *os.Root
+	disk   disk
+	path   string
+	root   *os.Root
+	itself *os.File // the folder, once it is needed as a file
 }
 
 func (d disk) open(path string) (*folder, error) {
@@ -44,7 +45,20 @@ func (d disk) open(path string) (*folder, error) {
 	return &folder{disk: d, path: path, root: root}, nil
 }
 
-func (f *folder) close() { _ = f.root.Close() } // nothing was written through the descriptor itself
+func (f *folder) close() {
+	_ = f.root.Close() // nothing was written through the descriptors themselves
+	if f.itself != nil {
+		_ = f.itself.Close()
+	}
+}
+
+// file is the folder as a file.
+func (f *folder) file() (_ *os.File, err error) {
+	if f.itself == nil {
+		f.itself, err = f.root.Open(".")
+	}
+	return f.itself, err
+}
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
@@ -134,11 +148,10 @@ func (f *folder) sync() error {
 	if err := f.disk.step("sync folder", f.path); err != nil {
 		return err
 	}
-	dir, err := f.root.Open(".")
+	dir, err := f.file()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }()
 	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return err // some network file systems cannot sync folders, and say so with these two
 	}
@@ -174,11 +187,10 @@ func (f *folder) sum(name string) (string, error) {
 
 // room reports an error when the folder's file system cannot take that many bytes in that many files.
 func (f *folder) room(bytes, files int) error {
-	dir, err := f.root.Open(".")
+	dir, err := f.file()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }()
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Bsize <= 0 {
 		return nil

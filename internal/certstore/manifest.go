@@ -23,8 +23,8 @@ type manifest struct {
 	ID          string  `json:"id"`
 	Sequence    int     `json:"sequence"` // grows with every generation of the certificate
 	Phase       phase   `json:"phase"`
-	Fingerprint string  `json:"fingerprint"` // SHA-256 of the new leaf
-	Files       []entry `json:"files"`
+	Fingerprint string  `json:"fingerprint"`     // SHA-256 of the new leaf
+	Files       []entry `json:"files,omitempty"` // none once they cannot matter any more
 }
 
 // entry is one file of a generation.
@@ -90,11 +90,12 @@ func (m *manifest) copyKey(certificate string, i int) string {
 	return fmt.Sprintf("%s%s/%06d/%d", copyPrefix, certificate, m.Sequence, i)
 }
 
-// withoutCopies adds to a transaction that a generation's copies of old files go.
-func (m *manifest) withoutCopies(certificate string, records map[string][]byte) {
+// forgetOld drops what the files were before, and adds to a transaction that the copies of them go.
+func (m *manifest) forgetOld(certificate string, records map[string][]byte) {
 	for i, e := range m.Files {
 		if e.Before != nil {
 			records[m.copyKey(certificate, i)] = nil
+			m.Files[i].Before = nil
 		}
 	}
 }

@@ -185,7 +185,7 @@ func (s *Store) undo(h *history, m *manifest) error {
 // forget drops a generation, with its copies of old files.
 func (s *Store) forget(h *history, m *manifest) error {
 	copies := make(map[string][]byte)
-	m.withoutCopies(h.Certificate, copies)
+	m.forgetOld(h.Certificate, copies)
 	h.drop(m)
 	return s.save(h, copies)
 }
@@ -203,9 +203,9 @@ func (s *Store) takeBack(h *history, m *manifest) error {
 	if err := s.putBack(h, m, begin); err != nil {
 		return err
 	}
-	m.Phase = rolledBack
 	copies := make(map[string][]byte)
-	m.withoutCopies(h.Certificate, copies)
+	m.forgetOld(h.Certificate, copies)
+	m.Phase, m.Files = rolledBack, nil
 	return s.save(h, copies)
 }
 

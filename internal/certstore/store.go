@@ -264,11 +264,14 @@ func (s *Store) commit(ctx context.Context, certificate, id string) error {
 	}
 	changed := false
 	copies := make(map[string][]byte)
-	for _, earlier := range h.Generations {
+	for _, g := range h.Generations {
 		// Also an earlier one that nobody committed: its old set has no use now that a later one is proven.
-		if earlier.Sequence <= m.Sequence && earlier.Phase == switched {
-			earlier.Phase, changed = committed, true
-			earlier.withoutCopies(certificate, copies)
+		if g.Sequence <= m.Sequence && g.Phase == switched {
+			g.forgetOld(certificate, copies)
+			g.Phase, changed = committed, true
+		}
+		if g.Sequence < m.Sequence {
+			g.Files = nil // other files are in place
 		}
 	}
 	if !changed {
