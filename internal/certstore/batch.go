@@ -174,23 +174,44 @@ func (b *batch) copies(certificate string, m *manifest) map[string][]byte {
 	return records
 }
 
-// stage writes every new file in full beside its target. Nothing that a server reads changes.
+// stage writes every new file in full beside its target. Nothing that a server reads changes. All are written before the
+// first is synced, so that a file system with a log writes that once.
 //
 // The folders are not synced: should a power cut take the entry of a staged file away, recovery finds that it is not
 // there.
 func (b *batch) stage(ctx context.Context) error {
-	for _, c := range b.changes {
+	files, err := b.write(ctx)
+	for i, file := range files {
+		switch c := b.changes[i]; {
+		case file == nil:
+		case err != nil:
+			_ = file.Close() // it is of no use any more
+		default:
+			if err = c.folder.finish(c.temp, file); err != nil {
+				err = explain(c, err)
+			}
+		}
+	}
+	return err
+}
+
+// write writes the new files and returns those that it began, by their changes, also when it fails.
+func (b *batch) write(ctx context.Context) ([]*os.File, error) {
+	files := make([]*os.File, len(b.changes))
+	for i, c := range b.changes {
 		if err := ctx.Err(); err != nil {
-			return err
+			return files, err
 		}
 		if c.remove {
 			continue
 		}
-		if err := c.folder.create(c.temp, c.data, c.attributes); err != nil {
-			return explain(c, err)
+		file, err := c.folder.create(c.temp, c.data, c.attributes)
+		if err != nil {
+			return files, explain(c, err)
 		}
+		files[i] = file
 	}
-	return nil
+	return files, nil
 }
 
 // complete makes sure of staged files that an earlier process wrote: it may have ended before they had all that belongs to

@@ -62,48 +62,53 @@ func (f *folder) file() (_ *os.File, err error) {
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
-// create makes a new file. It is its owner's alone until it has its attributes, which it gets before any content, and it
-// is on the disk in full when this returns; its entry in the folder need not be. What an earlier try left is replaced.
-func (f *folder) create(name string, data []byte, a attributes) (err error) {
+// create makes a new file, which the caller syncs and closes. It is its owner's alone until it has its attributes, which it
+// gets before any content. What an earlier try left is replaced.
+func (f *folder) create(name string, data []byte, a attributes) (_ *os.File, err error) {
 	if err := f.disk.step("create", f.join(name)); err != nil {
-		return err
+		return nil, err
 	}
 	file, err := f.createNew(name)
 	if errors.Is(err, fs.ErrExist) {
 		if err := f.remove(name); err != nil {
-			return err
+			return nil, err
 		}
 		file, err = f.createNew(name)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
-		if cerr := file.Close(); err == nil {
-			err = cerr
+		if err != nil {
+			_ = file.Close() // what went wrong before is what matters
 		}
 	}()
 	if err := f.disk.step("attributes", f.join(name)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.apply(file); err != nil {
-		return err
+		return nil, err
 	}
 	if err := f.disk.step("write", f.join(name)); err != nil {
 		_, _ = file.Write(data[:len(data)/2]) // a power cut leaves half a file
-		return err
+		return nil, err
 	}
 	if _, err := file.Write(data); err != nil {
-		return err
+		return nil, err
 	}
-	if err := f.disk.step("fsync", f.join(name)); err != nil {
-		return err
-	}
-	return file.Sync()
+	return file, nil
 }
 
 func (f *folder) createNew(name string) (*os.File, error) {
 	return f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+}
+
+// finish makes a file durable, its entry in the folder excepted, and closes it.
+func (f *folder) finish(name string, file *os.File) error {
+	if err := f.disk.step("fsync", f.join(name)); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // complete gives a file its attributes, if it has not got them, and makes all of it durable.
