@@ -98,6 +98,29 @@ func TestInstallTwiceIsOnce(t *testing.T) {
 	}
 }
 
+// TestInstallWhatIsProven: a generation that was committed is let alone, too, unless somebody changed its files.
+func TestInstallWhatIsProven(t *testing.T) {
+	dir := t.TempDir()
+	s, files, first, p := newStore(t), separate(dir), newPair(t), newPair(t)
+	for _, g := range []Generation{first.generation("1", files...), p.generation("2", files...)} {
+		install(t, s, g)
+		if err := s.Commit(t.Context(), g.Certificate, g.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inode := func() uint64 { return identityOf(files[0].Path).Inode }
+	before := inode()
+	install(t, s, p.generation("2", files...))
+	if inode() != before {
+		t.Error("the file was written again")
+	}
+	writeFile(t, files[0].Path, []byte("changed"), 0o644)
+	install(t, s, p.generation("2", files...))
+	holds(t, s, files, p)
+	install(t, s, first.generation("1", files...))
+	holds(t, s, files, first)
+}
+
 func TestRollBackRefusals(t *testing.T) {
 	dir := t.TempDir()
 	s, files := newStore(t), separate(dir)

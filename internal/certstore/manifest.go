@@ -24,7 +24,8 @@ type manifest struct {
 	Sequence    int     `json:"sequence"` // grows with every generation of the certificate
 	Phase       phase   `json:"phase"`
 	Fingerprint string  `json:"fingerprint"`     // SHA-256 of the new leaf
-	Files       []entry `json:"files,omitempty"` // none once they cannot matter any more
+	Set         string  `json:"set,omitempty"`   // digest of the new files; empty where they cannot be in place any more
+	Files       []entry `json:"files,omitempty"` // none once there is no way back
 }
 
 // entry is one file of a generation.
@@ -90,13 +91,26 @@ func (m *manifest) copyKey(certificate string, i int) string {
 	return fmt.Sprintf("%s%s/%06d/%d", copyPrefix, certificate, m.Sequence, i)
 }
 
-// forgetOld drops what the files were before, and adds to a transaction that the copies of them go.
-func (m *manifest) forgetOld(certificate string, records map[string][]byte) {
+// setOf is a digest of what files are, where they lie and what they are to hold.
+func setOf(files []entry) string {
+	var text []byte
+	for _, e := range files {
+		text = fmt.Appendf(text, "%q %q %q %q %q\n", e.Form, e.Path, e.Dir, e.Base, e.Sum)
+	}
+	return sumOf(text)
+}
+
+// close ends a generation in a phase from which there is no way back, and adds to a transaction that its copies of old
+// files go.
+func (m *manifest) close(end phase, certificate string, records map[string][]byte) {
 	for i, e := range m.Files {
 		if e.Before != nil {
 			records[m.copyKey(certificate, i)] = nil
-			m.Files[i].Before = nil
 		}
+	}
+	m.Phase, m.Files = end, nil
+	if end != committed {
+		m.Set = ""
 	}
 }
 

@@ -185,7 +185,7 @@ func (s *Store) undo(h *history, m *manifest) error {
 // forget drops a generation, with its copies of old files.
 func (s *Store) forget(h *history, m *manifest) error {
 	copies := make(map[string][]byte)
-	m.forgetOld(h.Certificate, copies)
+	m.close(rolledBack, h.Certificate, copies)
 	h.drop(m)
 	return s.save(h, copies)
 }
@@ -204,8 +204,7 @@ func (s *Store) takeBack(h *history, m *manifest) error {
 		return err
 	}
 	copies := make(map[string][]byte)
-	m.forgetOld(h.Certificate, copies)
-	m.Phase, m.Files = rolledBack, nil
+	m.close(rolledBack, h.Certificate, copies)
 	return s.save(h, copies)
 }
 

@@ -132,32 +132,28 @@ func (g Generation) validate() error {
 
 // inPlace reports whether a generation is installed already and nobody changed its files since.
 func (s *Store) inPlace(m *manifest, files []File) (bool, error) {
-	if m.Phase != switched && m.Phase != committed || len(m.Files) != len(files) {
+	if m.Phase != switched && m.Phase != committed {
 		return false, nil
 	}
 	b := newBatch(s.disk)
 	defer b.close()
-	for i, e := range m.Files {
-		if e.Path != files[i].Path || e.Form != files[i].Form {
-			return false, nil
-		}
-		where, err := resolve(e.Path)
-		if err != nil || where.dir != e.Dir || where.base != e.Base {
+	var now []entry
+	for _, file := range files {
+		where, err := resolve(file.Path)
+		if err != nil {
 			return false, nil //nolint:nilerr // planning the switch says what is wrong with the path
 		}
 		f, err := b.at(where)
 		if err != nil {
 			return false, err
 		}
-		sum, err := f.sum(e.Base)
+		sum, err := f.sum(where.base)
 		if err != nil {
-			return false, fmt.Errorf("read %s: %w", e.Path, err)
+			return false, fmt.Errorf("read %s: %w", file.Path, err)
 		}
-		if sum != e.Sum {
-			return false, nil
-		}
+		now = append(now, entry{Form: file.Form, Path: file.Path, Dir: where.dir, Base: where.base, Sum: sum})
 	}
-	return true, nil
+	return setOf(now) == m.Set, nil
 }
 
 // replaceSet makes the new generation: plan, copy the old set, stage the new one, switch.
@@ -168,6 +164,7 @@ func (s *Store) replaceSet(ctx context.Context, g Generation, h *history) error 
 	if err := b.plan(g, m); err != nil {
 		return err
 	}
+	m.Set = setOf(m.Files)
 	h.Generations = append(h.Generations, m)
 	if err := s.save(h, b.copies(g.Certificate, m)); err != nil {
 		return err
@@ -267,11 +264,11 @@ func (s *Store) commit(ctx context.Context, certificate, id string) error {
 	for _, g := range h.Generations {
 		// Also an earlier one that nobody committed: its old set has no use now that a later one is proven.
 		if g.Sequence <= m.Sequence && g.Phase == switched {
-			g.forgetOld(certificate, copies)
-			g.Phase, changed = committed, true
+			g.close(committed, certificate, copies)
+			changed = true
 		}
 		if g.Sequence < m.Sequence {
-			g.Files = nil // other files are in place
+			g.Set = "" // other files are in place
 		}
 	}
 	if !changed {
