@@ -59,7 +59,7 @@ func (s *Store) recoverOne(ctx context.Context, certificate string) ([]Recovery,
 	}
 	var out []Recovery
 	for _, m := range h.interrupted() {
-		outcome, err := s.settle(h, m)
+		outcome, err := s.settle(ctx, h, m)
 		out = append(out, Recovery{Certificate: certificate, ID: m.ID, Outcome: outcome, Err: err})
 	}
 	return out, nil
@@ -75,7 +75,7 @@ func (s *Store) settleAll(ctx context.Context, certificate string) (*history, er
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if _, err := s.settle(h, m); err != nil {
+		if _, err := s.settle(ctx, h, m); err != nil {
 			return nil, fmt.Errorf("finish the interrupted generation %q: %w", m.ID, err)
 		}
 	}
@@ -83,9 +83,9 @@ func (s *Store) settleAll(ctx context.Context, certificate string) (*history, er
 }
 
 // settle brings an interrupted generation to an end.
-func (s *Store) settle(h *history, m *manifest) (Outcome, error) {
+func (s *Store) settle(ctx context.Context, h *history, m *manifest) (Outcome, error) {
 	if m.Phase == rollingBack {
-		if err := s.takeBack(h, m); err != nil {
+		if err := s.takeBack(ctx, h, m); err != nil {
 			return Stuck, err
 		}
 		return RolledBack, nil
@@ -101,7 +101,7 @@ func (s *Store) settle(h *history, m *manifest) (Outcome, error) {
 		}
 		return Finished, nil
 	}
-	if err := s.undo(h, m); err != nil {
+	if err := s.undo(ctx, h, m); err != nil {
 		return Stuck, errors.Join(forward, err)
 	}
 	s.log.Info("an interrupted installation was taken back", "certificate", h.Certificate, "generation", m.ID, "reason", forward)
@@ -172,8 +172,8 @@ func (b *batch) folderOf(e entry) (*folder, error) {
 
 // undo puts the old set back after a switch that did not get through, and forgets the generation. It may be interrupted
 // and called again.
-func (s *Store) undo(h *history, m *manifest) error {
-	if err := s.putBack(h, m, nil); err != nil {
+func (s *Store) undo(ctx context.Context, h *history, m *manifest) error {
+	if err := s.putBack(ctx, h, m, nil); err != nil {
 		return err
 	}
 	if err := s.removeStaged(m); err != nil {
@@ -192,7 +192,7 @@ func (s *Store) forget(h *history, m *manifest) error {
 
 // takeBack rolls a generation back: the old set is put back, and its copies have no use any more. It may be interrupted and
 // called again.
-func (s *Store) takeBack(h *history, m *manifest) error {
+func (s *Store) takeBack(ctx context.Context, h *history, m *manifest) error {
 	var begin func() error
 	if m.Phase != rollingBack {
 		begin = func() error {
@@ -200,7 +200,7 @@ func (s *Store) takeBack(h *history, m *manifest) error {
 			return s.save(h, nil)
 		}
 	}
-	if err := s.putBack(h, m, begin); err != nil {
+	if err := s.putBack(ctx, h, m, begin); err != nil {
 		return err
 	}
 	copies := make(map[string][]byte)
@@ -213,7 +213,7 @@ func (s *Store) takeBack(h *history, m *manifest) error {
 //
 // A file that somebody else changed keeps the way back from beginning. Once something is half-done, though, it is brought
 // to an end around such a file, and around folders that are gone: a certificate must not stay stuck for ever.
-func (s *Store) putBack(h *history, m *manifest, begin func() error) error {
+func (s *Store) putBack(ctx context.Context, h *history, m *manifest, begin func() error) error {
 	b := newBatch(s.disk)
 	defer b.close()
 	for i, e := range m.Files {
@@ -234,8 +234,8 @@ func (s *Store) putBack(h *history, m *manifest, begin func() error) error {
 			return err
 		}
 	}
-	// From here on no context stops the way: half a set would be the worst of all.
-	if err := b.stage(context.Background()); err != nil {
+	// From here on nothing stops the way: half a set would be the worst of all.
+	if err := b.stage(context.WithoutCancel(ctx)); err != nil {
 		return errors.Join(err, b.unstage())
 	}
 	if err := b.apply(); err != nil {

@@ -141,7 +141,7 @@ func (s *Store) inPlace(m *manifest, files []File) (bool, error) {
 	for _, file := range files {
 		where, err := resolve(file.Path)
 		if err != nil {
-			return false, nil //nolint:nilerr // planning the switch says what is wrong with the path
+			return false, nil // planning the switch says what is wrong with the path
 		}
 		f, err := b.at(where)
 		if err != nil {
@@ -174,7 +174,7 @@ func (s *Store) replaceSet(ctx context.Context, g Generation, h *history) error 
 		return errors.Join(err, b.unstage(), s.forget(h, m))
 	}
 	if err := b.apply(); err != nil {
-		if back := s.undo(h, m); back != nil {
+		if back := s.undo(ctx, h, m); back != nil {
 			return errors.Join(err, fmt.Errorf("putting the old files back failed too, the next start tries again: %w", back))
 		}
 		return err
@@ -226,7 +226,7 @@ func (s *Store) rollBack(ctx context.Context, certificate, id string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.takeBack(h, last); err != nil {
+		if err := s.takeBack(ctx, h, last); err != nil {
 			return err
 		}
 	}
