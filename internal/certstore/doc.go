@@ -6,9 +6,9 @@
 // The files themselves lie where the configuration says. While a set is being replaced, hidden files named
 // ".certbridged-*.tmp" lie beside them; each is complete and synced before the first real file changes.
 //
-// The journal holds what the last few generations of each certificate replaced and how far they got, and private copies
-// of the files as they were. These hold the old private key. They go with Commit, when the new set is proven, and with
-// RollBack, when they are back in their places.
+// The journal holds how far the last few generations of each certificate got and, as long as there is a way back, what
+// they replace, with copies of the files as they were. These hold the old private key. They go with Commit, when the new set
+// is proven, and with RollBack, when they are back in their places.
 //
 // # How a set is switched
 //
