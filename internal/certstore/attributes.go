@@ -55,8 +55,13 @@ func attributesOf(file *os.File, info fs.FileInfo) (attributes, error) {
 
 // getXattr returns nil for an attribute that is absent or that the file system does not know.
 func getXattr(file *os.File, name string) ([]byte, error) {
-	buf := make([]byte, 64<<10) // the kernel's own limit, XATTR_SIZE_MAX
+	const usual, largest = 256, 64 << 10 // the latter is the kernel's own limit, XATTR_SIZE_MAX
+	buf := make([]byte, usual)
 	n, err := unix.Fgetxattr(int(file.Fd()), name, buf)
+	if errors.Is(err, unix.ERANGE) {
+		buf = make([]byte, largest)
+		n, err = unix.Fgetxattr(int(file.Fd()), name, buf)
+	}
 	switch {
 	case errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP):
 		return nil, nil
@@ -86,17 +91,20 @@ func (a attributes) apply(file *os.File) error {
 }
 
 func (a attributes) applyXattr(file *os.File, name string) error {
+	want, ok := a.Xattrs[name]
+	if !ok && (name != xattrACL || a.Fresh) {
+		return nil // it keeps what the system gives it
+	}
 	have, err := getXattr(file, name)
 	if err != nil {
 		return err
 	}
-	want, ok := a.Xattrs[name]
 	switch {
 	case ok && string(have) == string(want):
 		return nil
 	case ok:
 		return unix.Fsetxattr(int(file.Fd()), name, want, 0)
-	case have != nil && name == xattrACL && !a.Fresh:
+	case have != nil:
 		// The folder's default access list would open the file to people the old one was closed to.
 		return unix.Fremovexattr(int(file.Fd()), name)
 	default:

@@ -33,6 +33,14 @@ type before struct {
 	attributes attributes
 }
 
+// describe is what a manifest says of the file.
+func (o *before) describe() *copied {
+	if o == nil {
+		return nil
+	}
+	return &copied{Sum: sumOf(o.data), Attributes: o.attributes}
+}
+
 // batch is a set of changes that are made together.
 type batch struct {
 	disk    disk
@@ -82,6 +90,7 @@ func (b *batch) plan(g Generation, m *manifest) error {
 		b.changes = append(b.changes, c)
 		m.Files = append(m.Files, entry{
 			Form: file.Form, Path: file.Path, Dir: c.folder.path, Base: c.base, Temp: c.temp, Sum: sumOf(c.data),
+			Attributes: c.attributes, Before: c.before.describe(),
 		})
 	}
 	if len(errs) == 0 {
@@ -154,48 +163,66 @@ func (b *batch) room() error {
 	return errors.Join(errs...)
 }
 
-// save puts private copies of the old files into the generation's folder.
-func (b *batch) save(home *folder, m *manifest) error {
-	bytes := 0
-	for _, c := range b.changes {
-		if c.before != nil {
-			bytes += len(c.before.data)
-		}
-	}
-	if err := home.room(bytes, len(b.changes)+1); err != nil {
-		return err
-	}
+// copies are the records with the old files as they are. Each is bounded by the largest file that is read.
+func (b *batch) copies(certificate string, m *manifest) map[string][]byte {
+	records := make(map[string][]byte)
 	for i, c := range b.changes {
-		if c.before == nil {
-			continue
+		if c.before != nil {
+			records[m.copyKey(certificate, i)] = c.before.data
 		}
-		saved := &copied{Name: fmt.Sprintf("old-%d", i), Sum: sumOf(c.before.data), Attributes: c.before.attributes}
-		if err := home.create(saved.Name, c.before.data, nil); err != nil {
-			return err
-		}
-		m.Files[i].Before = saved
 	}
-	return home.sync()
+	return records
 }
 
-// stage writes every new file in full beside its target. Nothing that a server reads changes. On failure nothing of it
-// stays.
+// stage writes every new file in full beside its target. Nothing that a server reads changes. All are written before the
+// first is synced, so that a file system with a log writes that once.
+//
+// The folders are not synced: should a power cut take the entry of a staged file away, recovery finds that it is not
+// there.
 func (b *batch) stage(ctx context.Context) error {
-	for _, c := range b.changes {
+	files, err := b.write(ctx)
+	for i, file := range files {
+		switch c := b.changes[i]; {
+		case file == nil:
+		case err != nil:
+			_ = file.Close() // it is of no use any more
+		default:
+			if err = c.folder.finish(c.temp, file); err != nil {
+				err = explain(c, err)
+			}
+		}
+	}
+	return err
+}
+
+// write writes the new files and returns those that it began, by their changes, also when it fails.
+func (b *batch) write(ctx context.Context) ([]*os.File, error) {
+	files := make([]*os.File, len(b.changes))
+	for i, c := range b.changes {
 		if err := ctx.Err(); err != nil {
-			return errors.Join(err, b.unstage())
+			return files, err
 		}
 		if c.remove {
 			continue
 		}
-		if err := c.folder.remove(c.temp); err != nil {
-			return errors.Join(explain(c, err), b.unstage())
+		file, err := c.folder.create(c.temp, c.data, c.attributes)
+		if err != nil {
+			return files, explain(c, err)
 		}
-		if err := c.folder.create(c.temp, c.data, c.attributes.apply); err != nil {
-			return errors.Join(explain(c, err), b.unstage())
+		files[i] = file
+	}
+	return files, nil
+}
+
+// complete makes sure of staged files that an earlier process wrote: it may have ended before they had all that belongs to
+// them, or before that was on the disk.
+func (b *batch) complete() error {
+	for _, c := range b.changes {
+		if err := c.folder.complete(c.temp, c.attributes); err != nil {
+			return explain(c, err)
 		}
 	}
-	return b.sync()
+	return nil
 }
 
 // unstage removes what stage wrote.

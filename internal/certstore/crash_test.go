@@ -1,15 +1,18 @@
 package certstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/certbridge/certbridged/internal/cert"
 )
 
 var errCrash = errors.New("crash")
@@ -40,21 +43,25 @@ func TestCrashAtEveryStep(t *testing.T) {
 		before func(t *testing.T, s *Store, files []File)
 		run    func(s *Store, files []File) error
 		after  pair // what is there when it was not interrupted
+		steps  int  // are the least that it takes
 	}{
 		"install": {
 			before: func(*testing.T, *Store, []File) {},
 			run:    func(s *Store, files []File) error { return s.Install(ctx, newPair.generation("new", files...)) },
 			after:  newPair,
+			steps:  10,
 		},
 		"roll back": {
 			before: func(t *testing.T, s *Store, files []File) { install(t, s, newPair.generation("new", files...)) },
 			run:    func(s *Store, _ []File) error { return s.RollBack(ctx, "shop", "new") },
 			after:  oldPair,
+			steps:  10,
 		},
 		"commit": {
 			before: func(t *testing.T, s *Store, files []File) { install(t, s, newPair.generation("new", files...)) },
 			run:    func(s *Store, _ []File) error { return s.Commit(ctx, "shop", "new") },
 			after:  newPair,
+			steps:  1, // of the journal
 		},
 	}
 	for name, op := range operations {
@@ -62,16 +69,16 @@ func TestCrashAtEveryStep(t *testing.T) {
 			t.Parallel()
 			// scenario crashes before step n, and its recovery before step m; it reports whether both happened.
 			scenario := func(n, m int) (crashed, again bool) {
-				root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
+				root, journal := memoryDir(t), newMemory()
 				files := separate(root)
-				s := openStore(t, state)
+				s := openStore(journal)
 				install(t, s, oldPair.generation("old", files...))
 				if err := s.Commit(ctx, "shop", "old"); err != nil {
 					t.Fatal(err)
 				}
 				op.before(t, s, files)
 
-				dying := openStore(t, state)
+				dying := openStore(journal)
 				steps, last := crashAt(dying, n)
 				err := op.run(dying, files)
 				if *steps <= n {
@@ -84,14 +91,14 @@ func TestCrashAtEveryStep(t *testing.T) {
 				}
 				when := fmt.Sprintf("crash before step %d (%s)", n, *last)
 
-				dyingAgain := openStore(t, state)
+				dyingAgain := openStore(journal)
 				steps, last = crashAt(dyingAgain, m)
 				_, _ = dyingAgain.Recover(ctx) // it dies, or not
 				if again = *steps > m; again {
 					when += fmt.Sprintf(" and in the recovery before step %d (%s)", m, *last)
 				}
 
-				reborn := openStore(t, state)
+				reborn := openStore(journal)
 				recoveries, err := reborn.Recover(ctx)
 				if err != nil {
 					t.Fatalf("%s: %v", when, err)
@@ -126,8 +133,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 					}
 				}
 			}
-			if n < 10 {
-				t.Fatalf("only %d steps: the steps are not counted", n)
+			if n <= op.steps {
+				t.Fatalf("only %d steps: the steps are not counted", n-1)
 			}
 			t.Logf("%d steps, %d scenarios", n-1, total)
 		})
@@ -159,9 +166,9 @@ func TestFailureAtEveryStep(t *testing.T) {
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {
-		root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
+		root, journal := memoryDir(t), newMemory()
 		files := append(separate(root), File{Form: Combined, Path: filepath.Join(root, "new.pem")})
-		s := openStore(t, state)
+		s := openStore(journal)
 		install(t, s, oldPair.generation("old", files[:2]...))
 		if err := s.Commit(ctx, "shop", "old"); err != nil {
 			t.Fatal(err)
@@ -201,15 +208,66 @@ func TestFailureAtEveryStep(t *testing.T) {
 	}
 }
 
+// TestJournalThatFailsAfterTheWrite has a journal that reports an error for a write that took place, as a disk may: the files
+// are one whole set, and the next operation finds its way.
+func TestJournalThatFailsAfterTheWrite(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	oldPair, newPair := newPair(t), newPair(t)
+	operations := map[string]func(s *Store, files []File) error{
+		"install": func(s *Store, files []File) error { return s.Install(ctx, newPair.generation("new", files...)) },
+		"roll back": func(s *Store, files []File) error {
+			return errors.Join(s.Install(ctx, newPair.generation("new", files...)), s.RollBack(ctx, "shop", "new"))
+		},
+		"commit": func(s *Store, files []File) error {
+			return errors.Join(s.Install(ctx, newPair.generation("new", files...)), s.Commit(ctx, "shop", "new"))
+		},
+	}
+	for name, run := range operations {
+		for n, writes := 0, 1; n < writes; n++ {
+			root, journal := memoryDir(t), newMemory()
+			files := separate(root)
+			s := openStore(journal)
+			install(t, s, oldPair.generation("old", files...))
+			writes = 0
+			journal.answer = func() error {
+				writes++
+				if writes == n+1 {
+					return unix.EIO
+				}
+				return nil
+			}
+			_ = run(s, files)
+			journal.answer = nil
+			when := fmt.Sprintf("%s, write %d", name, n)
+			if _, err := s.Recover(ctx); err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+			whole(t, s, files, when, oldPair, newPair)
+			noLeftovers(t, root)
+			if err := s.Install(ctx, newPair.generation("next", files...)); err != nil {
+				t.Fatalf("%s: the certificate is stuck: %v", when, err)
+			}
+			if err := s.Commit(ctx, "shop", "next"); err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+			holds(t, s, files, newPair)
+			if left := len(journal.keys("")); left != 1 {
+				t.Errorf("%s: %d records are left, want the history alone", when, left)
+			}
+		}
+	}
+}
+
 // TestRollBackFailureAtEveryStep is the same for a roll-back: the new set stays whole or the old one is back.
 func TestRollBackFailureAtEveryStep(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	oldPair, newPair := newPair(t), newPair(t)
 	for n := 0; ; n++ {
-		root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
+		root, journal := memoryDir(t), newMemory()
 		files := separate(root)
-		s := openStore(t, state)
+		s := openStore(journal)
 		install(t, s, oldPair.generation("old", files...))
 		install(t, s, newPair.generation("new", files...))
 		steps := 0
@@ -259,11 +317,11 @@ func TestCrashWhileUndoing(t *testing.T) {
 	oldPair, newPair := newPair(t), newPair(t)
 	for _, stillFailing := range []bool{false, true} {
 		for n := 0; ; n++ {
-			root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
+			root, journal := memoryDir(t), newMemory()
 			files := separate(root)
-			s := openStore(t, state)
+			s := openStore(journal)
 			install(t, s, oldPair.generation("old", files...))
-			dying := openStore(t, state)
+			dying := openStore(journal)
 			steps, last := crashAt(dying, n)
 			dying.disk.fault = failRename("shop.key", dying.disk.fault)
 			err := dying.Install(ctx, newPair.generation("new", files...))
@@ -279,7 +337,7 @@ func TestCrashWhileUndoing(t *testing.T) {
 				break
 			}
 			when := fmt.Sprintf("crash before step %d (%s), file still busy: %t", n, *last, stillFailing)
-			reborn := openStore(t, state)
+			reborn := openStore(journal)
 			if stillFailing {
 				reborn.disk.fault = failRename("shop.key", nil)
 			}
@@ -308,14 +366,14 @@ func TestInterruptedAndChanged(t *testing.T) {
 	for _, what := range []string{"install", "roll back"} {
 		for _, change := range []string{"file", "folder"} {
 			for n := 0; ; n++ {
-				root, state := filepath.Join(memoryDir(t), "tls"), filepath.Join(memoryDir(t), "generations")
+				root, journal := filepath.Join(memoryDir(t), "tls"), newMemory()
 				if err := os.Mkdir(root, 0o755); err != nil {
 					t.Fatal(err)
 				}
 				files := separate(root)
-				s := openStore(t, state)
+				s := openStore(journal)
 				install(t, s, oldPair.generation("old", files...))
-				dying := openStore(t, state)
+				dying := openStore(journal)
 				if what == "roll back" {
 					install(t, s, newPair.generation("new", files...))
 				}
@@ -334,7 +392,7 @@ func TestInterruptedAndChanged(t *testing.T) {
 				} else if err := os.RemoveAll(root); err != nil {
 					t.Fatal(err)
 				}
-				reborn := openStore(t, state)
+				reborn := openStore(journal)
 				recoveries, err := reborn.Recover(ctx)
 				if err != nil {
 					t.Fatalf("%s: %v", when, err)
@@ -361,19 +419,27 @@ func TestInterruptedAndChanged(t *testing.T) {
 
 // TestNoPrivateCopiesAfterCommit looks for old private keys where none may be.
 func TestNoPrivateCopiesAfterCommit(t *testing.T) {
-	root, state := memoryDir(t), filepath.Join(memoryDir(t), "generations")
-	s := openStore(t, state)
+	root, journal := memoryDir(t), newMemory()
+	s := openStore(journal)
 	files := separate(root)
-	install(t, s, newPair(t).generation("a", files...))
+	old := newPair(t)
+	install(t, s, old.generation("a", files...))
 	install(t, s, newPair(t).generation("b", files...))
-	if all := tree(t, state); !strings.Contains(all, "old-1 -rw-------") {
-		t.Fatalf("the old key was not saved, or not privately:\n%s", all)
+	key, err := cert.EncodeKey(old.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(prefix string) bool {
+		return slices.ContainsFunc(journal.keys(prefix), func(k string) bool { return bytes.Contains(journal.records[k], key) })
+	}
+	if !has(copyPrefix) || has(historyPrefix) || has(busyPrefix) {
+		t.Fatal("the old key was not saved, or elsewhere than among the copies")
 	}
 	if err := s.Commit(t.Context(), "shop", "b"); err != nil {
 		t.Fatal(err)
 	}
-	if all := tree(t, state); strings.Contains(all, "old-") {
-		t.Fatalf("copies are left:\n%s", all)
+	if left := journal.keys(copyPrefix); len(left) != 0 {
+		t.Fatalf("copies are left: %q", left)
 	}
 	for i := range 10 {
 		id := fmt.Sprint(i)
@@ -382,7 +448,11 @@ func TestNoPrivateCopiesAfterCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(tree(t, state), manifestName); n != keptManifests {
-		t.Errorf("%d manifests are kept, want %d", n, keptManifests)
+	h, err := s.history("shop")
+	if err != nil || len(h.Generations) != keptGenerations || h.find("9") == nil {
+		t.Errorf("%d generations are kept, want the last %d (%v)", len(h.Generations), keptGenerations, err)
+	}
+	if n := len(journal.keys("")); n != 1 {
+		t.Errorf("%d records are left, want one", n)
 	}
 }

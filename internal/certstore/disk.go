@@ -31,9 +31,10 @@ func (d disk) step(op, path string) error {
 
 // folder is a folder held open, so that all work in it stays in it whatever happens to its path.
 type folder struct {
-	disk disk
-	path string
-	root *os.Root
+	disk   disk
+	path   string
+	root   *os.Root
+	itself *os.File // the folder, once it is needed as a file
 }
 
 func (d disk) open(path string) (*folder, error) {
@@ -44,74 +45,86 @@ func (d disk) open(path string) (*folder, error) {
 	return &folder{disk: d, path: path, root: root}, nil
 }
 
-func (f *folder) close() { _ = f.root.Close() } // nothing was written through the descriptor itself
+func (f *folder) close() {
+	_ = f.root.Close() // nothing was written through the descriptors themselves
+	if f.itself != nil {
+		_ = f.itself.Close()
+	}
+}
+
+// file is the folder as a file.
+func (f *folder) file() (_ *os.File, err error) {
+	if f.itself == nil {
+		f.itself, err = f.root.Open(".")
+	}
+	return f.itself, err
+}
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
-// mkdir makes a private folder; one that exists is fine.
-func (f *folder) mkdir(name string) error {
-	if err := f.disk.step("mkdir", f.join(name)); err != nil {
-		return err
-	}
-	err := f.root.Mkdir(name, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.sync()
-}
-
-// create makes a new file that only its owner can use, and lets prepare set its attributes before any content is in
-// it; what it wrote is on the disk when it returns.
-func (f *folder) create(name string, data []byte, prepare func(*os.File) error) (err error) {
+// create makes a new file, which the caller syncs and closes. It is its owner's alone until it has its attributes, which it
+// gets before any content. What an earlier try left is replaced.
+func (f *folder) create(name string, data []byte, a attributes) (_ *os.File, err error) {
 	if err := f.disk.step("create", f.join(name)); err != nil {
-		return err
+		return nil, err
 	}
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	file, err := f.createNew(name)
+	if errors.Is(err, fs.ErrExist) {
+		if err := f.remove(name); err != nil {
+			return nil, err
+		}
+		file, err = f.createNew(name)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
-		if cerr := file.Close(); err == nil {
-			err = cerr
+		if err != nil {
+			_ = file.Close() // what went wrong before is what matters
 		}
 	}()
-	if prepare != nil {
-		if err := f.disk.step("attributes", f.join(name)); err != nil {
-			return err
-		}
-		if err := prepare(file); err != nil {
-			return err
-		}
+	if err := f.disk.step("attributes", f.join(name)); err != nil {
+		return nil, err
+	}
+	if err := a.apply(file); err != nil {
+		return nil, err
 	}
 	if err := f.disk.step("write", f.join(name)); err != nil {
 		_, _ = file.Write(data[:len(data)/2]) // a power cut leaves half a file
-		return err
+		return nil, err
 	}
 	if _, err := file.Write(data); err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func (f *folder) createNew(name string) (*os.File, error) {
+	return f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+}
+
+// finish makes a file durable, its entry in the folder excepted, and closes it.
+func (f *folder) finish(name string, file *os.File) error {
+	if err := f.disk.step("fsync", f.join(name)); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// complete gives a file its attributes, if it has not got them, and makes all of it durable.
+func (f *folder) complete(name string, a attributes) error {
+	if err := f.disk.step("complete", f.join(name)); err != nil {
 		return err
 	}
-	if err := f.disk.step("fsync", f.join(name)); err != nil {
+	_, _, file, err := f.read(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // nothing is written through it that Sync does not tell
+	if err := a.apply(file); err != nil {
 		return err
 	}
 	return file.Sync()
-}
-
-// replace writes a file in full beside its place and renames it there.
-func (f *folder) replace(name string, data []byte) error {
-	temp := name + ".tmp"
-	if err := f.remove(temp); err != nil {
-		return err
-	}
-	if err := f.create(temp, data, nil); err != nil {
-		return err
-	}
-	if err := f.rename(temp, name); err != nil {
-		return err
-	}
-	return f.sync()
 }
 
 func (f *folder) rename(from, to string) error {
@@ -140,11 +153,10 @@ func (f *folder) sync() error {
 	if err := f.disk.step("sync folder", f.path); err != nil {
 		return err
 	}
-	dir, err := f.root.Open(".")
+	dir, err := f.file()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }()
 	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return err // some network file systems cannot sync folders, and say so with these two
 	}
@@ -180,14 +192,13 @@ func (f *folder) sum(name string) (string, error) {
 
 // room reports an error when the folder's file system cannot take that many bytes in that many files.
 func (f *folder) room(bytes, files int) error {
-	dir, err := f.root.Open(".")
+	dir, err := f.file()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }()
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Bsize <= 0 {
-		return nil
+	if unix.Fstatfs(int(dir.Fd()), &st) != nil || st.Bsize <= 0 {
+		return nil //nolint:nilerr // what does not tell is tried
 	}
 	blocks := uint64(bytes)/uint64(st.Bsize) + uint64(files)
 	if st.Blocks > 0 && st.Bavail < blocks {

@@ -6,22 +6,18 @@
 // The files themselves lie where the configuration says. While a set is being replaced, hidden files named
 // ".certbridged-*.tmp" lie beside them; each is complete and synced before the first real file changes.
 //
-// The store's own folder (mode 0700) has one folder per certificate and in it one per generation:
-//
-//	CERTIFICATE/ID/manifest.json   what the generation replaces and how far it got; no secrets
-//	CERTIFICATE/ID/old-N           private copy (mode 0600) of the N-th file as it was before
-//
-// The copies hold the old private key. They are removed by Commit, when the new set is proven, and after RollBack,
-// when they are back in their places. Manifests of the last few generations stay for people to look at.
+// The journal holds how far the last few generations of each certificate got and, as long as there is a way back, what
+// they replace, with copies of the files as they were. These hold the old private key. They go with Commit, when the new set
+// is proven, and with RollBack, when they are back in their places.
 //
 // # How a set is switched
 //
-// Everything that can fail for want of rights or room happens first: the old files are copied, the manifest is written,
-// and every new file is staged in full beside its target with its final owner, group, mode and label. Then the manifest
-// says "prepared", all files are renamed into place, their folders are synced, and the manifest says "switched". A
-// crash before "prepared" is undone by Recover, a crash after it is finished, so key and chain match once Recover has
-// run. The renames follow each other within microseconds but are not one instant: a server that happens to read
-// between two of them sees a key beside another chain, refuses it, and is reloaded right after.
+// Everything that can fail for want of rights or room happens first. The journal is told that the generation has begun,
+// and given the copies of the old files; then every new file is staged in full beside its target with its final owner,
+// group, mode and label. Then all files are renamed into place, their folders are synced, and the journal says "switched".
+// A crash before all was staged is undone by Recover, a crash after it is finished, so key and chain match once Recover has
+// run; which of both it was, the files tell. The renames follow each other within microseconds but are not one instant: a
+// server that happens to read between two of them sees a key beside another chain, refuses it, and is reloaded right after.
 //
 // # Links and folders of others
 //

@@ -1,25 +1,70 @@
 package certstore
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// keptManifests is how many generations of a certificate are kept for people to look at.
-const keptManifests = 3
+// Journal keeps the store's records. What one Write takes survives a power cut in full once it returns nil, and is not
+// there at all otherwise; the store still copes with one that took place and yet failed.
+type Journal interface {
+	// Write makes one transaction of some records. A nil value deletes its record.
+	Write(records map[string][]byte) error
+	// Read returns one record, or nil when there is none.
+	Read(key string) ([]byte, error)
+	// Each visits the records in the order of their keys. An error ends the walk and is returned.
+	Each(visit func(key string, value []byte) error) error
+}
 
-// history is the generations of one certificate, the oldest first.
-type history []*manifest
+// The records, by the beginnings of their keys. What is under way sorts first, so that finding it at a start costs the same
+// however many certificates there are.
+const (
+	busyPrefix    = "busy/"    // CERTIFICATE: a switch or a roll-back of it is under way; the record is empty
+	copyPrefix    = "copy/"    // CERTIFICATE/SEQUENCE/N: the N-th file as it was before a generation
+	historyPrefix = "history/" // CERTIFICATE: its generations
+)
+
+// historyVersion is the version of the record's form.
+const historyVersion = 1
+
+// keptGenerations is how many generations of a certificate are kept, so that what was proven is known to be.
+const keptGenerations = 3
+
+// history is the generations of one certificate, the oldest first. It holds no secrets.
+type history struct {
+	Version     int         `json:"version"`
+	Certificate string      `json:"certificate"`
+	Generations []*manifest `json:"generations"`
+}
+
+// decodeHistory reads a record and checks whatever later steps rely on, since it decides what is overwritten.
+func decodeHistory(data []byte) (*history, error) {
+	var h history
+	if err := json.Unmarshal(data, &h); err != nil {
+		return nil, err
+	}
+	if h.Version != historyVersion {
+		return nil, fmt.Errorf("version %d, but this program knows only %d", h.Version, historyVersion)
+	}
+	last := 0
+	for _, m := range h.Generations {
+		if m == nil || m.Sequence <= last {
+			return nil, errors.New("generations are missing or out of order")
+		}
+		last = m.Sequence
+		if err := m.check(); err != nil {
+			return nil, fmt.Errorf("generation %q: %w", m.ID, err)
+		}
+	}
+	return &h, nil
+}
 
 // find returns the latest generation with an id, or nil.
-func (h history) find(id string) *manifest {
-	for _, m := range slices.Backward(h) {
+func (h *history) find(id string) *manifest {
+	for _, m := range slices.Backward(h.Generations) {
 		if m.ID == id {
 			return m
 		}
@@ -28,8 +73,8 @@ func (h history) find(id string) *manifest {
 }
 
 // lastInstalled returns the generation whose files are in place, as far as the store knows, or nil.
-func (h history) lastInstalled() *manifest {
-	for _, m := range slices.Backward(h) {
+func (h *history) lastInstalled() *manifest {
+	for _, m := range slices.Backward(h.Generations) {
 		if m.Phase == switched || m.Phase == committed {
 			return m
 		}
@@ -37,191 +82,104 @@ func (h history) lastInstalled() *manifest {
 	return nil
 }
 
-func (h history) next() int {
-	if len(h) == 0 {
+func (h *history) next() int {
+	if len(h.Generations) == 0 {
 		return 1
 	}
-	return h[len(h)-1].Sequence + 1
+	return h.Generations[len(h.Generations)-1].Sequence + 1
 }
 
-// history reads the generations of a certificate. A folder without a manifest is what a crash left before anything was
-// done; it is removed.
-func (s *Store) history(certificate string) (history, error) {
-	dir := filepath.Join(s.dir, folderName(certificate))
-	names, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// interrupted are the generations that a crash or a failure left half-way.
+func (h *history) interrupted() []*manifest {
+	var out []*manifest
+	for _, m := range h.Generations {
+		if !m.settled() {
+			out = append(out, m)
+		}
 	}
+	return out
+}
+
+// drop takes a generation out.
+func (h *history) drop(m *manifest) {
+	h.Generations = slices.DeleteFunc(h.Generations, func(other *manifest) bool { return other == m })
+}
+
+// prune drops all but the last generations. One that could still be rolled back stays.
+func (h *history) prune() {
+	for i := 0; i < len(h.Generations)-keptGenerations; {
+		if m := h.Generations[i]; m.Phase == committed || m.Phase == rolledBack {
+			h.drop(m)
+		} else {
+			i++
+		}
+	}
+}
+
+// history reads the generations of a certificate.
+func (s *Store) history(certificate string) (*history, error) {
+	data, err := s.journal.Read(historyPrefix + certificate)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
-	var h history
-	for _, name := range names {
-		if !name.IsDir() {
-			continue
-		}
-		path := filepath.Join(dir, name.Name(), manifestName)
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err := s.removeHome(filepath.Join(dir, name.Name())); err != nil {
-				return nil, fmt.Errorf("remove an unused generation: %w", err)
-			}
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read generations: %w", err)
-		}
-		m, err := decodeManifest(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		if m.Certificate != certificate || m.folder() != name.Name() {
-			return nil, fmt.Errorf("%s: belongs to generation %q of certificate %q", path, m.ID, m.Certificate)
-		}
-		h = append(h, m)
+	if data == nil {
+		return &history{Version: historyVersion, Certificate: certificate}, nil
 	}
-	slices.SortFunc(h, func(a, b *manifest) int { return a.Sequence - b.Sequence })
+	h, err := decodeHistory(data)
+	if err != nil {
+		return nil, fmt.Errorf("read generations: %w", err)
+	}
+	if h.Certificate != certificate {
+		return nil, fmt.Errorf("read generations: the record belongs to certificate %q", h.Certificate)
+	}
 	return h, nil
 }
 
-// certificates lists the certificates that have generations.
-func (s *Store) certificates() ([]string, error) {
-	names, err := os.ReadDir(s.dir)
-	if err != nil {
-		return nil, fmt.Errorf("read certificate store: %w", err)
+// save makes what a certificate's generations are now durable, together with copies of old files that come or, being
+// nil, go.
+func (s *Store) save(h *history, copies map[string][]byte) error {
+	h.prune()
+	records := make(map[string][]byte, len(copies)+2)
+	for key, data := range copies {
+		records[key] = data
 	}
-	var out []string
-	for _, name := range names {
-		certificate, err := url.PathUnescape(name.Name())
-		if err == nil && name.IsDir() && folderName(certificate) == name.Name() {
-			out = append(out, certificate)
+	records[busyPrefix+h.Certificate] = nil
+	if len(h.interrupted()) > 0 {
+		records[busyPrefix+h.Certificate] = []byte{}
+	}
+	records[historyPrefix+h.Certificate] = nil
+	if len(h.Generations) > 0 {
+		data, err := json.Marshal(h)
+		if err != nil {
+			return fmt.Errorf("note the generations: %w", err)
 		}
+		records[historyPrefix+h.Certificate] = data
+	}
+	if err := s.disk.step("journal", h.Certificate); err != nil {
+		return fmt.Errorf("note the generations: %w", err)
+	}
+	if err := s.journal.Write(records); err != nil {
+		return fmt.Errorf("note the generations: %w", err)
+	}
+	return nil
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough was seen")
+
+// busy lists the certificates that something is under way for.
+func (s *Store) busy() ([]string, error) {
+	var out []string
+	err := s.journal.Each(func(key string, _ []byte) error {
+		certificate, ok := strings.CutPrefix(key, busyPrefix)
+		if !ok {
+			return errEnough
+		}
+		out = append(out, certificate)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("look for interrupted generations: %w", err)
 	}
 	return out, nil
-}
-
-// settleAll brings every interrupted generation of a certificate to an end and returns what there is then.
-func (s *Store) settleAll(ctx context.Context, certificate string) (history, error) {
-	h, err := s.history(certificate)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range h {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if _, err := s.settle(m); err != nil {
-			return nil, fmt.Errorf("finish the interrupted generation %q: %w", m.ID, err)
-		}
-	}
-	return s.history(certificate)
-}
-
-// prune removes all but the last generations of a certificate.
-func (s *Store) prune(h history) error {
-	for i, m := range h {
-		if len(h)-i <= keptManifests {
-			break
-		}
-		if m.Phase != committed && m.Phase != rolledBack {
-			continue
-		}
-		if err := s.discard(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// discard removes a generation's folder.
-func (s *Store) discard(m *manifest) error {
-	if err := s.removeHome(s.homePath(m)); err != nil {
-		return fmt.Errorf("remove generation %q: %w", m.ID, err)
-	}
-	return nil
-}
-
-// removeHome removes a generation's folder, the manifest last: without it the staged files would not be found again.
-func (s *Store) removeHome(path string) error {
-	home, err := s.disk.open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer home.close()
-	if err := removeCopies(home); err != nil {
-		return err
-	}
-	if err := home.remove(manifestName); err != nil {
-		return err
-	}
-	above, err := s.disk.open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer above.close()
-	if err := above.remove(filepath.Base(path)); err != nil {
-		return err
-	}
-	return above.sync()
-}
-
-func (s *Store) homePath(m *manifest) string {
-	return filepath.Join(s.dir, folderName(m.Certificate), m.folder())
-}
-
-// home opens the folder of a generation and makes it when absent.
-func (s *Store) home(m *manifest) (*folder, error) {
-	top, err := s.disk.open(s.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer top.close()
-	if err := top.mkdir(folderName(m.Certificate)); err != nil {
-		return nil, err
-	}
-	middle, err := s.disk.open(top.join(folderName(m.Certificate)))
-	if err != nil {
-		return nil, err
-	}
-	defer middle.close()
-	if err := middle.mkdir(m.folder()); err != nil {
-		return nil, err
-	}
-	return s.disk.open(s.homePath(m))
-}
-
-func writeManifest(home *folder, m *manifest) error {
-	data, err := m.encode()
-	if err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	if err := home.replace(manifestName, data); err != nil {
-		return fmt.Errorf("write manifest of generation %q: %w", m.ID, err)
-	}
-	return nil
-}
-
-// removeCopies removes everything from a generation's folder but the manifest.
-func removeCopies(home *folder) error {
-	entries, err := fs.ReadDir(home.root.FS(), ".")
-	if err != nil {
-		return err
-	}
-	removed := false
-	for _, e := range entries {
-		if e.Name() == manifestName {
-			continue
-		}
-		if err := home.remove(e.Name()); err != nil {
-			return err
-		}
-		removed = true
-	}
-	if !removed {
-		return nil
-	}
-	return home.sync()
 }

@@ -17,11 +17,6 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-func newStore(t testing.TB) *Store {
-	t.Helper()
-	return openStore(t, filepath.Join(t.TempDir(), "generations"))
-}
-
 func modeOf(t *testing.T, path string) fs.FileMode {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -101,6 +96,29 @@ func TestInstallTwiceIsOnce(t *testing.T) {
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 0 {
 		t.Errorf("left: %v, %v", names, err)
 	}
+}
+
+// TestInstallWhatIsProven: a generation that was committed is let alone, too, unless somebody changed its files.
+func TestInstallWhatIsProven(t *testing.T) {
+	dir := t.TempDir()
+	s, files, first, p := newStore(t), separate(dir), newPair(t), newPair(t)
+	for _, g := range []Generation{first.generation("1", files...), p.generation("2", files...)} {
+		install(t, s, g)
+		if err := s.Commit(t.Context(), g.Certificate, g.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inode := func() uint64 { return identityOf(files[0].Path).Inode }
+	before := inode()
+	install(t, s, p.generation("2", files...))
+	if inode() != before {
+		t.Error("the file was written again")
+	}
+	writeFile(t, files[0].Path, []byte("changed"), 0o644)
+	install(t, s, p.generation("2", files...))
+	holds(t, s, files, p)
+	install(t, s, first.generation("1", files...))
+	holds(t, s, files, first)
 }
 
 func TestRollBackRefusals(t *testing.T) {
@@ -371,27 +389,24 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestOddNames(t *testing.T) {
-	for _, name := range []string{"*.example.com", "a/b", "..", ".", "été", "a b%2F", "%"} {
-		s := newStore(t)
-		g := newPair(t).generation("../"+name, separate(t.TempDir())...)
-		g.Certificate = name
+	for _, name := range []string{"*.example.com", "a/b", "..", ".", "été", "a b%2F", "%", "shop/000001/0"} {
+		j := newMemory()
+		s, files, p := openStore(j), separate(t.TempDir()), newPair(t)
+		install(t, s, p.generation("of another", separate(t.TempDir())...))
+		old, g := newPair(t).generation("old", files...), newPair(t).generation("../"+name, files...)
+		old.Certificate, g.Certificate = name, name
+		install(t, s, old)
 		install(t, s, g)
-		again := openStore(t, s.dir)
-		if got, err := again.certificates(); err != nil || len(got) != 1 || got[0] != name {
-			t.Errorf("%q is listed as %q, %v", name, got, err)
-		}
+		again := openStore(j)
 		if err := again.RollBack(t.Context(), name, g.ID); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
-	}
-}
-
-func TestOpenRefusesAnOpenFolder(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "chmod 0700") {
-		t.Errorf("err = %v", err)
+		holds(t, again, files, pair{old.Key, old.Chain})
+		if err := again.RollBack(t.Context(), name, old.ID); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		if left := j.keys(copyPrefix); len(left) != 0 {
+			t.Errorf("%q: copies are left: %q", name, left)
+		}
 	}
 }

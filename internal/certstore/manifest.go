@@ -1,90 +1,70 @@
 package certstore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 )
 
 // phase is how far a generation got.
 type phase string
 
-// The phases. Recover undoes staging, finishes prepared and rolling-back, and leaves the others.
+// The phases. Recover brings begun and rolling-back to an end and leaves the others.
 const (
-	staging     phase = "staging"      // old files are copied, new ones are being written beside their targets
-	prepared    phase = "prepared"     // every new file is complete: from here on the way is forward
+	begun       phase = "begun"        // old files are copied; new ones are being written beside their places, and put there
 	switched    phase = "switched"     // the new set is in place
 	committed   phase = "committed"    // and proven; the old one is forgotten
 	rollingBack phase = "rolling-back" // the old set is being put back
 	rolledBack  phase = "rolled-back"
 )
 
-// manifestVersion is the version of the manifest's form.
-const manifestVersion = 1
-
-const manifestName = "manifest.json"
-
-// manifest is the durable record of one generation. It holds no secrets.
+// manifest is what is known of one generation.
 type manifest struct {
-	Version     int     `json:"version"`
-	Certificate string  `json:"certificate"`
 	ID          string  `json:"id"`
 	Sequence    int     `json:"sequence"` // grows with every generation of the certificate
 	Phase       phase   `json:"phase"`
-	Fingerprint string  `json:"fingerprint"` // SHA-256 of the new leaf
-	Files       []entry `json:"files"`
+	Fingerprint string  `json:"fingerprint"`     // SHA-256 of the new leaf
+	Set         string  `json:"set,omitempty"`   // digest of the new files; empty where they cannot be in place any more
+	Files       []entry `json:"files,omitempty"` // none once there is no way back
 }
 
 // entry is one file of a generation.
 type entry struct {
-	Form   Form    `json:"form"`
-	Path   string  `json:"path"` // as configured
-	Dir    string  `json:"dir"`  // the real folder
-	Base   string  `json:"base"`
-	Temp   string  `json:"temp"` // the staged file's name in the same folder
-	Sum    string  `json:"sum"`  // SHA-256 of the new content
-	Before *copied `json:"before,omitempty"`
+	Form       Form       `json:"form"`
+	Path       string     `json:"path"` // as configured
+	Dir        string     `json:"dir"`  // the real folder
+	Base       string     `json:"base"`
+	Temp       string     `json:"temp"` // the staged file's name in the same folder
+	Sum        string     `json:"sum"`  // SHA-256 of the new content
+	Attributes attributes `json:"attributes"`
+	Before     *copied    `json:"before,omitempty"`
 }
 
-// copied is a file as it was before a generation.
+// copied is a file as it was before a generation. Its content is a record of its own.
 type copied struct {
-	Name       string     `json:"name"` // of the copy in the generation's folder
 	Sum        string     `json:"sum"`
 	Attributes attributes `json:"attributes"`
 }
 
-func (m *manifest) encode() ([]byte, error) { return json.MarshalIndent(m, "", "  ") }
+// settled reports whether nothing of the generation is half-done.
+func (m *manifest) settled() bool { return m.Phase != begun && m.Phase != rollingBack }
 
-// decodeManifest reads a manifest and checks whatever later steps rely on, since it decides what is overwritten.
-func decodeManifest(data []byte) (*manifest, error) {
-	var m manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("read manifest: version %d, but this program knows only %d", m.Version, manifestVersion)
-	}
+func (m *manifest) check() error {
 	switch m.Phase {
-	case staging, prepared, switched, committed, rollingBack, rolledBack:
+	case begun, switched, committed, rollingBack, rolledBack:
 	default:
-		return nil, fmt.Errorf("read manifest: unknown phase %q", m.Phase)
+		return fmt.Errorf("unknown phase %q", m.Phase)
 	}
 	for _, e := range m.Files {
 		if err := e.check(); err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
+			return err
 		}
 	}
-	return &m, nil
+	return nil
 }
 
 func (e entry) check() error {
-	names := []string{e.Base, e.Temp}
-	if e.Before != nil {
-		names = append(names, e.Before.Name)
-	}
-	for _, name := range names {
+	for _, name := range []string{e.Base, e.Temp} {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			return fmt.Errorf("%q is not a file's name", name)
 		}
@@ -95,25 +75,51 @@ func (e entry) check() error {
 	return nil
 }
 
-// folderName makes a name that is safe as a folder's out of any text.
-func folderName(name string) string {
-	escaped := url.PathEscape(name)
-	if strings.HasPrefix(escaped, ".") {
-		escaped = "%2E" + escaped[1:]
+// beforeSum is the digest of the old file; empty when there was none.
+func (e entry) beforeSum() string {
+	if e.Before == nil {
+		return ""
 	}
-	return escaped
+	return e.Before.Sum
 }
 
+// restoreTemp is the name of the old file when it is staged to be put back.
+func (e entry) restoreTemp() string { return e.Temp + ".old" }
+
+// copyKey names the record with the copy of a generation's i-th file.
+func (m *manifest) copyKey(certificate string, i int) string {
+	return fmt.Sprintf("%s%s/%06d/%d", copyPrefix, certificate, m.Sequence, i)
+}
+
+// setOf is a digest of what files are, where they lie and what they are to hold.
+func setOf(files []entry) string {
+	var text []byte
+	for _, e := range files {
+		text = fmt.Appendf(text, "%q %q %q %q %q\n", e.Form, e.Path, e.Dir, e.Base, e.Sum)
+	}
+	return sumOf(text)
+}
+
+// close ends a generation in a phase from which there is no way back, and adds to a transaction that its copies of old
+// files go.
+func (m *manifest) close(end phase, certificate string, records map[string][]byte) {
+	for i, e := range m.Files {
+		if e.Before != nil {
+			records[m.copyKey(certificate, i)] = nil
+		}
+	}
+	m.Phase, m.Files = end, nil
+	if end != committed {
+		m.Set = ""
+	}
+}
+
+// longestName bounds names, since they become parts of keys.
+const longestName = 255
+
 func checkName(what, name string) error {
-	const longest = 255
-	if name == "" || len(folderName(name)) > longest {
+	if name == "" || len(name) > longestName {
 		return fmt.Errorf("%s %q is empty or too long", what, name)
 	}
 	return nil
 }
-
-// folder is the name of the generation's folder within its certificate's. One id may be installed more than once.
-func (m *manifest) folder() string { return fmt.Sprintf("%06d-%s", m.Sequence, folderName(m.ID)) }
-
-// restoreTemp is the name of the old file when it is staged to be put back.
-func (e entry) restoreTemp() string { return e.Temp + ".old" }

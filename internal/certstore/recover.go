@@ -29,7 +29,7 @@ type Recovery struct {
 // Recover brings every switch and every roll-back that was interrupted to an end. The daemon calls it at its start,
 // before anything else. One certificate that cannot be brought to an end keeps no other from it.
 func (s *Store) Recover(ctx context.Context) ([]Recovery, error) {
-	certificates, err := s.certificates()
+	certificates, err := s.busy()
 	if err != nil {
 		return nil, err
 	}
@@ -58,106 +58,67 @@ func (s *Store) recoverOne(ctx context.Context, certificate string) ([]Recovery,
 		return nil, err
 	}
 	var out []Recovery
-	for _, m := range h {
-		ended := m.Phase == switched || m.Phase == committed || m.Phase == rolledBack
-		outcome, err := s.settle(m)
-		if ended && err == nil {
-			continue // it was not interrupted, or nothing but copies without use were left
-		}
+	for _, m := range h.interrupted() {
+		outcome, err := s.settle(ctx, h, m)
 		out = append(out, Recovery{Certificate: certificate, ID: m.ID, Outcome: outcome, Err: err})
 	}
 	return out, nil
 }
 
-// settle brings one generation to an end. One that was not interrupted is left as it is.
-func (s *Store) settle(m *manifest) (Outcome, error) {
-	switch m.Phase {
-	case staging:
-		if err := s.removeStaged(m); err != nil {
-			return Stuck, err
+// settleAll brings every interrupted generation of a certificate to an end and returns what there is then.
+func (s *Store) settleAll(ctx context.Context, certificate string) (*history, error) {
+	h, err := s.history(certificate)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range h.interrupted() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		if err := s.discard(m); err != nil {
-			return Stuck, err
+		if _, err := s.settle(ctx, h, m); err != nil {
+			return nil, fmt.Errorf("finish the interrupted generation %q: %w", m.ID, err)
 		}
-		return Undone, nil
-	case prepared:
-		return s.finish(m)
-	case rollingBack:
-		home, err := s.home(m)
-		if err != nil {
-			return Stuck, err
-		}
-		defer home.close()
-		if err := s.restore(m, home, false); err != nil {
+	}
+	return h, nil
+}
+
+// settle brings an interrupted generation to an end.
+func (s *Store) settle(ctx context.Context, h *history, m *manifest) (Outcome, error) {
+	if m.Phase == rollingBack {
+		if err := s.takeBack(ctx, h, m); err != nil {
 			return Stuck, err
 		}
 		return RolledBack, nil
-	case rolledBack, committed:
-		return Finished, s.removeLeftCopies(m)
-	default:
-		return Finished, nil
 	}
-}
-
-// removeStaged removes what a generation may have staged, for the switch or for the way back.
-func (s *Store) removeStaged(m *manifest) error {
-	var errs []error
-	for _, e := range m.Files {
-		f, err := s.disk.realFolder(e.Dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone with all that was in it
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("remove the staged file for %s: %w", e.Path, err))
-			continue
-		}
-		errs = append(errs, f.remove(e.Temp), f.remove(e.restoreTemp()))
-		f.close()
-	}
-	return errors.Join(errs...)
-}
-
-// removeLeftCopies removes the old files' copies that a crash left after they had lost their use.
-func (s *Store) removeLeftCopies(m *manifest) error {
-	home, err := s.home(m)
-	if err != nil {
-		return err
-	}
-	defer home.close()
-	return removeCopies(home)
-}
-
-// finish goes on with a switch: every new file is in its place or staged beside it. Where one is neither, or the switch
-// fails again, the old set is put back.
-func (s *Store) finish(m *manifest) (Outcome, error) {
-	home, err := s.home(m)
-	if err != nil {
-		return Stuck, err
-	}
-	defer home.close()
 	forward := s.forward(m)
 	if forward == nil {
 		if err := s.removeStaged(m); err != nil {
 			return Stuck, err
 		}
 		m.Phase = switched
-		if err := writeManifest(home, m); err != nil {
+		if err := s.save(h, nil); err != nil {
 			return Stuck, err
 		}
 		return Finished, nil
 	}
-	if err := s.restore(m, home, true); err != nil {
+	if err := s.undo(ctx, h, m); err != nil {
 		return Stuck, errors.Join(forward, err)
 	}
-	if err := errors.Join(s.removeStaged(m), s.discard(m)); err != nil {
-		return Stuck, errors.Join(forward, err)
-	}
+	s.log.Info("an interrupted installation was taken back", "certificate", h.Certificate, "generation", m.ID, "reason", forward)
 	return Undone, nil
 }
 
+// forward goes on with a switch, or says why the way is back.
+//
+// The journal does not say whether every new file was complete before the first was put in place; the files do. A new
+// file is renamed only when all are complete and synced. So one that is in its place, where another was before, proves
+// that all were; and as long as none is, all of them must lie staged. Where a power cut took one away after all, the
+// folder's entry never having reached the disk, there is no whole new set, and the old one is put back.
 func (s *Store) forward(m *manifest) error {
 	b := newBatch(s.disk)
 	defer b.close()
+	placed := false   // a new file is in its place for sure
+	var doubt []error // what only that makes up for
 	for _, e := range m.Files {
 		f, err := b.folderOf(e)
 		if err != nil {
@@ -167,23 +128,38 @@ func (s *Store) forward(m *manifest) error {
 		if err != nil {
 			return err
 		}
-		if staged == e.Sum {
-			b.changes = append(b.changes, &change{path: e.Path, folder: f, base: e.Base, temp: e.Temp})
-			continue
-		}
-		inPlace, err := f.sum(e.Base)
+		now, err := f.sum(e.Base)
 		if err != nil {
 			return err
 		}
-		if inPlace != e.Sum {
-			return fmt.Errorf("%s: the staged file is lost", e.Path)
+		changed := e.Sum != e.beforeSum()
+		placed = placed || changed && now == e.Sum
+		switch {
+		case staged == e.Sum:
+			b.changes = append(b.changes, &change{path: e.Path, folder: f, base: e.Base, temp: e.Temp, attributes: e.Attributes})
+		case now != e.Sum:
+			return fmt.Errorf("%s: the new file is not complete", e.Path)
+		case !changed:
+			doubt = append(doubt, fmt.Errorf("%s: holds already what the new file is to hold, which is not complete", e.Path))
 		}
+		if now != "" && now != e.Sum && now != e.beforeSum() {
+			doubt = append(doubt, fmt.Errorf("%s: %w", e.Path, ErrChanged))
+		}
+	}
+	if !placed && len(doubt) > 0 {
+		return errors.Join(doubt...)
+	}
+	if err := b.complete(); err != nil {
+		return err
 	}
 	return b.apply()
 }
 
 // folderOf opens the real folder of an entry, once.
 func (b *batch) folderOf(e entry) (*folder, error) {
+	if f, ok := b.folders[e.Dir]; ok {
+		return f, nil
+	}
 	where, err := resolve(filepath.Join(e.Dir, e.Temp))
 	if err != nil {
 		return nil, err
@@ -194,19 +170,56 @@ func (b *batch) folderOf(e entry) (*folder, error) {
 	return b.at(where)
 }
 
-// restore puts a generation's old set back, all files together. It may be interrupted and called again. In a switch that
-// failed (undo), the caller forgets the generation afterwards; otherwise the manifest says rolled-back.
+// undo puts the old set back after a switch that did not get through, and forgets the generation. It may be interrupted
+// and called again.
+func (s *Store) undo(ctx context.Context, h *history, m *manifest) error {
+	if err := s.putBack(ctx, h, m, nil); err != nil {
+		return err
+	}
+	if err := s.removeStaged(m); err != nil {
+		return err
+	}
+	return s.forget(h, m)
+}
+
+// forget drops a generation, with its copies of old files.
+func (s *Store) forget(h *history, m *manifest) error {
+	copies := make(map[string][]byte)
+	m.close(rolledBack, h.Certificate, copies)
+	h.drop(m)
+	return s.save(h, copies)
+}
+
+// takeBack rolls a generation back: the old set is put back, and its copies have no use any more. It may be interrupted and
+// called again.
+func (s *Store) takeBack(ctx context.Context, h *history, m *manifest) error {
+	var begin func() error
+	if m.Phase != rollingBack {
+		begin = func() error {
+			m.Phase = rollingBack
+			return s.save(h, nil)
+		}
+	}
+	if err := s.putBack(ctx, h, m, begin); err != nil {
+		return err
+	}
+	copies := make(map[string][]byte)
+	m.close(rolledBack, h.Certificate, copies)
+	return s.save(h, copies)
+}
+
+// putBack puts a generation's old set back, all files together. begin is called before anything is changed; it is nil
+// when something may be half-done already.
 //
-// A file that somebody else changed keeps a roll-back from beginning. Once something is half done, though, it is brought
+// A file that somebody else changed keeps the way back from beginning. Once something is half-done, though, it is brought
 // to an end around such a file, and around folders that are gone: a certificate must not stay stuck for ever.
-func (s *Store) restore(m *manifest, home *folder, undo bool) error {
+func (s *Store) putBack(ctx context.Context, h *history, m *manifest, begin func() error) error {
 	b := newBatch(s.disk)
 	defer b.close()
-	begun := undo || m.Phase == rollingBack
-	for _, e := range m.Files {
-		c, err := b.restoreFile(e, home)
-		if begun && (errors.Is(err, ErrChanged) || errors.Is(err, fs.ErrNotExist)) {
-			s.log.Warn("left a certificate file alone while putting old ones back", "certificate", m.Certificate, "path", e.Path, "error", err)
+	for i, e := range m.Files {
+		c, err := b.restoreFile(e, func() ([]byte, error) { return s.journal.Read(m.copyKey(h.Certificate, i)) })
+		if begin == nil && (errors.Is(err, ErrChanged) || errors.Is(err, fs.ErrNotExist)) {
+			s.log.Warn("left a certificate file alone while putting old ones back", "certificate", h.Certificate, "path", e.Path, "error", err)
 			continue
 		}
 		if err != nil {
@@ -216,33 +229,24 @@ func (s *Store) restore(m *manifest, home *folder, undo bool) error {
 			b.changes = append(b.changes, c)
 		}
 	}
-	if !undo && m.Phase != rollingBack {
-		m.Phase = rollingBack
-		if err := writeManifest(home, m); err != nil {
-			m.Phase = switched
+	if begin != nil {
+		if err := begin(); err != nil {
 			return err
 		}
 	}
-	// From here on no context stops the way: half a set would be the worst of all.
-	if err := b.stage(context.Background()); err != nil {
-		return err
+	// From here on nothing stops the way: half a set would be the worst of all.
+	if err := b.stage(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(err, b.unstage())
 	}
 	if err := b.apply(); err != nil {
 		return errors.Join(err, b.unstage())
 	}
-	if undo {
-		return nil
-	}
-	m.Phase = rolledBack
-	if err := writeManifest(home, m); err != nil {
-		return err
-	}
-	return removeCopies(home)
+	return nil
 }
 
 // restoreFile works out how one old file gets back; nil when it is there already. A file that is neither the new one
 // nor the old one is somebody else's work and is not touched.
-func (b *batch) restoreFile(e entry, home *folder) (*change, error) {
+func (b *batch) restoreFile(e entry, read func() ([]byte, error)) (*change, error) {
 	f, err := b.folderOf(e)
 	if err != nil {
 		return nil, err
@@ -257,9 +261,7 @@ func (b *batch) restoreFile(e entry, home *folder) (*change, error) {
 	}
 	c := &change{path: e.Path, folder: f, base: e.Base, temp: e.restoreTemp()}
 	switch {
-	case e.Before == nil && now == "":
-		return nil, nil
-	case e.Before != nil && now == e.Before.Sum:
+	case now == e.beforeSum():
 		return nil, nil
 	case now != e.Sum && now != "":
 		return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
@@ -267,15 +269,31 @@ func (b *batch) restoreFile(e entry, home *folder) (*change, error) {
 		c.remove = true
 		return c, nil
 	}
-	data, _, file, err := home.read(e.Before.Name)
-	if err != nil {
-		// Not wrapped: that the copy is missing is no reason to go on without it.
-		return nil, fmt.Errorf("%s: read the copy of the old file: %v", e.Path, err) //nolint:errorlint // see above
+	if c.data, err = read(); err != nil {
+		return nil, fmt.Errorf("%s: read the copy of the old file: %w", e.Path, err)
 	}
-	_ = file.Close()
-	if sumOf(data) != e.Before.Sum {
-		return nil, fmt.Errorf("%s: the copy of the old file, %s, is damaged", e.Path, home.join(e.Before.Name))
+	if sumOf(c.data) != e.Before.Sum {
+		return nil, fmt.Errorf("%s: the copy of the old file is lost or damaged", e.Path)
 	}
-	c.data, c.attributes = data, e.Before.Attributes
+	c.attributes = e.Before.Attributes
 	return c, nil
+}
+
+// removeStaged removes what a generation may have staged, for the switch or for the way back.
+func (s *Store) removeStaged(m *manifest) error {
+	b := newBatch(s.disk)
+	defer b.close()
+	var errs []error
+	for _, e := range m.Files {
+		f, err := b.folderOf(e)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone with all that was in it
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remove the staged file for %s: %w", e.Path, err))
+			continue
+		}
+		errs = append(errs, f.remove(e.Temp), f.remove(e.restoreTemp()))
+	}
+	return errors.Join(errs...)
 }

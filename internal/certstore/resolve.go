@@ -142,15 +142,3 @@ func (d disk) openFolder(r resolved) (*folder, error) {
 	}
 	return f, nil
 }
-
-// realFolder resolves a folder recorded earlier as real: no part of it may have become a link since.
-func (d disk) realFolder(dir string) (*folder, error) {
-	r, err := resolve(filepath.Join(dir, probe))
-	if err != nil {
-		return nil, err
-	}
-	if r.dir != dir {
-		return nil, fmt.Errorf("%s: leads to %s by now", dir, r.dir)
-	}
-	return d.openFolder(r)
-}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"os"
 	"sync"
 
 	"github.com/certbridge/certbridged/internal/cert"
@@ -31,9 +30,9 @@ var (
 // Store installs sets of certificate files and reads them. Its methods may be called concurrently; those for one
 // certificate wait for each other, those for different ones do not.
 type Store struct {
-	disk disk
-	dir  string
-	log  *slog.Logger
+	disk    disk
+	journal Journal
+	log     *slog.Logger
 
 	mu    sync.Mutex
 	locks map[string]chan struct{} // per certificate, one token each
@@ -51,26 +50,13 @@ type Generation struct {
 	Chain       []*x509.Certificate // leaf first, without the root
 }
 
-// Open opens the store in a folder, which is made (mode 0700) when absent. The folder must belong to the daemon's user
-// and be closed to everybody else, since it holds private keys. Call Recover before anything else.
-func Open(dir string, log *slog.Logger) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open certificate store: %w", err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open certificate store: %w", err)
-	}
-	if !ours(info) {
-		return nil, fmt.Errorf("open certificate store: %s belongs to another user: it holds private keys and must be the daemon's own", dir)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("open certificate store: %s is open to other users (mode %04o): it holds private keys, so run \"chmod 0700 %s\"", dir, info.Mode().Perm(), dir)
-	}
+// Open makes a store that keeps its records in a journal, which no other store uses. Since old private keys are among
+// them, nobody but the daemon's user may be able to read it. Call Recover before anything else.
+func Open(journal Journal, log *slog.Logger) *Store {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{dir: dir, log: log, locks: make(map[string]chan struct{}), seed: maphash.MakeSeed()}, nil
+	return &Store{journal: journal, log: log, locks: make(map[string]chan struct{}), seed: maphash.MakeSeed()}
 }
 
 // lock waits for a certificate's turn. The caller calls the function it gets when done.
@@ -111,12 +97,12 @@ func (s *Store) install(ctx context.Context, g Generation) error {
 	defer unlock()
 
 	// An earlier switch that was interrupted is brought to an end first: what is on disk must be one whole set.
-	history, err := s.settleAll(ctx, g.Certificate)
+	h, err := s.settleAll(ctx, g.Certificate)
 	if err != nil {
 		return err
 	}
 	fingerprint := cert.Fingerprint(g.Chain[0])
-	previous := history.find(g.ID)
+	previous := h.find(g.ID)
 	if previous != nil {
 		if previous.Fingerprint != fingerprint {
 			return fmt.Errorf("generation %q exists already with another certificate", g.ID)
@@ -125,7 +111,7 @@ func (s *Store) install(ctx context.Context, g Generation) error {
 			return err
 		}
 	}
-	return s.replaceSet(ctx, g, history)
+	return s.replaceSet(ctx, g, h)
 }
 
 func (g Generation) validate() error {
@@ -146,88 +132,59 @@ func (g Generation) validate() error {
 
 // inPlace reports whether a generation is installed already and nobody changed its files since.
 func (s *Store) inPlace(m *manifest, files []File) (bool, error) {
-	if m.Phase != switched && m.Phase != committed || len(m.Files) != len(files) {
+	if m.Phase != switched && m.Phase != committed {
 		return false, nil
 	}
-	for i, e := range m.Files {
-		if e.Path != files[i].Path || e.Form != files[i].Form {
-			return false, nil
+	b := newBatch(s.disk)
+	defer b.close()
+	var now []entry
+	for _, file := range files {
+		where, err := resolve(file.Path)
+		if err != nil {
+			return false, nil // planning the switch says what is wrong with the path
 		}
-		where, err := resolve(e.Path)
-		if err != nil || where.dir != e.Dir || where.base != e.Base {
-			return false, nil //nolint:nilerr // planning the switch says what is wrong with the path
-		}
-		sum, err := s.sumOf(e)
+		f, err := b.at(where)
 		if err != nil {
 			return false, err
 		}
-		if sum != e.Sum {
-			return false, nil
+		sum, err := f.sum(where.base)
+		if err != nil {
+			return false, fmt.Errorf("read %s: %w", file.Path, err)
 		}
+		now = append(now, entry{Form: file.Form, Path: file.Path, Dir: where.dir, Base: where.base, Sum: sum})
 	}
-	return true, nil
+	return setOf(now) == m.Set, nil
 }
 
-func (s *Store) sumOf(e entry) (string, error) {
-	f, err := s.disk.realFolder(e.Dir)
-	if err != nil {
-		return "", err
-	}
-	defer f.close()
-	sum, err := f.sum(e.Base)
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", e.Path, err)
-	}
-	return sum, nil
-}
-
-// replaceSet makes the new generation: plan, save the old set, stage the new one, switch.
-func (s *Store) replaceSet(ctx context.Context, g Generation, history history) error {
+// replaceSet makes the new generation: plan, copy the old set, stage the new one, switch.
+func (s *Store) replaceSet(ctx context.Context, g Generation, h *history) error {
 	b := newBatch(s.disk)
 	defer b.close()
-	m := &manifest{
-		Version: manifestVersion, Certificate: g.Certificate, ID: g.ID, Sequence: history.next(),
-		Phase: staging, Fingerprint: cert.Fingerprint(g.Chain[0]),
-	}
+	m := &manifest{ID: g.ID, Sequence: h.next(), Phase: begun, Fingerprint: cert.Fingerprint(g.Chain[0])}
 	if err := b.plan(g, m); err != nil {
 		return err
 	}
-	home, err := s.home(m)
-	if err != nil {
-		return errors.Join(fmt.Errorf("make room for the old files: %w", err), s.discard(m))
-	}
-	defer home.close()
-	if err := s.prepare(ctx, b, m, home); err != nil {
-		// Nothing that counts was changed yet.
-		return errors.Join(err, b.unstage(), s.discard(m))
-	}
-	if err := b.apply(); err != nil {
-		if undo := s.restore(m, home, true); undo != nil {
-			return errors.Join(err, fmt.Errorf("putting the old files back failed too, the next start tries again: %w", undo))
-		}
-		return errors.Join(err, b.unstage(), s.discard(m))
-	}
-	m.Phase = switched
-	if err := writeManifest(home, m); err != nil {
-		// The set is in place. The next look finds "prepared", sees that all is done, and notes it.
-		s.log.Warn("certificate files are installed, but noting it failed", "certificate", m.Certificate, "generation", m.ID, "error", err)
-	}
-	return nil
-}
-
-// prepare does all that can fail for want of rights or room. From its success on the way is forward.
-func (s *Store) prepare(ctx context.Context, b *batch, m *manifest, home *folder) error {
-	if err := b.save(home, m); err != nil {
-		return fmt.Errorf("save the old files in %s: %w", home.path, err)
-	}
-	if err := writeManifest(home, m); err != nil {
+	m.Set = setOf(m.Files)
+	h.Generations = append(h.Generations, m)
+	if err := s.save(h, b.copies(g.Certificate, m)); err != nil {
 		return err
 	}
 	if err := b.stage(ctx); err != nil {
+		// Nothing that counts was changed yet.
+		return errors.Join(err, b.unstage(), s.forget(h, m))
+	}
+	if err := b.apply(); err != nil {
+		if back := s.undo(ctx, h, m); back != nil {
+			return errors.Join(err, fmt.Errorf("putting the old files back failed too, the next start tries again: %w", back))
+		}
 		return err
 	}
-	m.Phase = prepared
-	return writeManifest(home, m)
+	m.Phase = switched
+	if err := s.save(h, nil); err != nil {
+		// The set is in place. The next look finds "begun", sees that all is done, and notes it.
+		s.log.Warn("certificate files are installed, but noting it failed", "certificate", g.Certificate, "generation", m.ID, "error", err)
+	}
+	return nil
 }
 
 // RollBack puts back the files that a generation replaced, and removes those that did not exist before. Doing it again
@@ -245,11 +202,11 @@ func (s *Store) rollBack(ctx context.Context, certificate, id string) error {
 		return err
 	}
 	defer unlock()
-	history, err := s.settleAll(ctx, certificate)
+	h, err := s.settleAll(ctx, certificate)
 	if err != nil {
 		return err
 	}
-	m := history.find(id)
+	m := h.find(id)
 	switch {
 	case m == nil:
 		return fmt.Errorf("generation %q: %w", id, ErrUnknownGeneration)
@@ -259,7 +216,7 @@ func (s *Store) rollBack(ctx context.Context, certificate, id string) error {
 		return fmt.Errorf("generation %q: %w", id, ErrProven)
 	}
 	// A generation that was installed twice, say because a file was added to it, is taken back twice.
-	for last := history.lastInstalled(); last != nil && last.Phase == switched; last = history.lastInstalled() {
+	for last := h.lastInstalled(); last != nil && last.Phase == switched; last = h.lastInstalled() {
 		if last.ID != id {
 			if m.Phase == rolledBack {
 				break
@@ -269,25 +226,15 @@ func (s *Store) rollBack(ctx context.Context, certificate, id string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.takeBack(last); err != nil {
+		if err := s.takeBack(ctx, h, last); err != nil {
 			return err
 		}
 	}
-	return s.prune(history)
+	return nil
 }
 
-// takeBack rolls one generation back.
-func (s *Store) takeBack(m *manifest) error {
-	home, err := s.home(m)
-	if err != nil {
-		return err
-	}
-	defer home.close()
-	return s.restore(m, home, false)
-}
-
-// Commit says that a generation is proven: its old set is forgotten, and so are all earlier generations but for the
-// manifests of the last few. Doing it again is fine.
+// Commit says that a generation is proven: its old set is forgotten, and so are all earlier generations but for what the
+// last few were. Doing it again is fine.
 func (s *Store) Commit(ctx context.Context, certificate, id string) error {
 	if err := s.commit(ctx, certificate, id); err != nil {
 		return fmt.Errorf("commit certificate %q: %w", certificate, err)
@@ -301,41 +248,31 @@ func (s *Store) commit(ctx context.Context, certificate, id string) error {
 		return err
 	}
 	defer unlock()
-	history, err := s.settleAll(ctx, certificate)
+	h, err := s.settleAll(ctx, certificate)
 	if err != nil {
 		return err
 	}
-	m := history.find(id)
+	m := h.find(id)
 	switch {
 	case m == nil:
 		return fmt.Errorf("generation %q: %w", id, ErrUnknownGeneration)
 	case m.Phase == rolledBack:
 		return fmt.Errorf("generation %q was rolled back", id)
 	}
-	for _, earlier := range history {
-		if earlier.Sequence > m.Sequence {
-			continue
-		}
-		if err := s.forget(earlier); err != nil {
-			return err
-		}
-	}
-	return s.prune(history)
-}
-
-// forget removes a generation's copies of old files.
-func (s *Store) forget(m *manifest) error {
-	home, err := s.home(m)
-	if err != nil {
-		return err
-	}
-	defer home.close()
-	if m.Phase == switched {
+	changed := false
+	copies := make(map[string][]byte)
+	for _, g := range h.Generations {
 		// Also an earlier one that nobody committed: its old set has no use now that a later one is proven.
-		m.Phase = committed
-		if err := writeManifest(home, m); err != nil {
-			return err
+		if g.Sequence <= m.Sequence && g.Phase == switched {
+			g.close(committed, certificate, copies)
+			changed = true
+		}
+		if g.Sequence < m.Sequence {
+			g.Set = "" // other files are in place
 		}
 	}
-	return removeCopies(home)
+	if !changed {
+		return nil
+	}
+	return s.save(h, copies)
 }

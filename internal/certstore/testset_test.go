@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,14 +79,66 @@ func sign(t testing.TB, template, parent *x509.Certificate, pub crypto.PublicKey
 	return c
 }
 
-func openStore(t testing.TB, dir string) *Store {
-	t.Helper()
-	s, err := Open(dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+// memory is a journal that lives as long as the test, as a file outlives the process that writes it.
+type memory struct {
+	mu      sync.Mutex
+	records map[string][]byte
+	// answer is what a write that took place returns; nil means success.
+	answer func() error
 }
+
+func newMemory() *memory { return &memory{records: make(map[string][]byte)} }
+
+func (j *memory) Write(records map[string][]byte) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for key, value := range records {
+		if value == nil {
+			delete(j.records, key)
+		} else {
+			j.records[key] = bytes.Clone(value)
+		}
+	}
+	if j.answer != nil {
+		return j.answer()
+	}
+	return nil
+}
+
+func (j *memory) Read(key string) ([]byte, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Clone(j.records[key]), nil
+}
+
+func (j *memory) Each(visit func(key string, value []byte) error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(j.records)) {
+		if err := visit(key, j.records[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys are those of all records that begin in one way.
+func (j *memory) keys(prefix string) []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []string
+	for key := range j.records {
+		if strings.HasPrefix(key, prefix) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// openStore opens the store as a new process would.
+func openStore(j *memory) *Store { return Open(j, slog.New(slog.DiscardHandler)) }
+
+func newStore(testing.TB) *Store { return openStore(newMemory()) }
 
 // generation makes a generation of a pair.
 func (p pair) generation(id string, files ...File) Generation {

@@ -137,9 +137,8 @@ func (d *Daemon) open(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	d.undo("state", func(context.Context) error { return d.state.Close() })
-	if d.store, err = certstore.Open(filepath.Join(c.Daemon.StateDir, "generations"), d.log); err != nil {
-		return err
-	}
+	journal := failpoint(d.state)
+	d.store = certstore.Open(generations{journal}, d.log)
 	if err := d.recover(ctx); err != nil {
 		return err
 	}
@@ -160,7 +159,7 @@ func (d *Daemon) open(ctx context.Context, c *config.Config) (err error) {
 	d.undo("domain control", func(context.Context) error { return d.solver.Close() })
 	d.runner = &deploy.Runner{Logger: d.log}
 	d.engine, err = order.New(order.Options{
-		Journal: failpoint(d.state), Catalog: catalog{d}, Publisher: publisher{d.solver}, Files: files{d}, Deployer: deployer{d},
+		Journal: journal, Catalog: catalog{d}, Publisher: publisher{d.solver}, Files: files{d}, Deployer: deployer{d},
 		CAA: caaChecker{d}, Now: time.Now, Logger: d.log, Changed: d.orderChanged,
 	})
 	if err != nil {

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -42,7 +43,7 @@ func failpoint(j order.Journal) order.Journal {
 
 // Write implements order.Journal.
 func (f failingJournal) Write(bucket string, records map[string][]byte) error {
-	step := stepOf(records)
+	step := stepOf(bucket, records)
 	if f.when == "list" && step != "" {
 		file, err := os.OpenFile(f.step, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -64,15 +65,33 @@ func (f failingJournal) Write(bucket string, records map[string][]byte) error {
 	return err
 }
 
-func stepOf(records map[string][]byte) string {
+// stepOf names what a write notes: the step of an order, or how far an installation got.
+func stepOf(bucket string, records map[string][]byte) string {
 	for key, value := range records {
-		if strings.HasPrefix(key, "order/") && value != nil {
+		switch {
+		case value == nil:
+		case bucket == generationsBucket && strings.HasPrefix(key, "history/"):
+			return "files-" + lastPhase(value)
+		case strings.HasPrefix(key, "order/"):
 			if r, err := order.DecodeRecord(value); err == nil {
 				return r.Step
 			}
 		}
 	}
 	return ""
+}
+
+// lastPhase is that of a certificate's last generation.
+func lastPhase(history []byte) string {
+	var h struct {
+		Generations []struct {
+			Phase string `json:"phase"`
+		} `json:"generations"`
+	}
+	if err := json.Unmarshal(history, &h); err != nil || len(h.Generations) == 0 {
+		panic(fmt.Sprintf("%s: a history of generations: %s, %v", FailpointVariable, history, err)) // in no build that users get
+	}
+	return h.Generations[len(h.Generations)-1].Phase
 }
 
 // die ends the process as a power cut would: nothing deferred runs.

@@ -227,6 +227,9 @@ func makeFolders(root *os.Root, folder string) error {
 // removeFolders removes a folder and those above it, as far as they are marked as ours and empty.
 func removeFolders(root *os.Root, folder string) {
 	for ; folder != "."; folder = path.Dir(folder) {
+		if _, err := root.Lstat(folder); errors.Is(err, fs.ErrNotExist) {
+			continue // gone already, maybe by a process that died before it came to those above
+		}
 		if !onlyMarker(root, folder) {
 			return
 		}

@@ -211,6 +211,15 @@ func TestWebrootAfterACrash(t *testing.T) {
 			wantTree(t, dir)
 		})
 	}
+	t.Run("when some folders were removed", func(t *testing.T) {
+		s, dir := webrootSolver(t)
+		mustPublish(t, s, "web", c)
+		if err := os.RemoveAll(filepath.Join(dir, filepath.Dir(name))); err != nil {
+			t.Fatal(err)
+		}
+		mustWithdraw(t, s, "web", c, nil)
+		wantTree(t, dir)
+	})
 	t.Run("in a new process", func(t *testing.T) {
 		s, dir := webrootSolver(t)
 		mustPublish(t, s, "web", c)

@@ -124,7 +124,7 @@ func (w *world) nothingLeftBehind() {
 	w.only("run", "c.sock.lock", "sockets", "sockets/lock")
 	w.only("plugins", "ca-fake")
 	err := filepath.WalkDir(w.path("state"), func(path string, e fs.DirEntry, err error) error {
-		if !e.IsDir() && e.Name() != "state.db" && e.Name() != "manifest.json" {
+		if !e.IsDir() && e.Name() != "state.db" {
 			w.t.Errorf("%s is left", path)
 		}
 		return err
