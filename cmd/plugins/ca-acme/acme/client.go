@@ -22,7 +22,7 @@ const (
 	// nonceTries is how often a request is signed anew after the CA refused its nonce (RFC 8555 section 6.5).
 	nonceTries = 10
 	// connections to one CA at once; more requests than that wait for a free one.
-	connections = 16
+	connections = 32
 )
 
 // client sends requests to one CA. Connections, directory, nonces and pace are shared by all calls.

@@ -107,7 +107,7 @@ func due(list []lego.Authorization, ids []string) ([]string, error) {
 	return out, nil
 }
 
-// respond tells the CA about each challenge, and looks once how the order took it.
+// respond tells the CA about each challenge, and looks how the order took it.
 func (s *session) respond(ctx context.Context, v *view, list []lego.Authorization, ids []string) error {
 	v.state.Responded, v.toldNow = true, true
 	answers := make([]lego.Challenge, len(ids))
@@ -132,7 +132,7 @@ func (s *session) respond(ctx context.Context, v *view, list []lego.Authorizatio
 	}
 	s.orders.put(v.request.Reference, known{responded(list, ids, answers), time.Now()})
 	v.order.Status = lego.StatusPending // as far as is known
-	s.lookSoon(ctx, v)
+	s.lookSoon(ctx, v, s.validation)
 	return nil
 }
 
