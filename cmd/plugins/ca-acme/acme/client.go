@@ -166,11 +166,12 @@ func (c *client) postOnce(ctx context.Context, who signer, address string, paylo
 	if !isHTTPS(address) {
 		return answer{}, false, &garbage{url: c.directoryURL, what: "an address that is not https"}
 	}
+	// Before the request's turn, for it may take a request with a turn of its own.
+	nonce, err := c.nonce(ctx)
+	if err != nil {
+		return answer{}, false, err
+	}
 	return c.once(ctx, func() (*http.Request, error) {
-		nonce, err := c.nonce(ctx)
-		if err != nil {
-			return nil, err
-		}
 		text, err := who.sign(address, nonce, payload)
 		if err != nil {
 			return nil, err
