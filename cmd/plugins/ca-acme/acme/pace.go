@@ -20,7 +20,7 @@ const (
 	// paceGrowth is how long it takes for a pace to double, from where it was refused, while the CA refuses nothing.
 	paceGrowth = 15 * time.Second
 	// surer is by how much longer growth takes when a pace is refused where it was before, surest the most.
-	surer, surest = 4, 32
+	surer, surest = 4, 16
 	// fastest is the pace from which on there is none.
 	fastest = 10000.0
 	// slowest is the least pace that one refusal leads to; several may lead below.
@@ -161,10 +161,14 @@ func (p *pace) refused(at time.Time, pause time.Duration) {
 	// The one more that was just refused keeps a pace of one or two a second from looking like none.
 	r, open := p.now(at), max(at.Sub(p.closed).Seconds(), 0.1)
 	granted := max(p.meter.rate(at), (p.count+1)/open, slowest)
-	if p.sure = min(surer*p.sure, surest); math.Abs(r-p.top) > 0.1*r {
-		p.sure = 1
+	switch {
+	case r < 0.95*p.top: // perhaps the limit is another now, or much was sent at once after a moment in which nothing was
+		p.top, p.sure = (p.top+r)/2, max(p.sure/surer, 1)
+	case r > 1.1*p.top:
+		p.top, p.sure = r, 1
+	default:
+		p.top, p.sure = r, min(surer*p.sure, surest)
 	}
-	p.top = r
 	switch {
 	case r == 0: // nothing was refused yet, or not for long
 		p.learned, p.doubling = granted, true
