@@ -25,6 +25,9 @@ const (
 	drainTime = 5 * time.Second
 	// lonelyTime is how long a plugin outlives its host's last connection.
 	lonelyTime = 5 * time.Second
+	// callWorkers are goroutines that stay, with the stacks that they have grown: nearly a tenth of a call's time went into
+	// growing new ones. More calls than that at once are taken by goroutines of their own.
+	callWorkers = 16
 )
 
 // ServeCA serves a CA plugin and does not return before its host is done with it. It is all that the main function of
@@ -73,7 +76,7 @@ func newLifetime() *lifetime { return &lifetime{ending: make(chan struct{})} }
 func (l *lifetime) newServer(opts []grpc.ServerOption) *grpc.Server {
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize), grpc.MaxSendMsgSize(MaxMessageSize),
-		grpc.UnaryInterceptor(early),
+		grpc.UnaryInterceptor(early), grpc.NumStreamWorkers(callWorkers),
 		grpc.StreamInterceptor(l.stream), grpc.StatsHandler(l))
 	s := grpc.NewServer(opts...)
 	l.mu.Lock()
