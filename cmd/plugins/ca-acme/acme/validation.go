@@ -12,7 +12,6 @@ import (
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -112,19 +111,15 @@ func (s *session) respond(ctx context.Context, v *view, list []lego.Authorizatio
 	v.state.Responded, v.toldNow = true, true
 	answers := make([]lego.Challenge, len(ids))
 	paces := make([]time.Duration, len(ids))
-	group, within := errgroup.WithContext(ctx)
-	group.SetLimit(connections / 2)
-	for i, id := range ids {
-		group.Go(func() error {
-			a, err := s.signed(within, v.who, id, struct{}{}, &answers[i])
-			if err != nil && !s.alreadyUnderWay(within, v.who, id, err) {
-				return fail("tell the CA that a challenge is published", err)
-			}
-			paces[i] = a.pace()
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err := each(ctx, ids, func(ctx context.Context, i int, id string) error {
+		a, err := s.signed(ctx, v.who, id, struct{}{}, &answers[i])
+		if err != nil && !s.alreadyUnderWay(ctx, v.who, id, err) {
+			return fail("tell the CA that a challenge is published", err)
+		}
+		paces[i] = a.pace()
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, p := range paces {
