@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,9 @@ const (
 	// callWorkers are goroutines that stay, with the stacks that they have grown: nearly a tenth of a call's time went into
 	// growing new ones. More calls than that at once are taken by goroutines of their own.
 	callWorkers = 16
+	// gcPercent lets garbage grow to more than Go's default before it is collected: a plugin holds a few megabytes, so that it
+	// would collect many times a second when it is busy, and is stopped when it is idle.
+	gcPercent, defaultGCPercent = 300, 100
 )
 
 // ServeCA serves a CA plugin and does not return before its host is done with it. It is all that the main function of
@@ -46,6 +50,10 @@ func serve(name string, p plugin.Plugin) {
 	}
 	// go-plugin replaces os.Stderr later on; the log keeps the real one, which the host reads line by line.
 	slog.SetDefault(slog.New(newLogHandler(os.Stderr)))
+
+	if own := debug.SetGCPercent(gcPercent); own != defaultGCPercent { // it was set by GOGC or by the plugin
+		debug.SetGCPercent(own)
+	}
 
 	life := newLifetime()
 	done := make(chan struct{})
