@@ -182,7 +182,7 @@ func (p *pace) refused(at time.Time, pause time.Duration) {
 	default:
 		p.learned = 0.97 * r
 	}
-	p.closed, p.count = until, 0
+	p.closed, p.count, p.next = until, 0, until // the pause is not made up for
 }
 
 // meter counts what happened in the last second.
