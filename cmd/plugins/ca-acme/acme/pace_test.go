@@ -95,6 +95,31 @@ func TestPaceThatIsSet(t *testing.T) {
 	})
 }
 
+// The setting uses the whole limit of a CA that it was made for, and is not refused.
+func TestPaceThatIsSetUsesTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, measured = 100.0, time.Minute
+		ca := &bucket{perSecond: limit, burst: 10, tokens: 10, filled: time.Now()}
+		p := newPace(limit)
+		ctx, cancel := context.WithTimeout(t.Context(), measured)
+		defer cancel()
+		var group sync.WaitGroup
+		for range 64 {
+			group.Go(func() {
+				for p.turn(ctx) == nil && ctx.Err() == nil {
+					time.Sleep(20 * time.Millisecond) // on its way
+					ca.take()
+				}
+			})
+		}
+		group.Wait()
+		if share := float64(ca.granted) / (limit * measured.Seconds()); share < 0.99 || ca.refused > 0 {
+			t.Errorf("%.3f of the limit was used, with %d refusals", share, ca.refused)
+		}
+	})
+}
+
 // Nobody sends while the gate is closed, and a call that would end before it opens is told at once.
 func TestGate(t *testing.T) {
 	t.Parallel()
