@@ -64,8 +64,8 @@ func (p *pace) now(at time.Time) float64 {
 		if p.doubling {
 			r *= math.Exp2(after)
 		} else {
-			t, back := paceGrowth.Seconds()*float64(p.sure), math.Cbrt(1-p.learned/p.top)
-			r = p.top * (1 + math.Pow(after/t-back, 3))
+			x := after/(paceGrowth.Seconds()*float64(p.sure)) - math.Cbrt(1-p.learned/p.top)
+			r = p.top * (1 + x*x*x)
 		}
 	}
 	if r > fastest {
