@@ -35,7 +35,8 @@ const (
 )
 
 // ServeCA serves a CA plugin and does not return before its host is done with it. It is all that the main function of
-// a plugin calls. The process's default logger is set to one whose lines the host understands.
+// a plugin calls. The process's default logger is set to one whose lines the host understands, and garbage is collected less often
+// than by Go's default unless GOGC or the plugin says otherwise.
 func ServeCA(impl pluginapi.CA) { serve(PluginCA, &caPlugin{impl: impl}) }
 
 // ServeDCV serves a domain control plugin, as ServeCA does a CA plugin.
