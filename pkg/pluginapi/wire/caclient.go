@@ -14,7 +14,10 @@ import (
 
 // CAClient is a CA plugin in another process. It has every optional method of the contract; one that the plugin does
 // not offer fails with ErrUnsupported. Every error is a *pluginapi.Error with a kind.
-type CAClient struct{ rpc pb.CAServiceClient }
+type CAClient struct {
+	rpc  pb.CAServiceClient
+	csrs goodCSRs
+}
 
 var _ interface {
 	pluginapi.CA
@@ -67,7 +70,7 @@ func (c *CAClient) CheckOrders(ctx context.Context, orderSettings []pluginapi.Se
 
 // PlaceOrder implements pluginapi.CA. A failure that the plugin did not explain itself is an UnknownOutcome.
 func (c *CAClient) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest) (pluginapi.OrderReply, error) {
-	o, err := requestOf(order)
+	o, err := c.requestOf(order)
 	return call(ctx, method{name: "PlaceOrder", spends: true}, c.rpc.PlaceOrder, &pb.CAServicePlaceOrderRequest{Order: o}, err,
 		func(m *pb.CAServicePlaceOrderResponse) (pluginapi.OrderReply, error) {
 			return parseOrderReply(m.GetOrder(), m.AccountState)
@@ -76,7 +79,7 @@ func (c *CAClient) PlaceOrder(ctx context.Context, order pluginapi.OrderRequest)
 
 // FindOrder implements pluginapi.OrderFinder. A NotFound is only ever the plugin's own explicit word.
 func (c *CAClient) FindOrder(ctx context.Context, order pluginapi.OrderRequest, sentAt time.Time) (pluginapi.OrderReply, error) {
-	o, err := requestOf(order)
+	o, err := c.requestOf(order)
 	if err == nil {
 		err = sentTime(sentAt)
 	}
@@ -92,7 +95,7 @@ func (c *CAClient) FindOrderByCertificate(ctx context.Context, leaf []byte) (plu
 
 // GetOrder implements pluginapi.CA.
 func (c *CAClient) GetOrder(ctx context.Context, order pluginapi.PlacedOrder) (pluginapi.OrderReply, error) {
-	o, err := placedOf(order)
+	o, err := c.placedOf(order)
 	request := &pb.CAServiceGetOrderRequest{Order: o, Reference: order.Reference, State: order.State}
 	return call(ctx, method{name: "GetOrder"}, c.rpc.GetOrder, request, err,
 		func(m *pb.CAServiceGetOrderResponse) (pluginapi.OrderReply, error) {
@@ -111,7 +114,7 @@ func (c *CAClient) InspectOrder(ctx context.Context, reference string, state []b
 
 // RespondToChallenges implements pluginapi.CA.
 func (c *CAClient) RespondToChallenges(ctx context.Context, order pluginapi.PlacedOrder, challengeIDs []string) (pluginapi.OrderReply, error) {
-	o, err := placedOf(order)
+	o, err := c.placedOf(order)
 	if err == nil {
 		err = checkChallengeIDs(challengeIDs)
 	}
@@ -126,7 +129,7 @@ func (c *CAClient) RespondToChallenges(ctx context.Context, order pluginapi.Plac
 
 // CancelOrder implements pluginapi.OrderCanceler.
 func (c *CAClient) CancelOrder(ctx context.Context, order pluginapi.PlacedOrder, reason string) (pluginapi.OrderReply, error) {
-	o, err := placedOf(order)
+	o, err := c.placedOf(order)
 	request := &pb.CAServiceCancelOrderRequest{Order: o, Reference: order.Reference, State: order.State, Reason: people(reason)}
 	return call(ctx, method{name: "CancelOrder"}, c.rpc.CancelOrder, request, err,
 		func(m *pb.CAServiceCancelOrderResponse) (pluginapi.OrderReply, error) {
@@ -179,20 +182,20 @@ func sameSerial(leaf []byte, serial string) bool {
 }
 
 // requestOf formats an order and checks the result as the plugin's side will.
-func requestOf(order pluginapi.OrderRequest) (*pb.OrderRequest, error) {
+func (c *CAClient) requestOf(order pluginapi.OrderRequest) (*pb.OrderRequest, error) {
 	m, err := formatOrderRequest(order)
 	if err != nil {
 		return nil, under("order", err)
 	}
-	return m, check(parseOrderRequest(m))
+	return m, check(parseOrderRequest(m, &c.csrs))
 }
 
-func placedOf(order pluginapi.PlacedOrder) (*pb.OrderRequest, error) {
+func (c *CAClient) placedOf(order pluginapi.PlacedOrder) (*pb.OrderRequest, error) {
 	m, err := formatOrderRequest(order.OrderRequest)
 	if err != nil {
 		return nil, under("order", err)
 	}
-	return m, check(parsePlaced(m, order.Reference, order.State))
+	return m, check(parsePlaced(m, order.Reference, order.State, &c.csrs))
 }
 
 func parseFound(m *pb.CAServiceFindOrderResponse) (pluginapi.OrderReply, error) {

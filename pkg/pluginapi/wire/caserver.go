@@ -14,6 +14,7 @@ type caServer struct {
 	serving
 
 	impl pluginapi.CA
+	csrs goodCSRs
 }
 
 // abilities are those that follow from the implementation's interfaces and those that only its Description can name.
@@ -127,7 +128,7 @@ func (s *caServer) PlaceOrder(ctx context.Context, m *pb.CAServicePlaceOrderRequ
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
-		request, err := parseOrderRequest(m.GetOrder())
+		request, err := parseOrderRequest(m.GetOrder(), &s.csrs)
 		if err == nil {
 			err = checkSignature(request)
 		}
@@ -152,7 +153,7 @@ func (s *caServer) FindOrder(ctx context.Context, m *pb.CAServiceFindOrderReques
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
-		request, err := parseOrderRequest(m.GetOrder())
+		request, err := parseOrderRequest(m.GetOrder(), &s.csrs)
 		if err != nil {
 			return nil, refused(err)
 		}
@@ -292,7 +293,7 @@ func (s *caServer) placed(order *pb.OrderRequest, reference string, state []byte
 	if err := s.ready(); err != nil {
 		return pluginapi.PlacedOrder{}, err
 	}
-	placed, err := parsePlaced(order, reference, state)
+	placed, err := parsePlaced(order, reference, state, &s.csrs)
 	if err != nil {
 		return pluginapi.PlacedOrder{}, refused(err)
 	}

@@ -28,19 +28,19 @@ func formatOrderRequest(o pluginapi.OrderRequest) (*pb.OrderRequest, error) {
 	return m, nil
 }
 
-func parseOrderRequest(m *pb.OrderRequest) (pluginapi.OrderRequest, error) {
+func parseOrderRequest(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if m == nil {
 		return none, bad("order", "is not given")
 	}
-	o, err := parseRequestParts(m)
+	o, err := parseRequestParts(m, csrs)
 	if err != nil {
 		return none, under("order", err)
 	}
 	return o, nil
 }
 
-func parseRequestParts(m *pb.OrderRequest) (pluginapi.OrderRequest, error) {
+func parseRequestParts(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if !isIdempotencyKey(m.GetIdempotencyKey()) {
 		return none, bad("idempotency_key", "is not 32 lower-case hexadecimal digits")
@@ -49,7 +49,7 @@ func parseRequestParts(m *pb.OrderRequest) (pluginapi.OrderRequest, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := checkCSR(m.GetCsr()); err != nil {
+	if err := csrs.check(m.GetCsr()); err != nil {
 		return none, err
 	}
 	identifiers, err := parseIdentifiers(m.GetIdentifiers())
@@ -71,33 +71,6 @@ func parseRequestParts(m *pb.OrderRequest) (pluginapi.OrderRequest, error) {
 		IdempotencyKey: m.GetIdempotencyKey(), Kind: kind, CSR: m.GetCsr(), Identifiers: identifiers,
 		Previous: previous, Settings: settings, CertificateName: people(m.GetCertificateName()),
 	}, nil
-}
-
-// checkCSR looks at a request's form. Its signature costs more to check than the rest of a call, and is looked at where
-// something is bought with it: see checkSignature.
-func checkCSR(der []byte) error {
-	if len(der) == 0 {
-		return bad("csr", "is not given")
-	}
-	if err := sized("csr", der, maxCSR); err != nil {
-		return err
-	}
-	if _, err := x509.ParseCertificateRequest(der); err != nil {
-		return bad("csr", "is not a PKCS#10 request in DER")
-	}
-	return nil
-}
-
-// checkSignature refuses an order whose request is not signed by the key in it: a CA would, with the order placed.
-func checkSignature(order pluginapi.OrderRequest) error {
-	csr, err := x509.ParseCertificateRequest(order.CSR)
-	if err != nil {
-		return bad("order.csr", "is not a PKCS#10 request in DER")
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return bad("order.csr", "has a signature that does not fit its key")
-	}
-	return nil
 }
 
 func parseIdentifiers(list []*pb.Identifier) ([]pluginapi.Identifier, error) {
@@ -179,9 +152,9 @@ func checkCertificate(path string, der []byte) error {
 }
 
 // parsePlaced reads what names an order in later calls.
-func parsePlaced(order *pb.OrderRequest, reference string, state []byte) (pluginapi.PlacedOrder, error) {
+func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csrs *goodCSRs) (pluginapi.PlacedOrder, error) {
 	var none pluginapi.PlacedOrder
-	request, err := parseOrderRequest(order)
+	request, err := parseOrderRequest(order, csrs)
 	if err != nil {
 		return none, err
 	}

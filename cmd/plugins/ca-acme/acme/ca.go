@@ -40,6 +40,8 @@ type session struct {
 	book     *accountBook
 	orders   *memory[known] // by reference
 	log      *slog.Logger
+	// How long the CA takes to validate an order and to issue its certificate.
+	validation, issuance *promptness
 }
 
 var (
@@ -76,6 +78,8 @@ func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 		AccountSettings: accountSchema(),
 		OrderSettings:   orderSchema(),
 		PollInterval:    pollInterval,
+
+		MaxConcurrentOrders: maxOrders,
 		CAAMethods: []pluginapi.CAAMethod{ // RFC 8657 section 4: the names of ACME's challenge types
 			{Type: pluginapi.ChallengeHTTP, Label: "http-01"},
 			{Type: pluginapi.ChallengeDNS, Label: "dns-01"},
@@ -111,6 +115,8 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 		book:     book,
 		orders:   newMemory[known](maxRemembered),
 		log:      log,
+
+		validation: newPromptness(), issuance: newPromptness(),
 	}
 	c.mu.Lock()
 	before := c.up

@@ -22,7 +22,7 @@ const (
 	// nonceTries is how often a request is signed anew after the CA refused its nonce (RFC 8555 section 6.5).
 	nonceTries = 10
 	// connections to one CA at once; more requests than that wait for a free one.
-	connections = 16
+	connections = 32
 )
 
 // client sends requests to one CA. Connections, directory, nonces and pace are shared by all calls.
@@ -129,16 +129,18 @@ func (c *client) post(ctx context.Context, who signer, address string, payload a
 	if err != nil {
 		return answer{}, &outcome{err: err}
 	}
-	hurry, pause, sent := newHurry(ctx), 50*time.Millisecond, false
+	hurry, pause, sent, nonce := newHurry(ctx), 50*time.Millisecond, false, ""
 	for try := 1; ; try++ {
-		a, doubt, err := c.postOnce(ctx, who, address, text)
+		a, doubt, err := c.postOnce(ctx, who, address, text, nonce)
 		if err == nil {
 			return a, nil
 		}
-		sent = sent || doubt
+		sent, nonce = sent || doubt, ""
 		switch {
 		case try < nonceTries && isProblem(err, "badNonce"):
-			// The refusal brought a fresh nonce; older ones are as likely to be refused.
+			// The refusal brought a fresh nonce. Those of the pool may be as old as the one that was refused, and cost no more
+			// to try than new ones would to fetch.
+			nonce = a.header.Get("Replay-Nonce")
 			if try < 3 || wait(ctx, pause) == nil {
 				pause *= 2
 				continue
@@ -161,16 +163,19 @@ func encodePayload(payload any) ([]byte, error) {
 	return text, nil
 }
 
-// postOnce reports besides whether the request may have been carried out though it failed.
-func (c *client) postOnce(ctx context.Context, who signer, address string, payload []byte) (answer, bool, error) {
+// postOnce sends a request with a nonce, or where that is empty with one of the pool. It reports besides whether the request may
+// have been carried out though it failed.
+func (c *client) postOnce(ctx context.Context, who signer, address string, payload []byte, nonce string) (answer, bool, error) {
 	if !isHTTPS(address) {
 		return answer{}, false, &garbage{url: c.directoryURL, what: "an address that is not https"}
 	}
-	return c.once(ctx, func() (*http.Request, error) {
-		nonce, err := c.nonce(ctx)
-		if err != nil {
-			return nil, err
+	if nonce == "" { // before the request's turn, for it may take a request with a turn of its own
+		var err error
+		if nonce, err = c.nonce(ctx); err != nil {
+			return answer{}, false, err
 		}
+	}
+	return c.once(ctx, func() (*http.Request, error) {
 		text, err := who.sign(address, nonce, payload)
 		if err != nil {
 			return nil, err
@@ -289,13 +294,6 @@ func (p *noncePool) pop() (string, bool) {
 	nonce := p.nonces[top]
 	p.nonces = p.nonces[:top]
 	return nonce, true
-}
-
-// clear drops all nonces: one of them was refused, and the others are of the same age or older.
-func (p *noncePool) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.nonces = nil
 }
 
 func isHTTPS(address string) bool {

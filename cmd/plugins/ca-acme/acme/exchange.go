@@ -39,8 +39,8 @@ func (a answer) read(into any) error {
 }
 
 // once makes a request when its turn has come, sends it once and reads its answer; what is not a success becomes an error. It
-// reports besides whether a failed request may have been carried out. A nonce that comes with any answer but newNonce's goes
-// to the pool.
+// reports besides whether a failed request may have been carried out. A nonce goes to the pool, but for that of newNonce and that of
+// badNonce, which the request itself is sent with next.
 func (c *client) once(ctx context.Context, build func() (*http.Request, error)) (answer, bool, error) {
 	if err := c.pace.turn(ctx); err != nil {
 		return answer{}, false, err
@@ -71,10 +71,8 @@ func (c *client) once(ctx context.Context, build func() (*http.Request, error)) 
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		p = readProblem(req, resp, body)
 	}
-	if p != nil && p.kind() == "badNonce" {
-		c.nonces.clear()
-	}
-	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead {
+	refusedNonce := p != nil && p.kind() == "badNonce"
+	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead && !refusedNonce {
 		c.nonces.push(nonce)
 	}
 	if p == nil || !p.tooFast() {

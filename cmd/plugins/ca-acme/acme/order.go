@@ -23,6 +23,9 @@ const (
 	pollInterval = 3 * time.Second
 	// maxNames bounds an order before it is sent; no CA in use takes more than a tenth of it.
 	maxNames = 1000
+	// maxOrders is how many orders of an account are worked on at once. Most of them wait for the CA, so that there are more than
+	// connections.
+	maxOrders = 64
 )
 
 // PlaceOrder sends newOrder (RFC 8555 section 7.4) and returns the order's address as its reference. An order whose
@@ -168,14 +171,11 @@ func orderNames(identifiers []pluginapi.Identifier) ([]string, error) {
 }
 
 // checkCSR finds early what the CA would otherwise refuse only at the end (RFC 8555 section 7.4): the CSR must carry
-// the names of the order and no others.
+// the names of the order and no others. That it is signed by its own key is checked before a plugin is asked.
 func checkCSR(der []byte, names []string) error {
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
 		return pluginapi.FieldErrorf("csr", "cannot be read: %w", err)
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return pluginapi.FieldErrorf("csr", "is not signed by its own key: %w", err)
 	}
 	var has []string
 	for _, name := range csr.DNSNames {
@@ -332,19 +332,26 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 	return nil
 }
 
-// firstLook is how long after a request that sets the CA to work the order is looked at within the same call. Most CAs need
-// no longer, and an order that is done then costs no further call.
-const firstLook = 200 * time.Millisecond
-
-// lookSoon looks at the order once more after a moment, where the CA named no other time. Without an answer the order stays as
-// it is known: the next call looks again.
-func (s *session) lookSoon(ctx context.Context, v *view) {
-	if v.pace > 0 || wait(ctx, firstLook) != nil {
+// lookSoon looks at an order that the CA was just set to work on, within the same call and where the CA named no other time: an
+// order that is done then costs no further call. Without an answer the order stays as it is known: the next call looks again.
+func (s *session) lookSoon(ctx context.Context, v *view, work *promptness) {
+	before, first := v.order.Status, work.firstLook()
+	if first == 0 {
 		return
 	}
-	later := *v
-	if s.refresh(ctx, &later) == nil {
+	for pause, waited := first, time.Duration(0); v.pace == 0 && v.order.Status == before && waited+pause <= longestLook; pause *= 2 {
+		if wait(ctx, pause) != nil {
+			return
+		}
+		waited += pause
+		later := *v
+		if s.refresh(ctx, &later) != nil {
+			return
+		}
 		*v = later
+		if waited == first {
+			work.looked(first, v.order.Status != before)
+		}
 	}
 }
 
@@ -359,7 +366,7 @@ func (s *session) finalize(ctx context.Context, v *view) error {
 	case err == nil:
 		v.order, v.pace, v.finalizedNow = done, a.pace(), true
 		if done.Status == lego.StatusProcessing {
-			s.lookSoon(ctx, v)
+			s.lookSoon(ctx, v, s.issuance)
 		}
 		return nil
 	case isProblem(err, "orderNotReady"):

@@ -18,7 +18,9 @@ const (
 	// paceSlack is for how much lateness a pace makes up, so that late timers cost no part of the limit.
 	paceSlack = 50 * time.Millisecond
 	// paceGrowth is how long it takes for a pace to double, from where it was refused, while the CA refuses nothing.
-	paceGrowth = time.Minute
+	paceGrowth = 15 * time.Second
+	// surer is by how much longer growth takes when a pace is refused where it was before, surest the most.
+	surer, surest = 4, 16
 	// fastest is the pace from which on there is none.
 	fastest = 10000.0
 	// slowest is the least pace that one refusal leads to; several may lead below.
@@ -28,7 +30,8 @@ const (
 // pace keeps all requests of an account within the CA's limits, which ACME has no way to ask for: it starts without one of
 // its own. A refusal with 429, or with 503 and Retry-After, closes the gate for everyone until the time that the CA gives, and
 // what was granted before tells how fast to go on from there: at first the pace doubles each second until it is refused, then
-// it stays a little below and tries more only slowly, for each refusal costs a pause.
+// it stays a little below and tries more the more slowly, the more often it was refused at the same pace, for each refusal costs a
+// pause.
 type pace struct {
 	most float64 // the setting requests_per_second, zero without
 	// turnstile lets one request at a time wait for its turn; the others queue behind it. It has room for one.
@@ -41,6 +44,8 @@ type pace struct {
 	learned float64
 	// top is the pace that was refused: the way back there is quick, and slow around it.
 	top float64
+	// sure is by how much longer growth takes: a pace that is refused where it was before is known ever better.
+	sure int
 	// doubling: the CA's limit is not known yet.
 	doubling bool
 	// count is what was granted since the gate opened, meter what was granted lately.
@@ -48,7 +53,9 @@ type pace struct {
 	meter meter
 }
 
-func newPace(most float64) *pace { return &pace{most: most, turnstile: make(chan struct{}, 1)} }
+func newPace(most float64) *pace {
+	return &pace{most: most, turnstile: make(chan struct{}, 1), sure: 1}
+}
 
 // now is how many requests a second may be sent, zero without limit. It is called with the lock held.
 func (p *pace) now(at time.Time) float64 {
@@ -57,8 +64,8 @@ func (p *pace) now(at time.Time) float64 {
 		if p.doubling {
 			r *= math.Exp2(after)
 		} else {
-			t, back := paceGrowth.Seconds(), math.Cbrt(1-p.learned/p.top)
-			r = p.top * (1 + math.Pow(after/t-back, 3))
+			x := after/(paceGrowth.Seconds()*float64(p.sure)) - math.Cbrt(1-p.learned/p.top)
+			r = p.top * (1 + x*x*x)
 		}
 	}
 	if r > fastest {
@@ -135,6 +142,9 @@ func (p *pace) granted(at time.Time) {
 	defer p.mu.Unlock()
 	p.count++
 	p.meter.count(at)
+	if p.doubling && p.closed.After(at) { // it was sent before the gate closed, and tells more of what the CA takes
+		p.learned = max(p.learned, p.meter.rate(at))
+	}
 }
 
 // refused closes the gate for as long as the CA asked for.
@@ -151,18 +161,28 @@ func (p *pace) refused(at time.Time, pause time.Duration) {
 	// The one more that was just refused keeps a pace of one or two a second from looking like none.
 	r, open := p.now(at), max(at.Sub(p.closed).Seconds(), 0.1)
 	granted := max(p.meter.rate(at), (p.count+1)/open, slowest)
-	p.top = r
 	switch {
-	case r == 0 || granted < r/2: // so few were sent of late that the pace says nothing
-		p.learned, p.doubling = granted, true
-	case p.doubling:
-		p.learned, p.doubling = 0.85*r, false
-	case open < 5: // still much too fast
-		p.learned = 0.8 * r
+	case r < 0.95*p.top: // perhaps the limit is another now, or much was sent at once after a moment in which nothing was
+		p.top, p.sure = (p.top+r)/2, max(p.sure/surer, 1)
+	case r > 1.1*p.top:
+		p.top, p.sure = r, 1
 	default:
-		p.learned = 0.95 * r
+		p.top, p.sure = r, min(surer*p.sure, surest)
 	}
-	p.closed, p.count = until, 0
+	switch {
+	case r == 0: // nothing was refused yet, or not for long
+		p.learned, p.doubling = granted, true
+	case p.doubling: // it was overshot by what the CA takes at once, so what it took says more
+		p.top = min(r, granted)
+		p.learned, p.doubling = 0.95*p.top, false
+	case granted < r/2: // so few were sent of late that the pace says nothing
+		p.learned, p.doubling = granted, true
+	case open < 5: // still too fast, or the machine came to a stand and sent much at once
+		p.learned = 0.93 * r
+	default:
+		p.learned = 0.97 * r
+	}
+	p.closed, p.count, p.next = until, 0, until // the pause is not made up for
 }
 
 // meter counts what happened in the last second.

@@ -39,7 +39,7 @@ func (b *bucket) take() bool {
 // Many calls at once find out what a CA grants and use nearly all of it, with few refusals.
 func TestPaceUsesTheLimit(t *testing.T) {
 	t.Parallel()
-	for limit, least := range map[float64]float64{2: 0.75, 20: 0.9, 50: 0.92, 300: 0.92} { // a pause costs the slow ones more
+	for limit, least := range map[float64]float64{2: 0.75, 20: 0.94, 50: 0.95, 100: 0.95, 300: 0.95} { // a pause costs the slow ones more
 		synctest.Test(t, func(t *testing.T) {
 			const learning, measured = 30 * time.Second, 5 * time.Minute
 			ca := &bucket{perSecond: limit, burst: max(1, limit/10), tokens: max(1, limit/10), filled: time.Now()}
@@ -71,7 +71,7 @@ func TestPaceUsesTheLimit(t *testing.T) {
 			if share < least || float64(ca.refused-refusedBefore) > 0.06*float64(ca.granted-before) {
 				t.Errorf("at %v a second %.3f of the limit was used, with %d refusals (%d while learning)", limit, share, ca.refused-refusedBefore, refusedBefore)
 			}
-			if early := float64(before) / (limit * learning.Seconds()); early < 0.5 {
+			if early := float64(before) / (limit * learning.Seconds()); early < 0.5 || limit >= 50 && early < 0.75 {
 				t.Errorf("at %v a second %.3f of the limit was used while learning", limit, early)
 			}
 		})
@@ -91,6 +91,31 @@ func TestPaceThatIsSet(t *testing.T) {
 		}
 		if took := time.Since(began).Seconds(); math.Abs(took-10) > 0.2 {
 			t.Errorf("101 requests at 10 a second took %.2f s", took)
+		}
+	})
+}
+
+// The setting uses the whole limit of a CA that it was made for, and is not refused.
+func TestPaceThatIsSetUsesTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, measured = 100.0, time.Minute
+		ca := &bucket{perSecond: limit, burst: 10, tokens: 10, filled: time.Now()}
+		p := newPace(limit)
+		ctx, cancel := context.WithTimeout(t.Context(), measured)
+		defer cancel()
+		var group sync.WaitGroup
+		for range 64 {
+			group.Go(func() {
+				for p.turn(ctx) == nil && ctx.Err() == nil {
+					time.Sleep(20 * time.Millisecond) // on its way
+					ca.take()
+				}
+			})
+		}
+		group.Wait()
+		if share := float64(ca.granted) / (limit * measured.Seconds()); share < 0.99 || ca.refused > 0 {
+			t.Errorf("%.3f of the limit was used, with %d refusals", share, ca.refused)
 		}
 	})
 }

@@ -201,19 +201,29 @@ func (s *session) authorizations(ctx context.Context, v *view) ([]lego.Authoriza
 	}
 	list := make([]lego.Authorization, len(v.order.Authorizations))
 	paces := make([]time.Duration, len(list))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(connections / 2)
-	for i, address := range v.order.Authorizations {
-		group.Go(func() (err error) {
-			list[i], paces[i], err = s.authorization(ctx, v.who, address)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err := each(ctx, v.order.Authorizations, func(ctx context.Context, i int, address string) (err error) {
+		list[i], paces[i], err = s.authorization(ctx, v.who, address)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	for _, p := range paces {
 		v.pace = max(v.pace, p)
 	}
 	return list, nil
+}
+
+// each does something for each of a list, some at a time, and returns the first error. Most orders have one name, and need no other
+// goroutine.
+func each[T any](ctx context.Context, list []T, do func(ctx context.Context, i int, of T) error) error {
+	if len(list) == 1 {
+		return do(ctx, 0, list[0])
+	}
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(connections / 2)
+	for i, of := range list {
+		group.Go(func() error { return do(within, i, of) })
+	}
+	return group.Wait()
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	lego "github.com/go-acme/lego/v4/acme"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -51,7 +50,7 @@ func (s *session) respondAsKnown(ctx context.Context, v *view, ids []string) (bo
 	}
 	due, err := due(k.list, ids)
 	if err != nil || len(due) == 0 {
-		return false, nil
+		return false, nil //nolint:nilerr // a challenge that is not known may be known to the CA
 	}
 	err = s.respond(ctx, v, k.list, due)
 	switch pluginapi.KindOf(err) {
@@ -107,24 +106,20 @@ func due(list []lego.Authorization, ids []string) ([]string, error) {
 	return out, nil
 }
 
-// respond tells the CA about each challenge, and looks once how the order took it.
+// respond tells the CA about each challenge, and looks how the order took it.
 func (s *session) respond(ctx context.Context, v *view, list []lego.Authorization, ids []string) error {
 	v.state.Responded, v.toldNow = true, true
 	answers := make([]lego.Challenge, len(ids))
 	paces := make([]time.Duration, len(ids))
-	group, within := errgroup.WithContext(ctx)
-	group.SetLimit(connections / 2)
-	for i, id := range ids {
-		group.Go(func() error {
-			a, err := s.signed(within, v.who, id, struct{}{}, &answers[i])
-			if err != nil && !s.alreadyUnderWay(within, v.who, id, err) {
-				return fail("tell the CA that a challenge is published", err)
-			}
-			paces[i] = a.pace()
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err := each(ctx, ids, func(ctx context.Context, i int, id string) error {
+		a, err := s.signed(ctx, v.who, id, struct{}{}, &answers[i])
+		if err != nil && !s.alreadyUnderWay(ctx, v.who, id, err) {
+			return fail("tell the CA that a challenge is published", err)
+		}
+		paces[i] = a.pace()
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, p := range paces {
@@ -132,7 +127,7 @@ func (s *session) respond(ctx context.Context, v *view, list []lego.Authorizatio
 	}
 	s.orders.put(v.request.Reference, known{responded(list, ids, answers), time.Now()})
 	v.order.Status = lego.StatusPending // as far as is known
-	s.lookSoon(ctx, v)
+	s.lookSoon(ctx, v, s.validation)
 	return nil
 }
 

@@ -1,0 +1,112 @@
+package acme
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/peer"
+)
+
+// Orders are looked at soon after a CA that is quick is done, with few looks for nothing; a CA that is slow is looked at within
+// a call less than once for each order, and when it becomes quick that is found out.
+func TestFirstLookFollowsTheCA(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		takes  func(order int) time.Duration
+		wait   time.Duration // most that the middle one of the last orders waited
+		misses float64       // most looks for nothing, for each of the last orders
+	}{
+		{"quick", func(int) time.Duration { return 15 * time.Millisecond }, 30 * time.Millisecond, 0.2},
+		{"uneven", func(int) time.Duration { return time.Duration(20+rand.IntN(80)) * time.Millisecond }, 150 * time.Millisecond, 0.3},
+		{"slow", func(int) time.Duration { return 2 * time.Second }, 0, 0.2},
+		{"slow, then quick", func(n int) time.Duration {
+			if n < 200 {
+				return 3 * time.Second
+			}
+			return 20 * time.Millisecond
+		}, 40 * time.Millisecond, 0.2},
+	} {
+		for _, atOnce := range []int{1, 64} {
+			synctest.Test(t, func(t *testing.T) {
+				const orders, judged = 2000, 1000
+				p := newPromptness()
+				var mu sync.Mutex
+				var waits []time.Duration
+				placed, misses := 0, 0
+				one := func() bool {
+					mu.Lock()
+					n := placed
+					placed++
+					mu.Unlock()
+					takes, first := c.takes(n), p.firstLook()
+					time.Sleep(max(first, time.Millisecond))
+					if first > 0 {
+						p.looked(first, first >= takes)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if n >= orders-judged {
+						waits = append(waits, first)
+						if first > 0 && first < takes {
+							misses++
+						}
+					}
+					return placed < orders
+				}
+				var group sync.WaitGroup
+				for range atOnce {
+					group.Go(func() {
+						for one() {
+						}
+					})
+				}
+				group.Wait()
+				slices.Sort(waits)
+				if middle := waits[len(waits)/2]; middle > c.wait {
+					t.Errorf("%s, %d at once: the middle one waited for %s", c.name, atOnce, middle)
+				}
+				if share := float64(misses) / judged; share > c.misses {
+					t.Errorf("%s, %d at once: %.2f looks for nothing for each order", c.name, atOnce, share)
+				}
+			})
+		}
+	}
+}
+
+// A CA that takes its time is asked no more often than when nothing was known of it.
+func TestSlowCAIsLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, peer.PebbleOptions{Env: []string{"PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"}})
+	req := request(t, nil, "slow.example.com")
+	o, err := r.place(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	looks := 0
+	r.proxy.meddle(func(req *http.Request) verdict {
+		if !strings.HasPrefix(req.URL.Path, "/my-order/") {
+			return verdict{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		looks++
+		return verdict{answer: write(http.StatusOK, `{"status":"pending","identifiers":[{"type":"dns","value":"slow.example.com"}],"authorizations":[]}`)}
+	})
+	placed := pluginapi.PlacedOrder{OrderRequest: req, Reference: o.Reference, State: o.State}
+	offered := o.Authorizations[0].Challenges
+	i := slices.IndexFunc(offered, func(c pluginapi.Challenge) bool { return c.Type() == pluginapi.ChallengeHTTP })
+	r.publish(offered[i])
+	reply, err := r.respond(placed, []string{offered[i].ID})
+	if err != nil || reply.Status != pluginapi.PendingValidation || looks != 1 {
+		t.Errorf("%d looks, and the order is %s: %v", looks, reply.Status, err)
+	}
+}
