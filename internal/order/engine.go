@@ -51,6 +51,9 @@ type Orderer interface {
 // Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish is given the receipt of an earlier
 // call for the same challenge, where there is one, and fails with ErrTurn when another challenge has the profile's turn.
 type Publisher interface {
+	// InProcess reports whether what a profile publishes is up only as long as this process runs, however it ends. To choose,
+	// publish and withdraw it waits for nobody.
+	InProcess(profile string) bool
 	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
 	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)
 	Publish(ctx context.Context, profile string, c pluginapi.Challenge, earlier []byte) (receipt []byte, err error)
@@ -459,9 +462,12 @@ func (e *Engine) Step(ctx context.Context, id string) error {
 type work struct {
 	*Engine
 	entry  *entry
-	record Record // as it was when the step began
+	record Record // as it was when the step began, with what is ahead of the journal
 	spec   Spec
 	ca     CA
+	// ahead are changes that the next save journals, with the sidecars that belong to them.
+	ahead     []func(*Record)
+	aheadMore []sidecar
 }
 
 func (e *Engine) step(ctx context.Context, w *work) error {
@@ -483,8 +489,22 @@ func (e *Engine) step(ctx context.Context, w *work) error {
 	}
 }
 
+// update saves a change, and what is ahead of the journal with it.
 func (w *work) update(step string, change func(*Record), more ...sidecar) error {
-	return w.Engine.update(w.entry, step, change, more...)
+	changes, all := append(w.ahead, change), append(w.aheadMore, more...)
+	w.ahead, w.aheadMore = nil, nil
+	return w.Engine.update(w.entry, step, func(r *Record) {
+		for _, change := range changes {
+			change(r)
+		}
+	}, all...)
+}
+
+// goAhead changes the record for the rest of the step, and leaves it to the next save to journal that. It is for what a crash
+// may undo, since it is then done again: nobody outside has heard of it, or it has gone with the process.
+func (w *work) goAhead(change func(*Record), more ...sidecar) {
+	change(&w.record)
+	w.ahead, w.aheadMore = append(w.ahead, change), append(w.aheadMore, more...)
 }
 
 // flush saves what the journal could not take before.

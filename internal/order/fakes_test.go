@@ -394,10 +394,14 @@ type zone struct {
 	publishing func()
 	// turns makes profiles publish one challenge at a time; holder is whose turn it is, and most how many there ever were
 	// side by side.
-	turns  bool
-	holder map[string]string
-	most   int
+	turns bool
+	// inProcess makes all profiles publish in this process alone.
+	inProcess bool
+	holder    map[string]string
+	most      int
 }
+
+func (z *zone) InProcess(string) bool { return z.inProcess }
 
 func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.ChallengeType, error) {
 	if z.types != nil {
