@@ -149,6 +149,7 @@ type Engine struct {
 	past      map[string]past     // the others: they are read from the journal when asked for
 	open      map[string]string   // certificate -> id of its open order
 	histories map[string]*History // without what only the next order needs
+	whole     map[string]History  // those of certificates that are being worked on
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
@@ -171,6 +172,8 @@ type entry struct {
 	stepping, withdrawing bool
 	// live: what the record says is published was published by this process. A responder forgets on restart.
 	live bool
+	// installed is when this process has put the certificate in place; zero once it has been looked whether it still is there.
+	installed time.Time
 }
 
 const (
@@ -193,7 +196,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, past: map[string]past{}, open: map[string]string{},
-		histories: map[string]*History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		histories: map[string]*History{}, whole: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
@@ -371,6 +374,7 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 	}
 	if after.Phase.Final() && e.open[after.Certificate] == after.ID {
 		delete(e.open, after.Certificate)
+		delete(e.whole, after.Certificate)
 	}
 	if after.over() { // whoever works on the entry still sees what the journal has: such a record changes no more
 		delete(e.orders, after.ID)
@@ -420,14 +424,19 @@ func (e *Engine) historySidecar(certificate string, change func(*History)) sidec
 		lock: lock,
 		value: func() (any, error) {
 			var err error
-			if h, err = e.WholeHistory(certificate); err != nil {
+			if h, err = e.wholeHistory(certificate); err != nil {
 				return nil, err
 			}
 			h.Certificate = certificate
 			change(&h)
 			return h, nil
 		},
-		apply: func() { e.histories[certificate] = h.slim() },
+		apply: func() {
+			e.histories[certificate] = h.slim()
+			if delete(e.whole, certificate); e.open[certificate] != "" { // it is changed again soon
+				e.whole[certificate] = h
+			}
+		},
 	}
 }
 
