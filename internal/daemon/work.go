@@ -37,6 +37,7 @@ const (
 	localAtOnce       = 32 // installations and deployments; one that hangs holds one place until its timeout
 	windowsAtOnce     = 2
 	withdrawalsAtOnce = 8
+	beginsAtOnce      = 64 // these wait for the journal alone, which saves them together
 )
 
 const pruneEvery = 24 * time.Hour
@@ -147,7 +148,7 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 	d.noteVerdict(name, v)
 	switch {
 	case v.Act:
-		d.begin(ctx, c, v)
+		d.lanes.put(job{key: "begin/" + name, lane: "begin", limit: beginsAtOnce, urgency: d.urgency(name), do: func(ctx context.Context) { d.begin(ctx, c, v) }})
 	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld || v.Reason == schedule.Disabled:
 		d.reconsider(ctx, c, look)
 	default:

@@ -33,7 +33,7 @@ func (w *work) install(ctx context.Context) error {
 	if err != nil {
 		return w.retry("install", "read-files", err)
 	}
-	accept := cert.Acceptance{Key: key, Chain: chain, Names: w.record.Names, Now: w.Now()}
+	accept := cert.Acceptance{Key: key, Chain: chain, Ordered: true, Names: w.record.Names, Now: w.Now()}
 	if w.worthKeeping(current) {
 		accept.Current = current.Leaf
 	}
