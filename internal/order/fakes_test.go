@@ -512,6 +512,7 @@ type disk struct {
 	fail     func(call string) error
 	installs int
 	rollBack int
+	reads    int // calls of Current
 }
 
 type diskSet struct {
@@ -532,6 +533,7 @@ func (d *disk) failing(call string) error {
 func (d *disk) Current(certificate string) (order.Current, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.reads++
 	s, ok := d.sets[certificate]
 	return order.Current{Leaf: s.leaf, Whole: ok && !s.broken}, nil
 }
@@ -622,11 +624,13 @@ type world struct {
 	journal *memory
 	shop    *shop
 	zone    *zone
-	disk    *disk
-	server  *server
-	specs   map[string]order.Spec
-	engine  *order.Engine
-	steps   []string
+	// publisher is the zone, unless a test wants another one.
+	publisher order.Publisher
+	disk      *disk
+	server    *server
+	specs     map[string]order.Spec
+	engine    *order.Engine
+	steps     []string
 	// accounts are those that were asked for.
 	accounts []string
 	// caa, when set, is asked before orders are sent.
@@ -653,6 +657,7 @@ func newWorld(t testing.TB) *world {
 		server: &server{disk: d, serves: map[string]*x509.Certificate{}},
 		specs:  map[string]order.Spec{},
 	}
+	w.publisher = w.zone
 	w.shop.sees = w.zone.has
 	w.add("web", "a.example.com", "b.example.com")
 	w.restart()
@@ -671,7 +676,7 @@ func (w *world) add(certificate string, names ...string) {
 func (w *world) restart() {
 	w.t.Helper()
 	e, err := order.New(order.Options{
-		Journal: w.journal, Catalog: w, Publisher: w.zone, Files: w.disk, Deployer: w.server,
+		Journal: w.journal, Catalog: w, Publisher: w.publisher, Files: w.disk, Deployer: w.server,
 		CAA: w.caa, Now: func() time.Time { return time.Now().Add(w.ahead) }, Logger: slog.New(slog.DiscardHandler),
 		Changed: func(_, after order.Record) { w.steps = append(w.steps, after.Step) },
 	})
