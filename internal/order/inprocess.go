@@ -8,11 +8,12 @@ import (
 )
 
 // What is published in this process alone needs no steps of its own. It waits for nobody, so that it cannot hold up the lane of
-// the CA; and it goes with the process, so that a crash leaves nothing up that the journal would have to know of. It is chosen
-// with the CA's answer that asks for it, published with the telling of the CA, and withdrawn with the certificate's coming.
+// the CA; and it goes with the process, so that a crash leaves nothing up that the journal would have to know of. It is published
+// with the telling of the CA, and withdrawn with the certificate's coming.
 
-// chooseAtOnce chooses what is to be published for an order as the CA describes it. It is journaled with the CA's answer. Where
-// something is to be published in another way, or something is amiss, it leaves all to choose.
+// chooseAtOnce chooses what is to be published for an order as the CA describes it, where that waits for nobody: in this process,
+// and with profiles that were asked for the call that the CA has answered. It is journaled with the CA's answer. Where something is
+// amiss, it leaves all to choose.
 func (w *work) chooseAtOnce(ctx context.Context, o pluginapi.Order) []Publication {
 	if o.Status != pluginapi.PendingValidation {
 		return nil
@@ -22,7 +23,7 @@ func (w *work) chooseAtOnce(ctx context.Context, o pluginapi.Order) []Publicatio
 	markObsolete(&r)
 	missing := r.unchosen(w.spec.Profiles)
 	for _, a := range missing {
-		if slices.ContainsFunc(w.spec.Profiles(a.Identifier), func(p string) bool { return !w.Publisher.InProcess(p) }) {
+		if !w.asked && slices.ContainsFunc(w.spec.Profiles(a.Identifier), func(p string) bool { return !w.Publisher.InProcess(p) }) {
 			return nil
 		}
 	}

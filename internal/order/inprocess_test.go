@@ -96,7 +96,8 @@ func TestFailuresWithWhatIsPublishedInProcess(t *testing.T) {
 	}
 }
 
-// Where one name is shown in another way, or a challenge cannot be chosen, all goes step by step.
+// Where one name is shown in another way, all goes step by step; and nothing is chosen in the CA's lane with a profile that does not
+// say what it can publish.
 func TestAllStepsWhereOneProfileIsNotInProcess(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.zone.inProcess = true
@@ -108,6 +109,7 @@ func TestAllStepsWhereOneProfileIsNotInProcess(t *testing.T) {
 			return []string{"http"}
 		}
 		w.specs["web"] = spec
+		w.zone.mute = true
 		w.mixed("dns")
 		want(t, w.run(w.begin("web").ID, time.Hour), order.Deployed)
 		for _, step := range []string{"publishing", "published"} {

@@ -40,6 +40,8 @@ type work struct {
 	record Record // as it was when the step began, with what is ahead of the journal
 	spec   Spec
 	ca     CA
+	// asked: in this step all profiles have said what they can publish.
+	asked bool
 	// ahead are changes that the next save journals, with the sidecars that belong to them.
 	ahead     []func(*Record)
 	aheadMore []sidecar
