@@ -74,7 +74,7 @@ func (w *work) taken(profile string) bool {
 		}
 		if all == 0 { // and never again: only reading the journal makes one inherited
 			w.mu.Lock()
-			delete(w.Engine.inherited, id)
+			delete(w.inherited, id)
 			w.mu.Unlock()
 		}
 	}
