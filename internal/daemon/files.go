@@ -261,11 +261,14 @@ func (p deployer) plan(name string) (deploy.Plan, error) {
 	if err != nil {
 		return deploy.Plan{}, err
 	}
+	names := c.Domains
+	if len(names) > 0 && len(c.Deploy.Verify) == 0 {
+		return deployPlan(c, names), nil
+	}
 	snapshot, err := p.d.store.Read(storeFiles(c))
 	if err != nil {
 		return deploy.Plan{}, err
 	}
-	names := c.Domains
 	if leaf := snapshot.Leaf(); len(names) == 0 && leaf != nil {
 		names = cert.Names(leaf)
 	}

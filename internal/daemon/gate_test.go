@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -124,6 +125,33 @@ func TestWhatWasBegunGoesBeforeWhatIsNew(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// The CA is asked about a new certificate a while after it was deployed, and about one that lives for minutes soon; one that another
+// process has deployed is asked about at once.
+func TestANewCertificatesWindowIsAskedForLater(t *testing.T) {
+	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		lifetime, deployedAgo time.Duration
+		least, most           time.Duration
+	}{
+		"lives for 90 days":          {90 * 24 * time.Hour, 0, windowFirstAtMost, 2*windowFirstAtMost + windowSlot},
+		"lives for six days":         {6 * 24 * time.Hour, time.Minute, 80 * time.Minute, 3*time.Hour + windowSlot},
+		"lives for ten minutes":      {10 * time.Minute, 0, 6 * time.Second, 12 * time.Second},
+		"was deployed long ago":      {90 * 24 * time.Hour, 30 * time.Hour, 0, 0},
+		"was deployed before":        {90 * 24 * time.Hour, 49 * time.Hour, 0, 0},
+		"was never deployed by us":   {90 * 24 * time.Hour, 10 * 365 * 24 * time.Hour, 0, 0},
+		"has no lifetime worth that": {time.Second / 100, 0, 0, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &Daemon{machine: "a", started: now.Add(-48 * time.Hour)}
+			leaf := &certstore.Leaf{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(c.lifetime - time.Hour)}
+			wait := d.firstWindow(config.Certificate{Name: "web", CA: "shop"}, leaf, now.Add(-c.deployedAgo), now).Sub(now)
+			if wait < c.least || wait > c.most {
+				t.Errorf("asked after %s", wait)
+			}
+		})
+	}
 }
 
 // However many certificates there are and whenever the daemon was started, an account is asked twice an hour at most.

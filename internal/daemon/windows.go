@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/order"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -19,6 +20,30 @@ const (
 	windowAtLeast    = time.Minute
 	windowAfterFault = time.Hour
 )
+
+// A certificate's renewal is far off when this process has just deployed it, and the CA has other things to do when many are
+// renewed at once. It is asked after a hundredth of the lifetime, some hours at most, and somewhere up to as much later.
+const (
+	windowFirstShare  = 100
+	windowFirstAtMost = 3 * time.Hour
+)
+
+// firstWindow is when to ask about a certificate of which no window is known yet.
+func (d *Daemon) firstWindow(c config.Certificate, leaf *certstore.Leaf, deployed, now time.Time) time.Time {
+	if deployed.Before(d.started) {
+		return now // nobody may have asked since
+	}
+	wait := min(leaf.NotAfter.Sub(leaf.NotBefore)/windowFirstShare, windowFirstAtMost)
+	if wait <= 0 {
+		return now
+	}
+	wait += time.Duration(hashOf(c.Name) % uint64(wait))
+	at := deployed.Add(wait)
+	if at.Before(now) {
+		return now
+	}
+	return d.nextWindow(c.CA, at, wait)
+}
 
 // windowSlot is how far apart the times are at which an account is asked: all that is due in between is asked for at once,
 // so that its plugin rests in between, however many certificates there are.
@@ -63,7 +88,7 @@ func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 		return
 	}
 	now := time.Now()
-	at := now // of a new certificate nothing is known yet
+	at := d.firstWindow(c, look.Leaf, h.DeployedAt, now)
 	if h.Window != nil && h.Window.Serial == look.Leaf.Serial {
 		if at = h.Window.LookAt; at.After(now) {
 			at = d.nextWindow(c.CA, at, at.Sub(now))

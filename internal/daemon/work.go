@@ -37,6 +37,7 @@ const (
 	localAtOnce       = 32 // installations and deployments; one that hangs holds one place until its timeout
 	windowsAtOnce     = 2
 	withdrawalsAtOnce = 8
+	beginsAtOnce      = 64 // these wait for the journal alone, which saves them together
 )
 
 const pruneEvery = 24 * time.Hour
@@ -137,18 +138,38 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 	if !ok {
 		return // removed from the configuration: let alone
 	}
+	if until := d.replacedUntil(name); !until.IsZero() {
+		d.timer.Set(evaluateKey+name, until)
+		return
+	}
 	look := d.look(c)
 	d.scheduleWindow(c, look)
 	v := schedule.Decide(d.input(c, look), time.Now())
 	d.noteVerdict(name, v)
 	switch {
 	case v.Act:
-		d.begin(ctx, c, v)
+		d.lanes.put(job{key: "begin/" + name, lane: "begin", limit: beginsAtOnce, urgency: d.urgency(name), do: func(ctx context.Context) { d.begin(ctx, c, v) }})
 	case v.Reason == schedule.OrderOpen || v.Reason == schedule.OrderHeld || v.Reason == schedule.Disabled:
 		d.reconsider(ctx, c, look)
 	default:
 		d.timer.Set(evaluateKey+name, v.At)
 	}
+}
+
+// replacing is how long an order that is putting its certificate in place is let do so before its files are looked at: it is
+// done in a moment, and then they are looked at anyway.
+const replacing = 2 * time.Second
+
+// replacedUntil is when to look at files again that an order is replacing; zero when none is.
+func (d *Daemon) replacedUntil(name string) time.Time {
+	r, open := d.engine.OpenOrder(name)
+	if !open || r.Phase != order.Issued && r.Phase != order.Installed || r.LastError != nil {
+		return time.Time{}
+	}
+	if age := time.Since(r.Updated); age < 0 || age >= replacing {
+		return time.Time{}
+	}
+	return r.Updated.Add(replacing)
 }
 
 // input is what the decision about a certificate rests on.

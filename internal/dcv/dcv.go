@@ -221,6 +221,15 @@ func (s *Solver) profile(name string) (publisher, error) {
 	return pub, nil
 }
 
+// InProcess reports whether a profile publishes through the shared responder: what is up there is up as long as this process
+// runs, however it ends, and nothing about it waits for anybody.
+func (s *Solver) InProcess(profile string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.profiles[profile].(*responder)
+	return ok
+}
+
 // absent stands for the shared responder where there is none.
 type absent struct{}
 

@@ -13,6 +13,7 @@ type memo[V any] struct {
 
 	mu      sync.Mutex
 	entries map[string]*remembered[V]
+	swept   time.Time // when all that is out of date was last dropped
 }
 
 type remembered[V any] struct {
@@ -50,12 +51,8 @@ func (m *memo[V]) join(ctx context.Context, key string, find func(context.Contex
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	for other, r := range m.entries {
-		if r.finished() && !now.Before(r.until) {
-			delete(m.entries, other)
-		}
-	}
-	if r := m.entries[key]; r != nil {
+	m.sweep(now)
+	if r := m.entries[key]; r != nil && !r.outdated(now) {
 		r.waiters++
 		return r
 	}
@@ -77,6 +74,22 @@ func (m *memo[V]) join(ctx context.Context, key string, find func(context.Contex
 		close(r.done)
 	}()
 	return r
+}
+
+func (r *remembered[V]) outdated(now time.Time) bool { return r.finished() && !now.Before(r.until) }
+
+// sweep drops what is out of date, now and then: walking over everything at each question would be too much with many names. The
+// lock is held.
+func (m *memo[V]) sweep(now time.Time) {
+	if age := now.Sub(m.swept); age >= 0 && age < m.keep {
+		return
+	}
+	m.swept = now
+	for key, r := range m.entries {
+		if r.outdated(now) {
+			delete(m.entries, key)
+		}
+	}
 }
 
 // leave ends the finding when nobody waits for it any more.

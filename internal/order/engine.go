@@ -51,6 +51,9 @@ type Orderer interface {
 // Publisher publishes and withdraws challenges. All calls are safe to repeat. Publish is given the receipt of an earlier
 // call for the same challenge, where there is one, and fails with ErrTurn when another challenge has the profile's turn.
 type Publisher interface {
+	// InProcess reports whether what a profile publishes is up only as long as this process runs, however it ends. To choose,
+	// publish and withdraw it waits for nobody.
+	InProcess(profile string) bool
 	ChallengeTypes(ctx context.Context, profiles []string, identifier string) ([]pluginapi.ChallengeType, error)
 	Choose(ctx context.Context, profiles []string, a pluginapi.Authorization) (profile string, c pluginapi.Challenge, err error)
 	Publish(ctx context.Context, profile string, c pluginapi.Challenge, earlier []byte) (receipt []byte, err error)
@@ -146,6 +149,7 @@ type Engine struct {
 	past      map[string]past     // the others: they are read from the journal when asked for
 	open      map[string]string   // certificate -> id of its open order
 	histories map[string]*History // without what only the next order needs
+	whole     map[string]History  // those of certificates that are being worked on
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
@@ -168,6 +172,8 @@ type entry struct {
 	stepping, withdrawing bool
 	// live: what the record says is published was published by this process. A responder forgets on restart.
 	live bool
+	// installed is when this process has put the certificate in place; zero once it has been looked whether it still is there.
+	installed time.Time
 }
 
 const (
@@ -190,7 +196,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, past: map[string]past{}, open: map[string]string{},
-		histories: map[string]*History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		histories: map[string]*History{}, whole: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
@@ -368,6 +374,7 @@ func (e *Engine) save(en *entry, after Record, more []sidecar) error {
 	}
 	if after.Phase.Final() && e.open[after.Certificate] == after.ID {
 		delete(e.open, after.Certificate)
+		delete(e.whole, after.Certificate)
 	}
 	if after.over() { // whoever works on the entry still sees what the journal has: such a record changes no more
 		delete(e.orders, after.ID)
@@ -417,115 +424,18 @@ func (e *Engine) historySidecar(certificate string, change func(*History)) sidec
 		lock: lock,
 		value: func() (any, error) {
 			var err error
-			if h, err = e.WholeHistory(certificate); err != nil {
+			if h, err = e.wholeHistory(certificate); err != nil {
 				return nil, err
 			}
 			h.Certificate = certificate
 			change(&h)
 			return h, nil
 		},
-		apply: func() { e.histories[certificate] = h.slim() },
+		apply: func() {
+			e.histories[certificate] = h.slim()
+			if delete(e.whole, certificate); e.open[certificate] != "" { // it is changed again soon
+				e.whole[certificate] = h
+			}
+		},
 	}
-}
-
-// Step does the next thing for an order and journals the outcome; the record's NextAt then says when to step again.
-// What goes wrong at a CA or on disk is journaled and no error here; an error means that the order could not be worked
-// on at all (ErrNoOrder, ErrBusy, ErrNotConfigured, a journal that cannot be written).
-func (e *Engine) Step(ctx context.Context, id string) error {
-	en := e.entry(id)
-	if en == nil {
-		return fmt.Errorf("order %s: %w", id, ErrNoOrder)
-	}
-	if !en.claim(&en.stepping) {
-		return fmt.Errorf("order %s: %w", id, ErrBusy)
-	}
-	defer en.release(&en.stepping)
-	if err := e.flush(en); err != nil {
-		return err
-	}
-	r := en.snapshot()
-	spec, ok := e.Catalog.Spec(r.Certificate)
-	if !ok {
-		return fmt.Errorf("order %s: certificate %s: %w", id, r.Certificate, ErrNotConfigured)
-	}
-	ca, ok := e.Catalog.CA(r.Account)
-	if !ok {
-		return fmt.Errorf("order %s: CA account %s: %w", id, r.Account, ErrNotConfigured)
-	}
-	return e.step(ctx, &work{Engine: e, entry: en, record: r, spec: spec, ca: ca})
-}
-
-// work is one order being stepped.
-type work struct {
-	*Engine
-	entry  *entry
-	record Record // as it was when the step began
-	spec   Spec
-	ca     CA
-}
-
-func (e *Engine) step(ctx context.Context, w *work) error {
-	switch w.record.Phase {
-	case Intended:
-		return w.intended(ctx)
-	case Placed, Approval:
-		return w.look(ctx)
-	case Validating:
-		return w.validate(ctx)
-	case Issued:
-		return w.install(ctx)
-	case Installed:
-		return w.deploy(ctx)
-	case Held, Deployed, Failed, Superseded:
-		return nil
-	default:
-		return fmt.Errorf("order %s: unknown phase %q", w.record.ID, w.record.Phase)
-	}
-}
-
-func (w *work) update(step string, change func(*Record), more ...sidecar) error {
-	return w.Engine.update(w.entry, step, change, more...)
-}
-
-// flush saves what the journal could not take before.
-func (e *Engine) flush(en *entry) error {
-	en.mu.Lock()
-	unsaved := en.unsaved
-	en.mu.Unlock()
-	if unsaved == nil {
-		return nil
-	}
-	return e.update(en, unsaved.Step, func(*Record) {})
-}
-
-// drop forgets what the journal could not take, where nothing has happened yet that it speaks of.
-func (en *entry) drop() {
-	en.mu.Lock()
-	en.unsaved, en.unsavedMore = nil, nil
-	en.mu.Unlock()
-}
-
-func (en *entry) claim(flag *bool) bool {
-	en.mu.Lock()
-	defer en.mu.Unlock()
-	if *flag {
-		return false
-	}
-	*flag = true
-	return true
-}
-
-func (en *entry) release(flag *bool) {
-	en.mu.Lock()
-	*flag = false
-	en.mu.Unlock()
-}
-
-// remaining is how long what is on disk still lasts; zero when there is nothing.
-func (w *work) remaining() time.Duration {
-	current, err := w.Files.Current(w.record.Certificate)
-	if err != nil || current.Leaf == nil {
-		return 0
-	}
-	return current.Leaf.NotAfter.Sub(w.Now())
 }

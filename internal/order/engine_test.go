@@ -38,7 +38,7 @@ func TestOrderRunsFromIntentToDeployed(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		r := w.run(w.begin("web").ID, time.Hour)
 		want(t, r, order.Deployed)
-		steps := []string{"intended", "prepared", "sending", "placed", "publishing", "published", "responded", "installed", "deployed"}
+		steps := []string{"intended", "sending", "placed", "published", "responded", "installed", "deployed"}
 		if diff := cmp.Diff(steps, w.steps); diff != "" {
 			t.Error(diff)
 		}
@@ -622,9 +622,6 @@ func TestUnsentOrderIsSentWhenTheJournalIsBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.shop.description.Abilities = nil // the CA could not tell
 		r := w.begin("web")
-		if err := w.engine.Step(t.Context(), r.ID); err != nil { // prepare
-			t.Fatal(err)
-		}
 		w.journal.fail = func(int) error { return errors.New("no space left on device") }
 		if err := w.engine.Step(t.Context(), r.ID); err == nil || w.shop.calls != 0 {
 			t.Fatalf("sent %d times without a journal: %v", w.shop.calls, err)

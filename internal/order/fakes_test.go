@@ -399,12 +399,21 @@ type zone struct {
 	publishing func()
 	// turns makes profiles publish one challenge at a time; holder is whose turn it is, and most how many there ever were
 	// side by side.
-	turns  bool
+	turns bool
+	// inProcess makes all profiles publish in this process alone.
+	inProcess bool
+	// mute makes it not say what can be published.
+	mute   bool
 	holder map[string]string
 	most   int
 }
 
+func (z *zone) InProcess(string) bool { return z.inProcess }
+
 func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.ChallengeType, error) {
+	if z.mute {
+		return nil, errors.New("does not answer")
+	}
 	if z.types != nil {
 		return z.types, nil
 	}
@@ -412,7 +421,10 @@ func (z *zone) ChallengeTypes(context.Context, []string, string) ([]pluginapi.Ch
 }
 
 func (z *zone) Choose(_ context.Context, profiles []string, a pluginapi.Authorization) (string, pluginapi.Challenge, error) {
-	types, _ := z.ChallengeTypes(context.Background(), nil, "")
+	types := z.types
+	if types == nil {
+		types = []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}
+	}
 	for _, t := range types {
 		for _, c := range a.Challenges {
 			if c.Type() == t {
@@ -513,6 +525,7 @@ type disk struct {
 	fail     func(call string) error
 	installs int
 	rollBack int
+	reads    int // calls of Current
 }
 
 type diskSet struct {
@@ -533,6 +546,7 @@ func (d *disk) failing(call string) error {
 func (d *disk) Current(certificate string) (order.Current, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.reads++
 	s, ok := d.sets[certificate]
 	return order.Current{Leaf: s.leaf, Whole: ok && !s.broken}, nil
 }
@@ -623,11 +637,13 @@ type world struct {
 	journal *memory
 	shop    *shop
 	zone    *zone
-	disk    *disk
-	server  *server
-	specs   map[string]order.Spec
-	engine  *order.Engine
-	steps   []string
+	// publisher is the zone, unless a test wants another one.
+	publisher order.Publisher
+	disk      *disk
+	server    *server
+	specs     map[string]order.Spec
+	engine    *order.Engine
+	steps     []string
 	// accounts are those that were asked for.
 	accounts []string
 	// caa, when set, is asked before orders are sent.
@@ -654,6 +670,7 @@ func newWorld(t testing.TB) *world {
 		server: &server{disk: d, serves: map[string]*x509.Certificate{}},
 		specs:  map[string]order.Spec{},
 	}
+	w.publisher = w.zone
 	w.shop.sees = w.zone.has
 	w.add("web", "a.example.com", "b.example.com")
 	w.restart()
@@ -672,7 +689,7 @@ func (w *world) add(certificate string, names ...string) {
 func (w *world) restart() {
 	w.t.Helper()
 	e, err := order.New(order.Options{
-		Journal: w.journal, Catalog: w, Publisher: w.zone, Files: w.disk, Deployer: w.server,
+		Journal: w.journal, Catalog: w, Publisher: w.publisher, Files: w.disk, Deployer: w.server,
 		CAA: w.caa, Now: func() time.Time { return time.Now().Add(w.ahead) }, Logger: slog.New(slog.DiscardHandler),
 		Changed: func(_, after order.Record) { w.steps = append(w.steps, after.Step) },
 	})

@@ -419,6 +419,13 @@ func TestSlowStepsGetAnOrderThrough(t *testing.T) {
 		w.inspects()
 		w.shop.coverage, w.shop.lifetime = 365*day, 100*day
 		want(t, w.run(w.begin("web").ID, time.Hour), order.Deployed)
+		sent := w.shop.calls
+		w.shop.place = func(n int) (bool, error) { // the first time it is not taken, and so it is planned again
+			if n == sent+1 {
+				return false, pluginapi.Errorf(pluginapi.Unavailable, "down for a while")
+			}
+			return true, nil
+		}
 		r := w.beginFor(schedule.Requested)
 		for step := 0; !r.Phase.Final(); step++ {
 			if step > 20 {
@@ -434,7 +441,7 @@ func TestSlowStepsGetAnOrderThrough(t *testing.T) {
 		if state := string(w.shop.lastRequest().Previous.State); state != fmt.Sprintf("state %d", len(w.shop.inspected)) {
 			t.Errorf("the plugin is handed the order's %s after %d looks", state, len(w.shop.inspected))
 		}
-		if !slices.Contains(w.steps, "prepared") || slices.Contains(w.steps, "planned-anew") {
+		if !slices.Contains(w.steps, "not-placed") || slices.Contains(w.steps, "planned-anew") {
 			t.Errorf("steps %v", w.steps)
 		}
 	})

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -32,7 +33,7 @@ func (w *work) install(ctx context.Context) error {
 	if err != nil {
 		return w.retry("install", "read-files", err)
 	}
-	accept := cert.Acceptance{Key: key, Chain: chain, Names: w.record.Names, Now: w.Now()}
+	accept := cert.Acceptance{Key: key, Chain: chain, Ordered: true, Names: w.record.Names, Now: w.Now()}
 	if w.worthKeeping(current) {
 		accept.Current = current.Leaf
 	}
@@ -45,6 +46,7 @@ func (w *work) install(ctx context.Context) error {
 	if err := w.Files.Install(ctx, w.record.Certificate, w.record.ID, key, chain); err != nil {
 		return w.retry("install", "install", err)
 	}
+	w.entry.noteInstalled(w.Now())
 	return w.update("installed", func(r *Record) {
 		r.Phase, r.NextAt = Installed, w.Now()
 		if r.Deploy == nil { // the first time: later what was on disk was ours, rolled back
@@ -108,6 +110,29 @@ func (w *work) supersede(why string) error {
 	}, history)
 }
 
+// justInstalled is for how long what this process has put in place is taken to be there still, without reading it again.
+const justInstalled = 2 * time.Second
+
+// inPlace reports whether the files have the order's certificate.
+func (w *work) inPlace(leaf *x509.Certificate) (bool, error) {
+	if age := w.Now().Sub(w.entry.noteInstalled(time.Time{})); age >= 0 && age < justInstalled {
+		return true, nil
+	}
+	current, err := w.Files.Current(w.record.Certificate)
+	if err != nil {
+		return false, err
+	}
+	return current.Leaf != nil && current.Leaf.Equal(leaf), nil
+}
+
+// noteInstalled notes when the certificate was put in place, and returns what was noted before.
+func (en *entry) noteInstalled(at time.Time) (before time.Time) {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	before, en.installed = en.installed, at
+	return before
+}
+
 // deploy makes servers use the new set and looks at what they serve; where that fails, the old set comes back, and
 // installing is tried again later.
 func (w *work) deploy(ctx context.Context) error {
@@ -116,11 +141,11 @@ func (w *work) deploy(ctx context.Context) error {
 		return w.fail("unusable", problem("unusable-certificate", fmt.Errorf("the journaled chain: %w", err), w.Now()))
 	}
 	leaf := chain[0]
-	current, err := w.Files.Current(w.record.Certificate)
+	inPlace, err := w.inPlace(leaf)
 	if err != nil {
 		return w.retry("deploy", "read-files", err)
 	}
-	if current.Leaf == nil || !current.Leaf.Equal(leaf) {
+	if !inPlace {
 		// A crash between rolling back and journaling it leaves this phase with the old set on disk; so does a program that
 		// writes the same files, and it may do so again and again.
 		err := errors.New("another certificate is on disk than the one that was installed")

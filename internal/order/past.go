@@ -62,6 +62,17 @@ func (e *Engine) WholeHistory(certificate string) (History, error) {
 	return h, nil
 }
 
+// wholeHistory is WholeHistory for one that is to be changed: the same order mostly does so twice within a second.
+func (e *Engine) wholeHistory(certificate string) (History, error) {
+	e.mu.Lock()
+	h, known := e.whole[certificate]
+	e.mu.Unlock()
+	if known {
+		return h, nil
+	}
+	return e.WholeHistory(certificate)
+}
+
 // OpenOrder returns the open order of a certificate.
 func (e *Engine) OpenOrder(certificate string) (Record, bool) {
 	e.mu.Lock()

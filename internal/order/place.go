@@ -17,7 +17,10 @@ import (
 func (w *work) intended(ctx context.Context) error {
 	switch {
 	case len(w.record.CSR) == 0:
-		return w.prepare(ctx)
+		if goOn, err := w.prepare(ctx); !goOn {
+			return err
+		}
+		return w.send(ctx)
 	case !w.record.SentAt.IsZero():
 		return w.findOut(ctx)
 	default:
@@ -25,29 +28,35 @@ func (w *work) intended(ctx context.Context) error {
 	}
 }
 
-// prepare plans the order and makes key and CSR, before anything is sent.
-func (w *work) prepare(ctx context.Context) error {
+// prepare plans the order and makes key and CSR, before anything is sent. They are journaled with what comes of the order next:
+// the sending, at the earliest. It reports false when the order cannot go on now, and has journaled why.
+func (w *work) prepare(ctx context.Context) (goOn bool, err error) {
 	o, goOn, err := w.plan(ctx)
 	if !goOn {
-		return err
+		return false, err
 	}
 	key, keyType, err := w.makeKey(o.current)
 	if err != nil {
-		return w.retry("prepare", "key", err)
+		return false, w.retry("prepare", "key", err)
 	}
 	csr, err := cert.NewCSR(key, w.record.Names, o.description.CSRCommonName)
 	if err != nil {
-		return w.fail("prepare", problem("csr", err, w.Now()))
+		return false, w.fail("prepare", problem("csr", err, w.Now()))
 	}
 	der, err := cert.MarshalKey(key)
 	if err != nil {
-		return w.fail("prepare", problem("key", err, w.Now()))
+		return false, w.fail("prepare", problem("key", err, w.Now()))
 	}
-	return w.update("prepared", func(r *Record) {
+	prepared := func(r *Record) {
 		r.Key, r.KeyType, r.CSR = der, string(keyType), csr
 		r.Attempts, r.LastError, r.NextAt = 0, nil, w.Now()
 		w.follow(r, o)
-	}, o.remembered...)
+	}
+	if o.plan.Hold != "" {
+		return false, w.update("held", prepared, o.remembered...)
+	}
+	w.goAhead(prepared, o.remembered...)
+	return true, nil
 }
 
 func (w *work) makeKey(current Current) (crypto.Signer, cert.KeyType, error) {

@@ -20,11 +20,14 @@ func (w *work) request(ctx context.Context) pluginapi.OrderRequest {
 	if p := r.Previous; p != nil {
 		req.Previous = &pluginapi.PreviousOrder{Reference: p.Reference, State: p.PluginState, Chain: p.Chain}
 	}
+	w.asked = true
 	for _, name := range r.Names {
 		id := pluginapi.Identifier{Value: name, Type: identifierType(name)}
-		if types, err := w.Publisher.ChallengeTypes(ctx, w.spec.Profiles(name), name); err == nil {
+		types, err := w.Publisher.ChallengeTypes(ctx, w.spec.Profiles(name), name)
+		if err == nil {
 			id.ChallengeTypes = r.allowedTypes(name, types)
 		}
+		w.asked = w.asked && err == nil
 		req.Identifiers = append(req.Identifiers, id)
 	}
 	return req

@@ -54,6 +54,8 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 		return w.failPlaced(step, o, p)
 	}
 	pace := w.pace(ctx, o)
+	chosen := w.chooseAtOnce(ctx, o)
+	down := w.withdrawAtOnce(ctx, o)
 	var more []sidecar
 	if o.Status == pluginapi.Issued {
 		more = append(more, w.remember(o))
@@ -69,10 +71,12 @@ func (w *work) accept(ctx context.Context, step string, o pluginapi.Order, also 
 		case pluginapi.PendingValidation:
 			r.Phase = Validating
 			markObsolete(r)
+			r.Publications = append(r.Publications, chosen...)
 		case pluginapi.Processing:
 			r.Phase = Placed
 		case pluginapi.Issued:
 			r.Phase, r.Chain = Issued, o.Chain
+			r.Publications = slices.DeleteFunc(r.Publications, func(p Publication) bool { return down[p.id()] })
 			r.WithdrawAt = w.Now()
 		}
 		r.paced(w.Now(), pace)
@@ -210,6 +214,13 @@ func (w *work) leaveProfiles() error {
 	})
 }
 
+// enliven notes that what the record says is published was published by this process.
+func (en *entry) enliven() {
+	en.mu.Lock()
+	defer en.mu.Unlock()
+	en.live = true
+}
+
 func (en *entry) isLive() bool {
 	en.mu.Lock()
 	defer en.mu.Unlock()
@@ -269,6 +280,17 @@ func publishable(a pluginapi.Authorization) []pluginapi.Challenge {
 
 // choose journals what will be published where, before it is published.
 func (w *work) choose(ctx context.Context, missing []pluginapi.Authorization) error {
+	chosen, err := w.chosen(ctx, missing)
+	if err != nil {
+		return w.retry("choose", "choose", err)
+	}
+	return w.update("publishing", func(r *Record) {
+		r.Publications = append(r.Publications, chosen...)
+		r.NextAt = w.Now()
+	})
+}
+
+func (w *work) chosen(ctx context.Context, missing []pluginapi.Authorization) ([]Publication, error) {
 	var chosen []Publication
 	var faults []error
 	for _, a := range missing {
@@ -279,28 +301,19 @@ func (w *work) choose(ctx context.Context, missing []pluginapi.Authorization) er
 		}
 		chosen = append(chosen, Publication{Profile: profile, Challenge: c})
 	}
-	if err := errors.Join(faults...); err != nil {
-		return w.retry("choose", "choose", err)
-	}
-	return w.update("publishing", func(r *Record) {
-		r.Publications = append(r.Publications, chosen...)
-		r.NextAt = w.Now()
-	})
+	return chosen, errors.Join(faults...)
 }
 
-// publish publishes what is wanted and has a property, side by side, and journals the receipts. A turn that another
-// challenge has is no failure.
-func (w *work) publish(ctx context.Context, which func(Publication) bool) error {
-	type answer struct {
-		receipt []byte
-		err     error
-	}
-	live := w.entry.isLive()
-	doubted, err := w.doubt(which)
-	if err != nil {
-		return err
-	}
-	answers := map[string]*answer{} // by challenge: withdrawing changes the list meanwhile
+// answer is what came of publishing a challenge.
+type answer struct {
+	receipt []byte
+	err     error
+}
+
+// put publishes what is wanted and has a property, side by side. The answers are by challenge: withdrawing changes the list
+// meanwhile.
+func (w *work) put(ctx context.Context, which func(Publication) bool) map[string]*answer {
+	answers := map[string]*answer{}
 	for i, a := range each(w.record.Publications, func(p Publication) *answer {
 		switch {
 		case p.Obsolete || !which(p):
@@ -315,8 +328,21 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			answers[w.record.Publications[i].Challenge.ID] = a
 		}
 	}
+	return answers
+}
+
+// publish publishes what is wanted and has a property, and journals the receipts. A turn that another challenge has is no
+// failure. What is up in this process alone is journaled with what the CA answers to it.
+func (w *work) publish(ctx context.Context, which func(Publication) bool) error {
+	live := w.entry.isLive()
+	doubted, err := w.doubt(which)
+	if err != nil {
+		return err
+	}
+	answers := w.put(ctx, which)
 	var faults []error
-	err = w.update("published", func(r *Record) {
+	published := func(r *Record) {
+		faults = nil
 		for i := range r.Publications {
 			p := &r.Publications[i]
 			a := answers[p.Challenge.ID]
@@ -335,11 +361,15 @@ func (w *work) publish(ctx context.Context, which func(Publication) bool) error 
 			}
 		}
 		w.published(r, faults)
-	})
+	}
+	if w.inProcess(func(p Publication) bool { return answers[p.Challenge.ID] != nil }) && !failed(answers) {
+		w.goAhead(published)
+		w.entry.enliven()
+		return w.validate(ctx)
+	}
+	err = w.update("published", published)
 	if err == nil && len(faults) == 0 {
-		w.entry.mu.Lock()
-		w.entry.live = true
-		w.entry.mu.Unlock()
+		w.entry.enliven()
 	}
 	return err
 }

@@ -151,7 +151,10 @@ func TestACMECertificateIsProvenByTheResponderAndServedByNginx(t *testing.T) {
 	s.start()
 	first := s.renewedAndServed(s.old)
 	s.nothingAnswers()
-	// The CA was asked when it would like the certificate renewed (RFC 9773).
+	// The CA is asked when it would like the certificate renewed (RFC 9773): about a new one some hours later, and after a restart
+	// at once.
+	s.stop()
+	s.start()
 	ok := await(t.Context(), patience, func() bool {
 		e, err := s.client.Explain(t.Context(), "web")
 		return err == nil && strings.Contains(strings.Join(e.Facts, "\n"), "The CA asks for renewal between")

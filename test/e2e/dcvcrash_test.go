@@ -59,14 +59,15 @@ func (e *estate) shown() []string {
 	return values
 }
 
-// dcvSteps are the journal's steps from the first publication to the last withdrawal, in an order in which nothing crashes.
+// dcvSteps are the journal's steps from the choice of what is published, which is saved with the CA's answer that the order is placed,
+// to the last withdrawal, in an order in which nothing crashes.
 func dcvSteps(t *testing.T, way grant) []string {
 	t.Helper()
 	e := crashable(t, way)
 	e.start("CERTBRIDGED_FAILPOINT=list:" + e.path("steps"))
 	e.untilClean(way)
 	steps := strings.Fields(e.read("steps"))
-	from, to := slices.Index(steps, "publishing"), len(steps)
+	from, to := slices.Index(steps, "placed"), len(steps)
 	for to > 0 && steps[to-1] != "withdrawn" {
 		to--
 	}
