@@ -291,7 +291,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.recheckSettings(func(order.Record) bool { return true }) // the configuration may have been mended meanwhile
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
-		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})
+		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.config.Certificates), len(s.cas))})
 	d.notify("READY=1")
 	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)
@@ -374,7 +374,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 func (d *Daemon) republish() {
 	s := d.setup.Load()
 	for _, r := range d.engine.Working() {
-		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
+		if _, configured := s.certificate(r.Certificate); configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}

@@ -172,7 +172,7 @@ func storeFiles(c config.Certificate) []certstore.File {
 type files struct{ d *Daemon }
 
 func (f files) config(name string) (config.Certificate, error) {
-	c, ok := f.d.setup.Load().certificates[name]
+	c, ok := f.d.setup.Load().certificate(name)
 	if !ok {
 		return c, fmt.Errorf("certificate %s: %w", name, order.ErrNotConfigured)
 	}

@@ -40,7 +40,7 @@ func (d *Daemon) Reload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	d.metrics.reloads.WithLabelValues("ok").Inc()
-	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().certificates))})
+	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().config.Certificates))})
 	return warnings, nil
 }
 
@@ -78,7 +78,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
 	d.recheckSettings(func(r order.Record) bool {
-		cert := next.certificates[r.Certificate]
+		cert, _ := next.certificate(r.Certificate)
 		return cert.CA == r.Account && orderDiffers(before.config, c, cert)
 	})
 	for _, r := range remarks {
@@ -124,8 +124,9 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for name := range before.certificates {
-		if _, still := next.certificates[name]; still {
+	for _, c := range before.config.Certificates {
+		name := c.Name
+		if _, still := next.certificate(name); still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})

@@ -46,14 +46,14 @@ func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case evaluateKey:
-		c := d.setup.Load().certificates[name]
+		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "evaluate" + partOf(c), limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:
 		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
 	case windowKey:
-		c := d.setup.Load().certificates[name]
+		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "window/" + c.CA, gate: accountGate(c.CA), limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
 	case trialKey:
 		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
@@ -133,7 +133,7 @@ func (d *Daemon) urgency(certificate string) time.Time {
 
 // evaluate decides whether a certificate must be ordered and sees to what follows.
 func (d *Daemon) evaluate(ctx context.Context, name string) {
-	c, ok := d.setup.Load().certificates[name]
+	c, ok := d.setup.Load().certificate(name)
 	if !ok {
 		return // removed from the configuration: let alone
 	}
@@ -302,7 +302,8 @@ func (d *Daemon) remind(r order.Record) {
 func (d *Daemon) step(ctx context.Context, id string) {
 	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
 		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
-		if configured && outdated(r, spec) && d.replace(ctx, d.setup.Load().certificates[r.Certificate], r, otherSettings) {
+		c, _ := d.setup.Load().certificate(r.Certificate)
+		if configured && outdated(r, spec) && d.replace(ctx, c, r, otherSettings) {
 			return
 		}
 	}
@@ -356,7 +357,7 @@ func (d *Daemon) scheduleOrder(id string) {
 	if !ok {
 		return
 	}
-	_, configured := d.setup.Load().certificates[r.Certificate]
+	_, configured := d.setup.Load().certificate(r.Certificate)
 	if !configured && r.Shows() {
 		r = d.rest(r)
 	}
@@ -396,7 +397,7 @@ func (d *Daemon) rest(r order.Record) order.Record {
 
 func (d *Daemon) withdraw(ctx context.Context, id string) {
 	before, _ := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificates[before.Certificate]; !configured && before.Shows() {
+	if _, configured := d.setup.Load().certificate(before.Certificate); !configured && before.Shows() {
 		d.rest(before)
 	}
 	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
@@ -405,7 +406,7 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		return
 	}
 	r, ok := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificates[r.Certificate]; ok && configured && r.Phase == order.Validating {
+	if _, configured := d.setup.Load().certificate(r.Certificate); ok && configured && r.Phase == order.Validating {
 		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
 	}
 	if ok && r.ToWithdraw() {
