@@ -78,7 +78,7 @@ func (b backend) status(c config.Certificate) control.Certificate {
 	}
 	for i, f := range c.Files {
 		file := control.File{Form: string(f.Form), Path: f.Path}
-		if seen := l.Snapshot.Files; i < len(seen) && seen[i].Problem != nil {
+		if seen := l.Snapshot().Files; i < len(seen) && seen[i].Problem != nil {
 			file.Problem = seen[i].Problem.Error()
 		}
 		out.Files = append(out.Files, file)

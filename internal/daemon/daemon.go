@@ -68,9 +68,10 @@ type Daemon struct {
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
 
-	mu       sync.Mutex
-	looks    map[string]look             // by certificate: what was last seen on disk
-	verdicts map[string]schedule.Verdict // by certificate: what was last decided
+	mu    sync.Mutex
+	known map[string]*standing // by certificate
+	// trimmed is how many were known when memory was last given back.
+	trimmed int
 	// windowless are CA accounts whose plugin gives no renewal windows; limits are how many orders theirs allows at once.
 	windowless map[string]bool
 	limits     map[string]int
@@ -106,7 +107,7 @@ func New(ctx context.Context, opts Options) (*Daemon, error) {
 	}
 	d := &Daemon{
 		opts: opts, log: opts.Logger, started: time.Now(), registry: prometheus.NewRegistry(), events: newEventLog(),
-		timer: schedule.NewTimer(), looks: map[string]look{}, verdicts: map[string]schedule.Verdict{},
+		timer: schedule.NewTimer(), known: map[string]*standing{},
 		windowless: map[string]bool{}, limits: map[string]int{}, configLoaded: time.Now(),
 	}
 	if d.machine, err = os.Hostname(); err != nil {
@@ -391,6 +392,6 @@ func (d *Daemon) resume() {
 			d.timer.Set(stepKey+r.ID, now) // a clock that was ahead wrote this; its next step may be years away
 		}
 	}
-	d.sweep()
+	d.evaluateAll()
 	d.timer.Set(pruneKey, time.Now().Add(time.Hour))
 }

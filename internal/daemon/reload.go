@@ -132,8 +132,7 @@ func (d *Daemon) forgetRemoved(before, next *setup) {
 		d.timer.Set(evaluateKey+name, time.Time{})
 		d.timer.Set(windowKey+name, time.Time{})
 		d.mu.Lock()
-		delete(d.looks, name)
-		delete(d.verdicts, name)
+		delete(d.known, name)
 		d.mu.Unlock()
 		d.tell(Event{Kind: "removed", Certificate: name, Level: slog.LevelInfo, Message: "no longer in the configuration; its files are let alone"})
 	}
@@ -161,11 +160,9 @@ func needRestart(before, after config.Daemon) []string {
 }
 
 func watchedFiles(s *setup) map[string][]string {
-	sets := map[string][]string{}
+	sets := make(map[string][]string, len(s.config.Certificates))
 	for _, c := range s.config.Certificates {
-		for _, f := range c.Files {
-			sets[c.Name] = append(sets[c.Name], f.Path)
-		}
+		sets[c.Name] = pathsOf(c, nil)
 	}
 	return sets
 }
@@ -173,7 +170,9 @@ func watchedFiles(s *setup) map[string][]string {
 // startWatching starts watching certificate files and the configuration.
 func (d *Daemon) startWatching(start func(string, func(context.Context) error)) error {
 	s := d.setup.Load()
-	w, err := certstore.NewWatcher(certstore.WatcherOptions{Rescan: s.config.Daemon.RescanInterval, Log: d.log})
+	w, err := certstore.NewWatcher(certstore.WatcherOptions{
+		Renew: s.config.Daemon.RescanInterval, Lost: func() { d.timer.Set(sweepKey, time.Now()) }, Log: d.log,
+	})
 	if err != nil {
 		return err
 	}

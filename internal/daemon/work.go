@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -60,23 +57,10 @@ func (d *Daemon) fire(key string) {
 	case sweepKey + "/":
 		d.sweep()
 	case trimKey + "/":
-		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { trim() }})
+		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { d.trim() }})
 	case pruneKey + "/":
 		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
 	}
-}
-
-// partOf is the part of the file system a certificate's files are in, such as /etc/nginx: fine enough to tell one mounted
-// server from another, coarse enough to keep many certificates in one lane.
-func partOf(c config.Certificate) string {
-	if len(c.Files) == 0 {
-		return ""
-	}
-	dir := filepath.Dir(c.Files[0].Path)
-	if parts := strings.SplitN(dir, "/", 4); len(parts) == 4 {
-		dir = strings.Join(parts[:3], "/")
-	}
-	return dir
 }
 
 // fireStep chooses the lane by what the step will wait for: the CA, the DCV profiles, or nothing but this machine.
@@ -418,31 +402,6 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 	}
 }
 
-// sweep looks at every certificate, whatever was or wasn't noticed.
-func (d *Daemon) sweep() {
-	s := d.setup.Load()
-	for _, c := range s.config.Certificates {
-		d.timer.Set(evaluateKey+c.Name, time.Now())
-	}
-	d.metrics.lastSweep.SetToCurrentTime()
-	d.timer.Set(sweepKey, time.Now().Add(s.config.Daemon.RescanInterval))
-}
-
-// After a start the daemon mostly waits. It then keeps less room for garbage, unless the environment says how much: the
-// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
-const (
-	trimAfter     = 10 * time.Second
-	restGCPercent = 50
-)
-
-// trim gives back the memory that reading everything has taken.
-func trim() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(restGCPercent)
-	}
-	debug.FreeOSMemory()
-}
-
 func (d *Daemon) prune() {
 	if err := d.engine.Prune(); err != nil {
 		d.log.Error("old orders could not be forgotten", "error", err)
@@ -456,7 +415,7 @@ func (d *Daemon) nextAction(name string) time.Time {
 	if r, open := d.engine.OpenOrder(name); open {
 		return r.NextAt
 	}
-	return d.verdictOf(name).At
+	return d.decidedFor(name)
 }
 
 func laterOf(a, b time.Time) time.Time {
