@@ -60,7 +60,7 @@ func (d *Daemon) sweepPart(ctx context.Context, s *setup, members []int) {
 			d.timer.Set(evaluateKey+c.Name, time.Now())
 		case d.timer.Due(evaluateKey + c.Name).IsZero():
 			d.timer.Set(evaluateKey+c.Name, time.Now()) // it waits for an order or a person
-		default:
+		case d.timer.Due(windowKey + c.Name).IsZero():
 			d.scheduleWindow(c, look) // its CA may have learned to answer
 		}
 	}

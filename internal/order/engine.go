@@ -142,10 +142,10 @@ type Engine struct {
 	Options
 
 	mu        sync.Mutex
-	orders    map[string]*entry   // those that something is still to be done for
-	past      map[string]past     // the others: they are read from the journal when asked for
-	open      map[string]string   // certificate -> id of its open order
-	histories map[string]*History // without what only the next order needs
+	orders    map[string]*entry // those that something is still to be done for
+	past      map[string]past   // the others: they are read from the journal when asked for
+	open      map[string]string // certificate -> id of its open order
+	histories map[string]memo   // without what only the next order needs
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
@@ -190,7 +190,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, past: map[string]past{}, open: map[string]string{},
-		histories: map[string]*History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		histories: map[string]memo{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
@@ -231,7 +231,7 @@ func (e *Engine) load(key string, value []byte) (err error) {
 		if h, err = decode[History](value); err != nil {
 			return err
 		}
-		e.histories[h.Certificate] = h.slim()
+		e.histories[h.Certificate] = h.pack()
 	case strings.HasPrefix(key, purchasePrefix):
 		var p Purchase
 		if p, err = decode[Purchase](value); err != nil {
@@ -424,7 +424,7 @@ func (e *Engine) historySidecar(certificate string, change func(*History)) sidec
 			change(&h)
 			return h, nil
 		},
-		apply: func() { e.histories[certificate] = h.slim() },
+		apply: func() { e.histories[certificate] = h.pack() },
 	}
 }
 
