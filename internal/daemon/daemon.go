@@ -70,7 +70,8 @@ type Daemon struct {
 
 	mu    sync.Mutex
 	known map[string]*standing // by certificate
-	// trimmed is how many were known when memory was last given back.
+	// loaded is called when all are known; trimmed is how many were when memory was last given back.
+	loaded  func()
 	trimmed int
 	// windowless are CA accounts whose plugin gives no renewal windows; limits are how many orders theirs allows at once.
 	windowless map[string]bool
@@ -101,13 +102,14 @@ const (
 // New reads the configuration, opens the state, brings what a crash left half-made on disk to an end, and reads the
 // journal. What it began it undoes when it fails. A mistake in the configuration is a *config.Errors.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
+	loaded := sync.OnceFunc(loadDensely())
 	c, err := config.Load(opts.ConfigPath, config.Options{})
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{
 		opts: opts, log: opts.Logger, started: time.Now(), registry: prometheus.NewRegistry(), events: newEventLog(),
-		timer: schedule.NewTimer(), known: map[string]*standing{},
+		timer: schedule.NewTimer(), known: map[string]*standing{}, loaded: loaded,
 		windowless: map[string]bool{}, limits: map[string]int{}, configLoaded: time.Now(),
 	}
 	if d.machine, err = os.Hostname(); err != nil {

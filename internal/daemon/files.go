@@ -46,6 +46,9 @@ func (d *Daemon) standing(name string) *standing {
 	if known == nil {
 		known = &standing{}
 		d.known[name] = known
+		if s := d.setup.Load(); s != nil && len(d.known) >= len(s.config.Certificates) {
+			d.loaded()
+		}
 	}
 	return known
 }

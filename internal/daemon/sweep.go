@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"context"
-	"os"
 	"path"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -94,28 +92,4 @@ func partOf(c config.Certificate) string {
 		at += next + 1
 	}
 	return dir[:at-1]
-}
-
-// After a start the daemon mostly waits. It then keeps less room for garbage, unless the environment says how much: the
-// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
-const (
-	trimAfter     = 10 * time.Second
-	restGCPercent = 50
-)
-
-// trim gives back the memory that reading everything has taken. It comes again while there are still certificates being
-// looked at for the first time.
-func (d *Daemon) trim() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(restGCPercent)
-	}
-	debug.FreeOSMemory()
-	d.mu.Lock()
-	known := len(d.known)
-	more := known > d.trimmed
-	d.trimmed = known
-	d.mu.Unlock()
-	if more {
-		d.timer.Set(trimKey, time.Now().Add(trimAfter))
-	}
 }
