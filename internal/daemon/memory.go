@@ -30,9 +30,10 @@ func (d *Daemon) trim() {
 		debug.SetGCPercent(restGCPercent)
 	}
 	debug.FreeOSMemory()
+	configured := len(d.setup.Load().config.Certificates)
 	d.mu.Lock()
 	known := len(d.known)
-	more := known > d.trimmed
+	more := known > d.trimmed && known < configured // what hangs is not waited for
 	d.trimmed = known
 	d.mu.Unlock()
 	if more {
