@@ -108,7 +108,13 @@ func TestInstallWhatIsProven(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	inode := func() uint64 { return identityOf(files[0].Path).Inode }
+	inode := func() uint64 {
+		info, err := os.Stat(files[0].Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return identify(info).Inode
+	}
 	before := inode()
 	install(t, s, p.generation("2", files...))
 	if inode() != before {

@@ -31,6 +31,7 @@ type FileState struct {
 	// Problem says why the file cannot be used; nil when it can. It is fs.ErrNotExist when the file is not there.
 	Problem error
 
+	stamp stamp
 	// unread: it may be that it can be read the next time without having changed.
 	unread bool
 }
@@ -118,7 +119,7 @@ func (s *Store) readFile(f File) (FileState, parsed) {
 		return state, parsed{}
 	}
 	state.Exists = true
-	state.Identity = identify(info)
+	state.Identity, state.stamp = identify(info), stampOfInfo(info)
 	data, err := readWhole(f.Path)
 	if err != nil {
 		state.Problem, state.unread = bare(err), true

@@ -38,11 +38,13 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
+	times := make([]time.Time, len(files))
+	for i, f := range files {
 		info, err := os.Stat(f.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		times[i] = info.ModTime()
 		garbage, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -57,8 +59,7 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 	age(t, files)
 	// Times to the nanosecond, as the first reading saw them.
 	for i, f := range files {
-		when := first.ids[i].Modified
-		if err := os.Chtimes(f.Path, when, when); err != nil {
+		if err := os.Chtimes(f.Path, times[i], times[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +68,7 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if second != first || !second.Whole {
-		t.Errorf("the files were read again: %v", second.Snapshot.Err())
+		t.Errorf("the files were read again: %v", second.Snapshot().Err())
 	}
 	age(t, files[:1])
 	if err := os.Chmod(files[0].Path, 0o640); err != nil {
@@ -77,7 +78,7 @@ func TestUnchangedSetIsNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if third.Whole || third.Snapshot.Files[0].Problem == nil {
+	if third.Whole || third.Snapshot().Files[0].Problem == nil {
 		t.Error("a change was not noticed")
 	}
 }
@@ -108,7 +109,7 @@ func TestLookDependsOnTheFilesAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if gone == first || gone.Whole || !errors.Is(gone.Snapshot.Files[0].Problem, fs.ErrNotExist) {
+	if gone == first || gone.Whole || !errors.Is(gone.Snapshot().Files[0].Problem, fs.ErrNotExist) {
 		t.Error("a file that is gone was not missed")
 	}
 	if still, err := s.Look(files, gone); err != nil || still != gone {

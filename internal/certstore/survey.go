@@ -1,15 +1,13 @@
 package certstore
 
 import (
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// survey looks at many paths at once. Certificate files share folders: each is resolved one time, and a file that is no
-// link costs one call of the system.
+// survey finds the places that matter to many paths. Certificate files share folders: each is resolved one time, and a file
+// that is no link costs one call of the system.
 type survey struct{ folders map[string]folderView }
 
 // folderView is where a folder of a configured path really is, with the places on the way to it that matter.
@@ -38,10 +36,9 @@ func (s *survey) folder(dir string) folderView {
 	return view
 }
 
-// look returns the places that matter to some paths, as hopsOf does, and what the files are like.
-func (s *survey) look(paths []string) ([]hop, []Identity) {
+// look returns the places that matter to some paths, as hopsOf does.
+func (s *survey) look(paths []string) []hop {
 	hops := make([]hop, 0, 2*len(paths))
-	ids := make([]Identity, len(paths))
 	add := func(list ...hop) {
 		for _, h := range list {
 			if !slices.Contains(hops, h) {
@@ -49,21 +46,15 @@ func (s *survey) look(paths []string) ([]hop, []Identity) {
 			}
 		}
 	}
-	for i, path := range paths {
+	for _, path := range paths {
 		view, base := s.folder(filepath.Dir(path)), filepath.Base(path)
 		if view.real == "" {
 			add(hopsOf(path)...)
-			ids[i] = identityOf(path)
 			continue
 		}
-		info, err := os.Lstat(filepath.Join(view.real, base))
-		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if file, _ := stampAt(filepath.Join(view.real, base), false); file.link() {
 			add(hopsOf(path)...)
-			ids[i] = identityOf(path)
 			continue
-		}
-		if err == nil {
-			ids[i] = identify(info)
 		}
 		add(view.hops...)
 		add(hop{view.real, base})
@@ -71,45 +62,5 @@ func (s *survey) look(paths []string) ([]hop, []Identity) {
 			add(hop{filepath.Dir(view.real), filepath.Base(view.real)})
 		}
 	}
-	return hops, ids
-}
-
-// identityOf is what a file is like; zero when there is none.
-func identityOf(path string) Identity {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Identity{}
-	}
-	return identify(info)
-}
-
-func identitiesOf(paths []string) []Identity {
-	ids := make([]Identity, len(paths))
-	for i, path := range paths {
-		ids[i] = identityOf(path)
-	}
-	return ids
-}
-
-// sight is what the files of a certificate were like when last looked at.
-type sight struct {
-	paths []string
-	ids   []Identity
-}
-
-// same reports whether files are as they were. A file that was not looked at before counts as one that was not there.
-func (s sight) same(paths []string, ids []Identity) bool {
-	if slices.Equal(s.paths, paths) {
-		return slices.Equal(s.ids, ids)
-	}
-	for i, path := range paths {
-		var before Identity
-		if at := slices.Index(s.paths, path); at >= 0 {
-			before = s.ids[at]
-		}
-		if before != ids[i] {
-			return false
-		}
-	}
-	return true
+	return slices.Clone(hops) // without room for more
 }

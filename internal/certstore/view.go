@@ -2,11 +2,8 @@ package certstore
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"io/fs"
-	"os"
 	"slices"
 	"time"
 	"unique"
@@ -21,15 +18,22 @@ type View struct {
 	Leaf *Leaf
 	// Whole: nothing keeps a server from using the set.
 	Whole bool
-	// Snapshot is what was seen in full, where the set is not whole; else it is empty.
-	Snapshot Snapshot
 
-	ids []Identity // in the order of the files
-	// files is a digest of the files that were asked for.
-	files uint64
+	// snapshot is what was seen in full, where the set is not whole; else it is nil.
+	snapshot *Snapshot
+	// files is a digest of the files that were asked for, state one of what they were like.
+	files, state uint64
 	// settled is false when files were read so soon after their last change that a further one might not show, or could
 	// not be read and may be readable the next time without having changed.
 	settled bool
+}
+
+// Snapshot returns what was seen in full, where the set is not whole; else an empty one.
+func (v *View) Snapshot() Snapshot {
+	if v.snapshot == nil {
+		return Snapshot{}
+	}
+	return *v.snapshot
 }
 
 // Leaf is what is remembered of a leaf certificate.
@@ -56,7 +60,7 @@ const settleTime = 2 * time.Second
 // Look returns what is to be known of the files of a certificate. It is the view before, which may be nil, when they have
 // not changed since: that costs one call of the system for each file. The error is for files that no configuration may name.
 func (s *Store) Look(files []File, before *View) (*View, error) {
-	if before != nil && before.settled && before.files == s.digest(files) && before.same(files) {
+	if before != nil && before.settled && before.files == s.digest(files) && s.same(before, files) {
 		return before, nil
 	}
 	snap, err := s.Read(files)
@@ -64,32 +68,55 @@ func (s *Store) Look(files []File, before *View) (*View, error) {
 		return nil, err
 	}
 	now := time.Now()
-	v := &View{ids: make([]Identity, len(files)), files: s.digest(files), settled: true, Whole: snap.Err() == nil}
-	for i, f := range snap.Files {
-		v.ids[i] = f.Identity
+	v := &View{files: s.digest(files), settled: true, Whole: snap.Err() == nil}
+	var sum maphash.Hash
+	sum.SetSeed(s.seed)
+	for _, f := range snap.Files {
+		f.stamp.add(&sum)
 		if f.unread || f.Exists && now.Sub(f.Identity.Modified) <= settleTime {
 			v.settled = false
 		}
 	}
+	v.state = sum.Sum64()
 	if !v.Whole {
-		v.Snapshot = snap
+		v.snapshot = &snap
 	}
 	v.Leaf = snap.leaf()
 	return v, nil
 }
 
 // same reports whether the files are as they were.
-func (v *View) same(files []File) bool {
-	for i, f := range files {
-		info, err := os.Stat(f.Path)
-		switch {
-		case err == nil && identify(info) == v.ids[i]:
-		case errors.Is(err, fs.ErrNotExist) && v.ids[i] == Identity{}:
-		default:
+func (s *Store) same(v *View, files []File) bool {
+	var sum maphash.Hash
+	sum.SetSeed(s.seed)
+	for _, f := range files {
+		now, known := stampAt(f.Path, true)
+		if !known {
 			return false
 		}
+		now.add(&sum)
 	}
-	return true
+	return sum.Sum64() == v.state
+}
+
+// Unchanged reports whether the files of a certificate, given by their paths, are as they were when a view was made of them.
+// It is for looking at very many: it costs one call of the system for each file and next to no memory. It follows no link
+// in the place of a file, which may lead to a file system that does not answer: such a file counts as changed, and so does
+// what a view cannot be sure of. Look then knows better.
+func (s *Store) Unchanged(paths []string, v *View) bool {
+	if v == nil || !v.settled {
+		return false
+	}
+	var sum maphash.Hash
+	sum.SetSeed(s.seed)
+	for _, path := range paths {
+		now, known := stampAt(path, false)
+		if !known || now.link() {
+			return false
+		}
+		now.add(&sum)
+	}
+	return sum.Sum64() == v.state
 }
 
 // leaf takes out of the certificate what is remembered of it.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // Defaults of WatcherOptions.
 const (
 	defaultSettle = 200 * time.Millisecond
-	defaultRescan = time.Hour
+	defaultRenew  = time.Hour
 	// settleLimit is how many times Settle a certificate that never comes to rest is held back.
 	settleLimit = 10
 )
@@ -25,22 +24,27 @@ type WatcherOptions struct {
 	// Settle is for how long a certificate's files must be at rest before a change is reported, so that key and chain
 	// written one after the other are one event. Zero means 200 ms.
 	Settle time.Duration
-	// Rescan is how often all files are looked at whether or not the system reported anything: network file systems and
-	// replaced parent folders tell nothing. Zero means an hour.
-	Rescan time.Duration
-	Log    *slog.Logger
+	// Renew is how often it is tried again to watch a folder that the system would not, or does not any more. Zero means an
+	// hour.
+	Renew time.Duration
+	// Lost is called when the system says that it has left out changes, so that everything must be looked at; it must not
+	// wait for anything. Nil does nothing.
+	Lost func()
+	Log  *slog.Logger
 }
 
 // Watcher reports which certificates' files changed. It watches folders, those of every link on the way to a file too,
 // and for a folder that does not exist yet the nearest one above. It does not tell whose change it was: the store's own
-// installations are reported as well, and the receiver compares fingerprints.
+// installations are reported as well, and the receiver compares fingerprints. Network file systems and replaced parent
+// folders tell nothing: somebody must look at the files now and then (Store.Unchanged).
 type Watcher struct {
 	options WatcherOptions
 	notify  *fsnotify.Watcher
-	wake    chan struct{} // holds a token after Set
+	wake    chan struct{} // holds a token after Set and Moved
 
-	mu   sync.Mutex
-	sets map[string][]string // as given to Set
+	mu    sync.Mutex
+	sets  map[string][]string // as given to Set, until they are taken over
+	moved []string            // as given to Moved
 }
 
 // NewWatcher makes a watcher. Close it, or let Run do so.
@@ -52,8 +56,11 @@ func NewWatcher(options WatcherOptions) (*Watcher, error) {
 	if options.Settle <= 0 {
 		options.Settle = defaultSettle
 	}
-	if options.Rescan <= 0 {
-		options.Rescan = defaultRescan
+	if options.Renew <= 0 {
+		options.Renew = defaultRenew
+	}
+	if options.Lost == nil {
+		options.Lost = func() {}
 	}
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
@@ -61,16 +68,33 @@ func NewWatcher(options WatcherOptions) (*Watcher, error) {
 	return &Watcher{options: options, notify: notify, wake: make(chan struct{}, 1)}, nil
 }
 
-// Set says which files belong to which certificate, in place of what was said before. It does not wait for the
-// watching to begin; changes between the call and then are noticed all the same.
+// Set says which files belong to which certificate, in place of what was said before; the map is the watcher's from then on.
+// It does not wait for the watching to begin: of what changes before then, only Store.Unchanged knows.
 func (w *Watcher) Set(sets map[string][]string) {
-	own := make(map[string][]string, len(sets))
-	for certificate, paths := range sets {
-		own[certificate] = slices.Clone(paths)
-	}
 	w.mu.Lock()
-	w.sets = own
+	w.sets = sets
 	w.mu.Unlock()
+	w.nudge()
+}
+
+// Moved says that the files of a certificate changed and nothing told of it: their paths may lead elsewhere now.
+func (w *Watcher) Moved(certificate string) {
+	w.mu.Lock()
+	w.moved = append(w.moved, certificate)
+	w.mu.Unlock()
+	w.nudge()
+}
+
+// take returns what was said since it was last called; the sets are nil when they are as before.
+func (w *Watcher) take() (sets map[string][]string, moved []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sets, moved = w.sets, w.moved
+	w.sets, w.moved = nil, nil
+	return sets, moved
+}
+
+func (w *Watcher) nudge() {
 	select {
 	case w.wake <- struct{}{}:
 	default: // a token is there already
@@ -85,8 +109,8 @@ func (w *Watcher) Close() error { return w.notify.Close() }
 func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) error {
 	defer func() { _ = w.Close() }()
 	loop := newWatchLoop(w, changed)
-	rescan := time.NewTicker(w.options.Rescan)
-	defer rescan.Stop()
+	renew := time.NewTicker(w.options.Renew)
+	defer renew.Stop()
 	settle := time.NewTimer(0)
 	defer settle.Stop()
 	for {
@@ -94,10 +118,7 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 		case <-ctx.Done():
 			return nil
 		case <-w.wake:
-			w.mu.Lock()
-			sets := w.sets
-			w.mu.Unlock()
-			loop.set(sets)
+			loop.take(w.take())
 		case event, ok := <-w.notify.Events:
 			if !ok {
 				return errors.New("watch certificate files: the watcher was closed")
@@ -109,9 +130,9 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 			}
 			// Mostly an overflow: events were lost, so everything must be looked at.
 			w.options.Log.Warn("watching certificate files: events were lost, looking at all of them", "error", err)
-			loop.rescan()
-		case <-rescan.C:
-			loop.rescan()
+			w.options.Lost()
+		case <-renew.C:
+			loop.renew()
 		case <-settle.C:
 		}
 		if wait, ok := loop.flush(time.Now()); ok {

@@ -24,9 +24,9 @@ const (
 	silence  = 250 * time.Millisecond
 )
 
-func startWatcher(t *testing.T, rescan time.Duration) *watching {
+func startWatcher(t *testing.T) *watching {
 	t.Helper()
-	w, err := NewWatcher(WatcherOptions{Settle: 50 * time.Millisecond, Rescan: rescan})
+	w, err := NewWatcher(WatcherOptions{Settle: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func mkdir(t *testing.T, path string) {
 
 func TestWatcherReportsChanges(t *testing.T) {
 	dir := t.TempDir()
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	a, b := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.key")
 	w.watch(t, map[string][]string{"a": {a, b}, "other": {filepath.Join(dir, "o.pem")}})
 
@@ -160,7 +160,7 @@ func TestWatcherFollowsLinks(t *testing.T) {
 	writeFile(t, filepath.Join(archive, "1.pem"), []byte("1"), 0o600)
 	path := filepath.Join(live, "shop.pem")
 	symlink(t, "../archive/1.pem", path)
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	w.watch(t, map[string][]string{"shop": {path}})
 
 	writeFile(t, filepath.Join(archive, "1.pem"), []byte("changed"), 0o600) // the target
@@ -185,7 +185,7 @@ func TestWatcherFollowsSwitchedFolders(t *testing.T) {
 	}
 	symlink(t, "..1", filepath.Join(dir, "..data"))
 	symlink(t, "..data/tls.crt", filepath.Join(dir, "tls.crt"))
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	w.watch(t, map[string][]string{"shop": {filepath.Join(dir, "tls.crt")}})
 	symlink(t, "..2", filepath.Join(dir, "..data_tmp"))
 	rename(t, filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data"))
@@ -197,7 +197,7 @@ func TestWatcherFollowsSwitchedFolders(t *testing.T) {
 func TestWatcherWaitsForFolders(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "etc", "tls", "shop.pem")
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	w.watch(t, map[string][]string{"shop": {path}})
 	mkdir(t, filepath.Dir(path))
 	w.expect(t, "shop")
@@ -238,7 +238,7 @@ func TestWatcherNoticesFoldersInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = held.Close() }()
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	w.watch(t, map[string][]string{"shop": {path}})
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestWatcherNoticesFoldersInUse(t *testing.T) {
 func TestWatcherForgetsCertificates(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a.pem"), filepath.Join(dir, "b.pem")
-	w := startWatcher(t, 0)
+	w := startWatcher(t)
 	w.watch(t, map[string][]string{"a": {a}, "b": {b}})
 	w.watch(t, map[string][]string{"b": {b}})
 	writeFile(t, a, []byte("1"), 0o600)
@@ -261,31 +261,55 @@ func TestWatcherForgetsCertificates(t *testing.T) {
 	w.expect(t, "b")
 }
 
-// TestWatcherRescans changes something the watcher is not told of: it works on a watch loop without any events.
-func TestWatcherRescans(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.pem")
-	writeFile(t, path, []byte("1"), 0o600)
+// TestWatcherRenews has a folder that the system stops to watch without a word.
+func TestWatcherRenews(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.pem")
 	w, err := NewWatcher(WatcherOptions{Settle: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = w.Close() }()
-	var got []string
-	loop := newWatchLoop(w, func(c string) { got = append(got, c) })
-	later := func() time.Time { return time.Now().Add(time.Minute) }
-	loop.set(map[string][]string{"a": {path}})
-	loop.rescan()
-	if loop.flush(later()); len(got) != 0 {
-		t.Fatalf("reported %q though nothing changed", got)
+	loop := newWatchLoop(w, func(string) {})
+	loop.take(map[string][]string{"a": {path}}, nil)
+	if !slices.Contains(w.notify.WatchList(), dir) {
+		t.Fatalf("%s is not watched, only %q", dir, w.notify.WatchList())
 	}
-	writeFile(t, path, []byte("changed"), 0o600)
-	loop.rescan()
-	if loop.flush(later()); len(got) != 1 {
-		t.Fatalf("reported %q, want one change", got)
+	if err := w.notify.Remove(dir); err != nil {
+		t.Fatal(err)
 	}
-	loop.rescan()
-	if loop.flush(later()); len(got) != 1 {
-		t.Errorf("reported %q, the same change twice", got)
+	loop.renew()
+	if !slices.Contains(w.notify.WatchList(), dir) {
+		t.Errorf("%s is not watched any more, only %q", dir, w.notify.WatchList())
+	}
+}
+
+// TestWatcherIsToldOfAMove switches a link while nobody looks: it works on a watch loop without any events.
+func TestWatcherIsToldOfAMove(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"1", "2"} {
+		mkdir(t, filepath.Join(dir, name))
+		writeFile(t, filepath.Join(dir, name, "a.pem"), []byte(name), 0o600)
+	}
+	link := filepath.Join(dir, "now")
+	symlink(t, "1", link)
+	w, err := NewWatcher(WatcherOptions{Settle: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	loop := newWatchLoop(w, func(string) {})
+	w.Set(map[string][]string{"a": {filepath.Join(link, "a.pem")}})
+	loop.take(w.take())
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	symlink(t, "2", link)
+	w.Moved("a")
+	w.Moved("none")
+	loop.take(w.take())
+	if list := w.notify.WatchList(); slices.Contains(list, filepath.Join(dir, "1")) || !slices.Contains(list, filepath.Join(dir, "2")) {
+		t.Errorf("watched are %q", list)
 	}
 }
 

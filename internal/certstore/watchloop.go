@@ -11,21 +11,24 @@ import (
 )
 
 // watchLoop is the state of Watcher.Run. All work is in proportion to the certificates that something happened to, not
-// to all there are, but for set and rescan.
+// to all there are, but for set and renew.
 type watchLoop struct {
 	options WatcherOptions
 	notify  *fsnotify.Watcher
 	changed func(string)
 
-	sets map[string][]string // certificate, paths
-	hops map[string][]hop    // certificate, the places that matter to it
+	sets map[string]*watchedSet // by certificate
 	// watched: folder, name in it, the certificates that care. A folder's own name is that of all certificates in it.
 	watched map[string]map[string]crowd
 	// active are the folders that the system watches for us; refused those it would not, so that it is said once.
 	active, refused map[string]bool
-	// seen is what the files of each certificate were like when last looked at.
-	seen    map[string]sight
-	pending map[string]pending
+	pending         map[string]pending
+}
+
+// watchedSet is what is watched for a certificate.
+type watchedSet struct {
+	paths []string
+	hops  []hop // the places that matter to them
 }
 
 // pending is a certificate with changes that are not reported yet.
@@ -34,68 +37,70 @@ type pending struct{ first, last time.Time }
 func newWatchLoop(w *Watcher, changed func(string)) *watchLoop {
 	return &watchLoop{
 		options: w.options, notify: w.notify, changed: changed,
-		hops: make(map[string][]hop), watched: make(map[string]map[string]crowd),
-		active: make(map[string]bool), refused: make(map[string]bool),
-		seen: make(map[string]sight), pending: make(map[string]pending),
+		sets: make(map[string]*watchedSet), watched: make(map[string]map[string]crowd),
+		active: make(map[string]bool), refused: make(map[string]bool), pending: make(map[string]pending),
 	}
 }
 
-// set takes new sets of files. What is new to the watcher is not a change; what changed since it was last seen is.
+// take takes what was said to the watcher: new sets of files, unless they are nil, and certificates whose paths may lead
+// elsewhere now.
+func (l *watchLoop) take(sets map[string][]string, moved []string) {
+	if sets != nil {
+		l.set(sets)
+	}
+	look := newSurvey()
+	for _, certificate := range moved {
+		l.watch(certificate, look)
+	}
+}
+
+// set takes new sets of files.
 func (l *watchLoop) set(sets map[string][]string) {
-	l.sets = sets
-	for certificate := range l.hops {
+	for certificate, before := range l.sets {
 		if _, ok := sets[certificate]; !ok {
-			l.unwatch(certificate, nil)
-			delete(l.hops, certificate)
-			delete(l.seen, certificate)
+			l.unwatch(certificate, before.hops, nil)
+			delete(l.sets, certificate)
 			delete(l.pending, certificate)
 		}
 	}
-	l.rescan()
+	l.findActive()
+	look := newSurvey()
+	for certificate, paths := range sets {
+		if set := l.sets[certificate]; set != nil {
+			set.paths = paths
+		} else {
+			l.sets[certificate] = &watchedSet{paths: paths}
+		}
+		l.watch(certificate, look)
+	}
 }
 
-// rescan looks at everything, whatever the system reported. Folders are watched before their files are looked at, so
-// that no change falls between the two.
-func (l *watchLoop) rescan() {
+// renew watches what the system would not watch before, or does not any more.
+func (l *watchLoop) renew() {
+	l.findActive()
+	look := newSurvey()
+	for certificate, set := range l.sets {
+		if slices.ContainsFunc(set.hops, func(h hop) bool { return !l.active[h.dir] }) {
+			l.watch(certificate, look)
+		}
+	}
+}
+
+// findActive asks which folders are watched.
+func (l *watchLoop) findActive() {
 	clear(l.active)
 	for _, dir := range l.notify.WatchList() {
 		l.active[dir] = true
 	}
-	look := newSurvey()
-	for certificate, paths := range l.sets {
-		hops, ids := look.look(paths)
-		if !l.watching(certificate, hops) {
-			l.watchAt(certificate, hops)
-			ids = identitiesOf(paths)
-		}
-		before, known := l.seen[certificate]
-		l.seen[certificate] = sight{paths, ids}
-		if known && !before.same(paths, ids) {
-			l.note(certificate, time.Now())
-		}
-	}
-}
-
-// watching reports that just these places are watched for a certificate, as they have been.
-func (l *watchLoop) watching(certificate string, hops []hop) bool {
-	if !slices.Equal(l.hops[certificate], hops) {
-		return false
-	}
-	for _, h := range hops {
-		if !l.active[h.dir] {
-			return false
-		}
-	}
-	return len(hops) > 0
 }
 
 // watch makes sure that everything is watched that matters to a certificate, and nothing that mattered before.
-func (l *watchLoop) watch(certificate string) {
-	hops, _ := newSurvey().look(l.sets[certificate])
-	l.watchAt(certificate, hops)
-}
-
-func (l *watchLoop) watchAt(certificate string, hops []hop) {
+func (l *watchLoop) watch(certificate string, look *survey) {
+	set := l.sets[certificate]
+	if set == nil {
+		return // it has left the configuration
+	}
+	hops := look.look(set.paths)
 	for _, h := range hops {
 		names := l.watched[h.dir]
 		if names == nil {
@@ -107,13 +112,13 @@ func (l *watchLoop) watchAt(certificate string, hops []hop) {
 			l.add(h.dir)
 		}
 	}
-	l.unwatch(certificate, hops)
-	l.hops[certificate] = hops
+	l.unwatch(certificate, set.hops, hops)
+	set.hops = hops
 }
 
 // unwatch drops what mattered to a certificate and is not among keep.
-func (l *watchLoop) unwatch(certificate string, keep []hop) {
-	for _, h := range l.hops[certificate] {
+func (l *watchLoop) unwatch(certificate string, hops, keep []hop) {
+	for _, h := range hops {
 		if slices.Contains(keep, h) {
 			continue
 		}
@@ -142,7 +147,7 @@ func (l *watchLoop) add(dir string) {
 	}
 	l.refused[dir] = true
 	l.options.Log.Warn("cannot watch a folder of certificate files, its changes are found only by looking now and then",
-		"folder", dir, "every", l.options.Rescan, "error", err, "hint", "raise fs.inotify.max_user_watches")
+		"folder", dir, "error", err, "hint", "raise fs.inotify.max_user_watches")
 }
 
 func (l *watchLoop) drop(dir string) {
@@ -210,8 +215,7 @@ func (l *watchLoop) flush(now time.Time) (wait time.Duration, more bool) {
 		delete(l.pending, certificate)
 		// A link or folder may lead elsewhere now. Only once that is watched is the change reported, so that whoever
 		// reads the files then hears of every later one.
-		l.watch(certificate)
-		l.seen[certificate] = sight{l.sets[certificate], identitiesOf(l.sets[certificate])}
+		l.watch(certificate, newSurvey())
 		l.changed(certificate)
 	}
 	return wait, more

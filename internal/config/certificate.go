@@ -15,40 +15,47 @@ import (
 // certificates reads every [[certificate]] of every document.
 func (c *checker) certificates(cfg *Config) {
 	writers := map[string]writer{}
+	lists := make([][]any, len(c.docs))
+	count := 0
 	for i, d := range c.docs {
 		v, ok := d.top.raw["certificate"]
 		if !ok {
 			continue
 		}
-		list, ok := asList(v)
-		if !ok {
+		if lists[i], ok = asList(v); !ok {
 			d.top.fail("certificate", "write [[certificate]], in double brackets")
-			continue
 		}
+		count += len(lists[i])
+	}
+	cfg.Certificates = make([]Certificate, 0, count)
+	for i, d := range c.docs {
 		at := d.top.at.below("certificate")
-		for n, element := range list {
+		for n, element := range lists[i] {
 			raw, ok := element.(map[string]any)
 			if !ok {
 				d.top.failItem("certificate", n, "wants a table, not %s", kindOf(element))
 				continue
 			}
 			t := c.table(d.path, fmt.Sprintf("certificate[%d]", n), raw, at.item(n), sectionCert)
-			c.certificate(cfg, t, placeTable{source: i, item: n}, writers)
+			c.certificate(cfg, t, d.source, writers)
 		}
 	}
 }
 
-// writer is a file that a certificate writes.
-type writer struct{ certificate, place string }
+// writer is a file that a certificate writes, and where that is configured.
+type writer struct {
+	certificate, file string
+	line              int
+}
 
-func (c *checker) certificate(cfg *Config, t *table, at placeTable, writers map[string]writer) {
+func (c *checker) certificate(cfg *Config, t *table, source int, writers map[string]writer) {
 	name := t.certificateName()
 	if name != "" {
-		if _, taken := cfg.places.tables["certificate."+name]; taken {
-			file, line := cfg.places.find([]string{"certificate", name})
-			t.fail("name", "the certificate %q stands in %s:%d already", name, file, line)
+		if i, taken := cfg.byName[name]; taken {
+			first := cfg.Certificates[i]
+			t.fail("name", "the certificate %q stands in %s:%d already", name, first.File, first.Line)
 		} else {
-			cfg.places.tables["certificate."+name] = at
+			cfg.byName[name] = len(cfg.Certificates)
 		}
 		t.path = "certificate." + name
 	}
@@ -60,7 +67,7 @@ func (c *checker) certificate(cfg *Config, t *table, at placeTable, writers map[
 		CA:       t.caName(cfg),
 		Key:      t.keyType("key"),
 		ReuseKey: t.boolean("reuse_key"),
-		File:     t.file, Line: t.at.line,
+		File:     t.file, Line: t.at.line, source: source,
 	}
 	crt.DCV = t.dcvRules(cfg, crt.Domains)
 	crt.RenewBefore = cfg.Daemon.DefaultRenewBefore
@@ -126,8 +133,8 @@ func (t *table) caName(cfg *Config) string {
 	if !isText(t, "ca") {
 		return ""
 	}
-	if _, known := cfg.CA[name]; known {
-		return name
+	if ca, known := cfg.CA[name]; known {
+		return ca.Name
 	}
 	if !t.c.broken {
 		known := sortedKeys(cfg.CA)
@@ -151,6 +158,7 @@ func (t *table) files(name string, writers map[string]writer) []File {
 			out = append(out, forms.filesAt(e.Name, v)...)
 		}
 	}
+	out = slices.Clone(out) // without room for more: there may be a hundred thousand of these
 	hasKey, hasLeaf := false, false
 	for _, f := range out {
 		hasKey = hasKey || f.Form.HasKey()
@@ -174,10 +182,10 @@ func (t *table) claim(forms *table, f File, name string, writers map[string]writ
 	key := strings.ReplaceAll(string(f.Form), "-", "_")
 	real := t.c.realPath(f.Path)
 	if other, taken := writers[real]; taken {
-		forms.fail(key, "%s is written by certificate %q too, at %s", f.Path, other.certificate, other.place)
+		forms.fail(key, "%s is written by certificate %q too, at %s:%d", f.Path, other.certificate, other.file, other.line)
 		return
 	}
-	writers[real] = writer{certificate: name, place: fmt.Sprintf("%s:%d", t.file, forms.at.below(key).line)}
+	writers[real] = writer{certificate: name, file: t.file, line: forms.at.below(key).line}
 }
 
 // filesAt reads a path, a table, or a list of them.

@@ -30,24 +30,25 @@ type Config struct {
 	// Warnings are things that work but deserve a look, such as a secret file everybody can read.
 	Warnings []Problem
 
+	byName map[string]int // of Certificates
 	places placeIndex
 }
 
 // Certificate returns the certificate of a name.
 func (c *Config) Certificate(name string) (Certificate, bool) {
-	for i := range c.Certificates {
-		if c.Certificates[i].Name == name {
-			return c.Certificates[i], true
-		}
+	i, ok := c.byName[name]
+	if !ok {
+		return Certificate{}, false
 	}
-	return Certificate{}, false
+	return c.Certificates[i], true
 }
 
 // Position returns where something stands: Position("ca", "digicert", "settings", "api_key"),
 // Position("certificate", "shop", "order", "product"). Of what is not written anywhere it returns the nearest table
-// around it. The line is 1 or more when the file is not empty.
+// around it. The line is 1 or more when the file is not empty. The file is read again; where it is not any more as it was
+// loaded, the line is that of the certificate, or 1.
 func (c *Config) Position(path ...string) (file string, line int) {
-	return c.places.find(path)
+	return c.find(path)
 }
 
 // LogFormat is how log lines are written.
@@ -165,6 +166,8 @@ type Certificate struct {
 	// File and Line are where the table begins.
 	File string
 	Line int
+
+	source int // the number of its file
 }
 
 // DefaultKey is the type of a new key when neither the configuration nor a certificate on disk says one.

@@ -46,7 +46,7 @@ func (t *table) dcvRules(cfg *Config, domains []string) []DCVRule {
 	v, _ := t.value("dcv")
 	patterns, ok := v.(map[string]any)
 	if !ok {
-		return []DCVRule{{Pattern: "*", Profiles: t.profiles("dcv", v, cfg)}}
+		return t.c.shared([]DCVRule{{Pattern: "*", Profiles: t.profiles("dcv", v, cfg)}})
 	}
 	sub := t.table("dcv", "dcv")
 	var rules []DCVRule
@@ -80,6 +80,18 @@ func (t *table) dcvRules(cfg *Config, domains []string) []DCVRule {
 	return rules
 }
 
+// shared returns the rules of a certificate that has the same ones for all domains: most certificates do.
+func (c *checker) shared(rules []DCVRule) []DCVRule {
+	if len(rules[0].Profiles) != 1 {
+		return rules
+	}
+	name := rules[0].Profiles[0]
+	if c.rules[name] == nil {
+		c.rules[name] = rules
+	}
+	return c.rules[name]
+}
+
 // exactness orders patterns: domains first, then suffixes from long to short, then "*".
 func exactness(pattern string) int {
 	switch {
@@ -107,11 +119,11 @@ func (t *table) profiles(key string, v any, cfg *Config) []string {
 	}
 	var known []string
 	for _, name := range names {
-		if _, ok := cfg.DCV[name]; ok {
+		if p, ok := cfg.DCV[name]; ok {
 			if slices.Contains(known, name) {
 				t.fail(key, "%q stands here twice", name)
 			}
-			known = append(known, name)
+			known = append(known, p.Name)
 		} else if !t.c.broken {
 			t.fail(key, "there is no DCV profile [dcv.%s]%s", name, didYouMean(name, sortedKeys(cfg.DCV)))
 		}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 	"path/filepath"
@@ -74,18 +75,22 @@ type checker struct {
 	dir      string // folder of the main file; relative paths start here
 	sections map[string][]Entry
 	sources  []string
+	seed     maphash.Seed
+	sums     []uint64 // of the text of each of sources
 	docs     []document
 	// broken: a file could not be parsed, so names that seem unknown may stand in it.
 	broken   bool
 	problems []Problem
 	warnings []Problem
-	real     map[string]string // folder to its real path
+	real     map[string]string    // folder to its real path
+	rules    map[string][]DCVRule // by the one profile that serves all domains
 }
 
 // document is one file that was parsed.
 type document struct {
-	path, text string
-	top        *table
+	path   string
+	source int // its number
+	top    *table
 }
 
 func newChecker(path string, opts Options) (*checker, error) {
@@ -99,7 +104,7 @@ func newChecker(path string, opts Options) (*checker, error) {
 	}
 	c := &checker{
 		opts: opts, main: main, dir: filepath.Dir(main),
-		sections: map[string][]Entry{}, real: map[string]string{},
+		sections: map[string][]Entry{}, real: map[string]string{}, rules: map[string][]DCVRule{}, seed: maphash.MakeSeed(),
 	}
 	for _, s := range Reference() {
 		c.sections[s.Name] = s.Entries
@@ -164,14 +169,15 @@ func read(path string) parsedFile {
 
 // take adds a file to what is to be checked.
 func (c *checker) take(f parsedFile) {
-	c.sources = append(c.sources, f.path)
+	source := len(c.sources)
+	c.sources, c.sums = append(c.sources, f.path), append(c.sums, maphash.String(c.seed, f.text))
 	if f.problem != nil {
 		c.broken = true
 		f.problem.File = f.path
 		c.problems = append(c.problems, *f.problem)
 		return
 	}
-	c.docs = append(c.docs, document{path: f.path, text: f.text, top: c.table(f.path, "", f.raw, f.root, sectionTop)})
+	c.docs = append(c.docs, document{path: f.path, source: source, top: c.table(f.path, "", f.raw, f.root, sectionTop)})
 }
 
 // parse reads a TOML text into tables and the lines of their keys.

@@ -28,18 +28,17 @@ var (
 // config checks all documents and joins them.
 func (c *checker) config() *Config {
 	cfg := &Config{
-		Path: c.main, Sources: c.sources,
+		Path: c.main, Sources: c.sources, byName: map[string]int{},
 		CA: map[string]CA{}, DCV: map[string]DCV{BuiltinHTTP: {Name: BuiltinHTTP, Responder: true}},
-		places: placeIndex{tables: map[string]placeTable{}},
+		places: placeIndex{seed: c.seed, sums: c.sums, tables: map[string]int{}},
 	}
 	for _, d := range c.docs {
 		d.top.refuseUnknown()
-		cfg.places.sources = append(cfg.places.sources, placeSource{d.path, d.text})
 	}
 	cfg.Daemon = c.daemon()
-	for i, d := range c.docs {
-		c.eachNamed(cfg, i, d, "ca", sectionCA, func(name string, t *table) { cfg.CA[name] = c.ca(name, t) })
-		c.eachNamed(cfg, i, d, "dcv", sectionDCV, func(name string, t *table) { cfg.DCV[name] = c.dcv(name, t) })
+	for _, d := range c.docs {
+		c.eachNamed(cfg, d, "ca", sectionCA, func(name string, t *table) { cfg.CA[name] = c.ca(name, t) })
+		c.eachNamed(cfg, d, "dcv", sectionDCV, func(name string, t *table) { cfg.DCV[name] = c.dcv(name, t) })
 	}
 	c.certificates(cfg)
 	return cfg
@@ -82,7 +81,7 @@ func (c *checker) daemon() Daemon {
 }
 
 // eachNamed calls read for every table [kind.NAME] of a document.
-func (c *checker) eachNamed(cfg *Config, source int, d document, kind, section string, read func(string, *table)) {
+func (c *checker) eachNamed(cfg *Config, d document, kind, section string, read func(string, *table)) {
 	v, ok := d.top.raw[kind]
 	if !ok {
 		return
@@ -103,10 +102,10 @@ func (c *checker) eachNamed(cfg *Config, source int, d document, kind, section s
 			continue
 		}
 		if first, taken := cfg.places.tables[kind+"."+name]; taken {
-			t.fail("", "stands in %s already", cfg.places.sources[first.source].path)
+			t.fail("", "stands in %s already", cfg.Sources[first])
 			continue
 		}
-		cfg.places.tables[kind+"."+name] = placeTable{source: source, item: -1}
+		cfg.places.tables[kind+"."+name] = d.source
 		t.refuseUnknown()
 		read(name, t)
 	}

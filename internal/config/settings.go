@@ -70,11 +70,11 @@ func (r *settingsReader) table(raw map[string]any, p place) map[string]any {
 				r.fail(below, "the key of a secret can hold no dot")
 				continue
 			}
-			r.secrets[below.dotted] = r.c.secret(r.c.table(r.file, below.path, sub, below.at, sectionSecret))
+			r.secrets[strings.Clone(below.dotted)] = r.c.secret(r.c.table(r.file, below.path, sub, below.at, sectionSecret))
 			continue
 		}
 		if v, ok := r.value(raw[key], below); ok {
-			out[key] = v
+			out[strings.Clone(key)] = v
 		}
 	}
 	return out
@@ -87,7 +87,9 @@ func (r *settingsReader) value(raw any, p place) (any, bool) {
 	switch v := raw.(type) {
 	case map[string]any:
 		return r.table(v, p), true
-	case string, bool:
+	case string:
+		return strings.Clone(v), true
+	case bool:
 		return v, true
 	case int64:
 		if v > maxWhole || v < -maxWhole {
@@ -140,8 +142,12 @@ func cutOrder(s pluginapi.Settings) (account, order pluginapi.Settings) {
 	return account, order
 }
 
-// mergeSettings lays own settings over defaults: tables are merged, everything else is replaced.
+// mergeSettings lays own settings over defaults: tables are merged, everything else is replaced. Where there are no own
+// settings, the defaults are shared.
 func mergeSettings(defaults, own pluginapi.Settings) pluginapi.Settings {
+	if len(own.Values)+len(own.Secrets) == 0 {
+		return defaults
+	}
 	out := pluginapi.Settings{
 		Values:  mergeTables(defaults.Values, own.Values),
 		Secrets: map[string]pluginapi.Secret{},

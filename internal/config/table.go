@@ -93,7 +93,7 @@ func (t *table) text(key string) string {
 		t.fail(key, "holds a NUL character")
 		return ""
 	}
-	return s
+	return strings.Clone(s) // the parser's strings are parts of the file's text, all of which they would keep
 }
 
 func (t *table) boolean(key string) bool {
@@ -151,8 +151,11 @@ func (t *table) duration(key string) time.Duration {
 // oneOf reads text out of a closed list.
 func (t *table) oneOf(key string, allowed ...string) string {
 	s := t.text(key)
-	if s == "" && !t.given(key) || slices.Contains(allowed, s) {
+	if s == "" && !t.given(key) {
 		return s
+	}
+	if i := slices.Index(allowed, s); i >= 0 {
+		return allowed[i]
 	}
 	if _, isText := t.raw[key].(string); isText {
 		t.fail(key, "%q is none of %s%s", s, strings.Join(allowed, ", "), didYouMean(s, allowed))
@@ -180,7 +183,7 @@ func (t *table) texts(key string) []string {
 		case strings.ContainsRune(s, 0):
 			t.failItem(key, i, "holds a NUL character")
 		default:
-			out = append(out, s)
+			out = append(out, strings.Clone(s))
 		}
 	}
 	return out
@@ -207,14 +210,15 @@ func (t *table) table(key, section string) *table {
 
 // refuseUnknown notes every key that the table's section does not have.
 func (t *table) refuseUnknown() {
-	var known []string
-	for _, e := range t.entries {
-		known = append(known, e.Name)
-	}
 	for _, key := range sortedKeys(t.raw) {
-		if t.entry(key) == nil {
-			t.fail(key, "unknown key%s", didYouMean(key, known))
+		if t.entry(key) != nil {
+			continue
 		}
+		known := make([]string, 0, len(t.entries))
+		for _, e := range t.entries {
+			known = append(known, e.Name)
+		}
+		t.fail(key, "unknown key%s", didYouMean(key, known))
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -35,9 +34,9 @@ func (b backend) Info(context.Context) (control.Info, error) {
 
 func (b backend) certificate(name string) (config.Certificate, error) {
 	s := b.d.setup.Load()
-	c, ok := s.certificates[name]
+	c, ok := s.certificate(name)
 	if !ok {
-		return c, control.Errorf(control.NotFound, "there is no certificate %q; configured are %s", name, orNone(slices.Sorted(maps.Keys(s.certificates))))
+		return c, control.Errorf(control.NotFound, "there is no certificate %q; configured are %s", name, orNone(s.names()))
 	}
 	return c, nil
 }
@@ -79,7 +78,7 @@ func (b backend) status(c config.Certificate) control.Certificate {
 	}
 	for i, f := range c.Files {
 		file := control.File{Form: string(f.Form), Path: f.Path}
-		if seen := l.Snapshot.Files; i < len(seen) && seen[i].Problem != nil {
+		if seen := l.Snapshot().Files; i < len(seen) && seen[i].Problem != nil {
 			file.Problem = seen[i].Problem.Error()
 		}
 		out.Files = append(out.Files, file)
@@ -363,7 +362,7 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 
 // known reports whether a certificate is configured, or was: its orders are in the journal.
 func (b backend) known(name string) bool {
-	if _, ok := b.d.setup.Load().certificates[name]; ok {
+	if _, ok := b.d.setup.Load().certificate(name); ok {
 		return true
 	}
 	return b.d.engine.HasOrders(name)

@@ -21,7 +21,8 @@ func (c caaChecker) CheckCAA(ctx context.Context, certificate, account string, n
 	if !ok || !s.config.CA[account].CheckCAA {
 		return nil, nil
 	}
-	report, err := checkCAA(ctx, c.d.solver, ca, names, s.certificates[certificate].Profiles)
+	configured, _ := s.certificate(certificate)
+	report, err := checkCAA(ctx, c.d.solver, ca, names, configured.Profiles)
 	if errors.Is(err, dcv.ErrCAAForbids) {
 		err = known{err, order.ErrCAAForbids}
 	}

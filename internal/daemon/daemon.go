@@ -68,9 +68,11 @@ type Daemon struct {
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
 
-	mu       sync.Mutex
-	looks    map[string]look             // by certificate: what was last seen on disk
-	verdicts map[string]schedule.Verdict // by certificate: what was last decided
+	mu    sync.Mutex
+	known map[string]*standing // by certificate
+	// loaded is called when all are known; trimmed is how many were when memory was last given back.
+	loaded  func()
+	trimmed int
 	// windowless are CA accounts whose plugin gives no renewal windows; limits are how many orders theirs allows at once.
 	windowless map[string]bool
 	limits     map[string]int
@@ -100,13 +102,14 @@ const (
 // New reads the configuration, opens the state, brings what a crash left half-made on disk to an end, and reads the
 // journal. What it began it undoes when it fails. A mistake in the configuration is a *config.Errors.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
+	loaded := sync.OnceFunc(loadDensely())
 	c, err := config.Load(opts.ConfigPath, config.Options{})
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{
 		opts: opts, log: opts.Logger, started: time.Now(), registry: prometheus.NewRegistry(), events: newEventLog(),
-		timer: schedule.NewTimer(), looks: map[string]look{}, verdicts: map[string]schedule.Verdict{},
+		timer: schedule.NewTimer(), known: map[string]*standing{}, loaded: loaded,
 		windowless: map[string]bool{}, limits: map[string]int{}, configLoaded: time.Now(),
 	}
 	if d.machine, err = os.Hostname(); err != nil {
@@ -290,7 +293,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.recheckSettings(func(order.Record) bool { return true }) // the configuration may have been mended meanwhile
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
-		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.certificates), len(s.cas))})
+		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.config.Certificates), len(s.cas))})
 	d.notify("READY=1")
 	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)
@@ -373,7 +376,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 func (d *Daemon) republish() {
 	s := d.setup.Load()
 	for _, r := range d.engine.Working() {
-		if _, configured := s.certificates[r.Certificate]; configured && r.Phase == order.Validating && len(r.Publications) > 0 {
+		if _, configured := s.certificate(r.Certificate); configured && r.Phase == order.Validating && len(r.Publications) > 0 {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}
@@ -390,6 +393,6 @@ func (d *Daemon) resume() {
 			d.timer.Set(stepKey+r.ID, now) // a clock that was ahead wrote this; its next step may be years away
 		}
 	}
-	d.sweep()
+	d.evaluateAll()
 	d.timer.Set(pruneKey, time.Now().Add(time.Hour))
 }

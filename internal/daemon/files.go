@@ -31,6 +31,28 @@ type look struct {
 	unreadable bool
 }
 
+// standing is what is remembered of a certificate: what was last seen on disk, and what was last decided, but for the words,
+// which are made when somebody asks.
+type standing struct {
+	look   look
+	reason schedule.Reason
+	act    bool
+	at     time.Time
+}
+
+// standing returns what is remembered of a certificate, to be changed. The caller holds the lock.
+func (d *Daemon) standing(name string) *standing {
+	known := d.known[name]
+	if known == nil {
+		known = &standing{}
+		d.known[name] = known
+		if s := d.setup.Load(); s != nil && len(d.known) >= len(s.config.Certificates) {
+			d.loaded()
+		}
+	}
+	return known
+}
+
 // names are those of the certificate; none where there is no certificate.
 func (l look) names() []string {
 	if l.Leaf == nil {
@@ -56,19 +78,20 @@ func (d *Daemon) look(c config.Certificate) look {
 		view = &certstore.View{}
 	case view == before.View:
 		return before
-	case !nothingThere(view.Snapshot) || view.Whole:
-		err = view.Snapshot.Err()
+	case !nothingThere(view.Snapshot()) || view.Whole:
+		err = view.Snapshot().Err()
 	}
 	l := look{View: view}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	known := d.standing(c.Name)
 	if err != nil {
-		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(view.Snapshot)
-		if before := d.looks[c.Name]; before.broken != "" {
-			l.since = before.since
+		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(view.Snapshot())
+		if known.look.broken != "" {
+			l.since = known.look.since
 		}
 	}
-	d.looks[c.Name] = l
+	known.look = l
 	return l
 }
 
@@ -112,16 +135,19 @@ func nothingThere(s certstore.Snapshot) bool {
 func (d *Daemon) lookOf(name string) (look, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l, ok := d.looks[name]
-	return l, ok
+	if known := d.known[name]; known != nil && known.look.View != nil {
+		return known.look, true
+	}
+	return look{}, false
 }
 
 func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {
 	d.mu.Lock()
-	before := d.verdicts[name]
-	d.verdicts[name] = v
+	known := d.standing(name)
+	same := known.reason == v.Reason && known.act == v.Act
+	known.reason, known.act, known.at = v.Reason, v.Act, v.At
 	d.mu.Unlock()
-	if before.Reason == v.Reason && before.Act == v.Act {
+	if same {
 		return
 	}
 	d.log.Debug("decided", "certificate", name, "act", v.Act, "reason", string(v.Reason), "detail", v.Detail)
@@ -135,10 +161,14 @@ func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {
 	}
 }
 
-func (d *Daemon) verdictOf(name string) schedule.Verdict {
+// decidedFor is when a certificate is to be acted on, or decided about again, as was last decided.
+func (d *Daemon) decidedFor(name string) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.verdicts[name]
+	if known := d.known[name]; known != nil {
+		return known.at
+	}
+	return time.Time{}
 }
 
 func (d *Daemon) noWindows(account string) bool {
@@ -172,7 +202,7 @@ func storeFiles(c config.Certificate) []certstore.File {
 type files struct{ d *Daemon }
 
 func (f files) config(name string) (config.Certificate, error) {
-	c, ok := f.d.setup.Load().certificates[name]
+	c, ok := f.d.setup.Load().certificate(name)
 	if !ok {
 		return c, fmt.Errorf("certificate %s: %w", name, order.ErrNotConfigured)
 	}

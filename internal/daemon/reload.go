@@ -40,7 +40,7 @@ func (d *Daemon) Reload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	d.metrics.reloads.WithLabelValues("ok").Inc()
-	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().certificates))})
+	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().config.Certificates))})
 	return warnings, nil
 }
 
@@ -78,7 +78,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
 	d.recheckSettings(func(r order.Record) bool {
-		cert := next.certificates[r.Certificate]
+		cert, _ := next.certificate(r.Certificate)
 		return cert.CA == r.Account && orderDiffers(before.config, c, cert)
 	})
 	for _, r := range remarks {
@@ -124,15 +124,15 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for name := range before.certificates {
-		if _, still := next.certificates[name]; still {
+	for _, c := range before.config.Certificates {
+		name := c.Name
+		if _, still := next.certificate(name); still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})
 		d.timer.Set(windowKey+name, time.Time{})
 		d.mu.Lock()
-		delete(d.looks, name)
-		delete(d.verdicts, name)
+		delete(d.known, name)
 		d.mu.Unlock()
 		d.tell(Event{Kind: "removed", Certificate: name, Level: slog.LevelInfo, Message: "no longer in the configuration; its files are let alone"})
 	}
@@ -160,11 +160,9 @@ func needRestart(before, after config.Daemon) []string {
 }
 
 func watchedFiles(s *setup) map[string][]string {
-	sets := map[string][]string{}
+	sets := make(map[string][]string, len(s.config.Certificates))
 	for _, c := range s.config.Certificates {
-		for _, f := range c.Files {
-			sets[c.Name] = append(sets[c.Name], f.Path)
-		}
+		sets[c.Name] = pathsOf(c, nil)
 	}
 	return sets
 }
@@ -172,7 +170,9 @@ func watchedFiles(s *setup) map[string][]string {
 // startWatching starts watching certificate files and the configuration.
 func (d *Daemon) startWatching(start func(string, func(context.Context) error)) error {
 	s := d.setup.Load()
-	w, err := certstore.NewWatcher(certstore.WatcherOptions{Rescan: s.config.Daemon.RescanInterval, Log: d.log})
+	w, err := certstore.NewWatcher(certstore.WatcherOptions{
+		Renew: s.config.Daemon.RescanInterval, Lost: func() { d.timer.Set(sweepKey, time.Now()) }, Log: d.log,
+	})
 	if err != nil {
 		return err
 	}

@@ -18,18 +18,29 @@ import (
 
 // setup is all that follows from one configuration. It is made whole and swapped whole, and never changed.
 type setup struct {
-	config       *config.Config
-	certificates map[string]config.Certificate
-	cas          map[string]*pluginhost.CA
-	dcvs         map[string]*pluginhost.DCV
+	config *config.Config
+	cas    map[string]*pluginhost.CA
+	dcvs   map[string]*pluginhost.DCV
+}
+
+// certificate returns a certificate that is configured; the zero value and false for another.
+func (s *setup) certificate(name string) (config.Certificate, bool) {
+	return s.config.Certificate(name)
+}
+
+// names are those of all certificates, sorted.
+func (s *setup) names() []string {
+	list := make([]string, 0, len(s.config.Certificates))
+	for i := range s.config.Certificates {
+		list = append(list, s.config.Certificates[i].Name)
+	}
+	slices.Sort(list)
+	return list
 }
 
 // newSetup makes the setup of a configuration. Accounts and profiles that are as before keep their plugin process.
 func (d *Daemon) newSetup(c *config.Config, before *setup) *setup {
-	s := &setup{config: c, certificates: map[string]config.Certificate{}, cas: map[string]*pluginhost.CA{}, dcvs: map[string]*pluginhost.DCV{}}
-	for _, cert := range c.Certificates {
-		s.certificates[cert.Name] = cert
-	}
+	s := &setup{config: c, cas: map[string]*pluginhost.CA{}, dcvs: map[string]*pluginhost.DCV{}}
 	for name, ca := range c.CA {
 		if before != nil && before.cas[name] != nil && samePlugin(before.config.CA[name], ca) {
 			s.cas[name] = before.cas[name]
@@ -130,7 +141,7 @@ type catalog struct{ d *Daemon }
 // Spec implements order.Catalog.
 func (c catalog) Spec(name string) (order.Spec, bool) {
 	s := c.d.setup.Load()
-	cert, ok := s.certificates[name]
+	cert, ok := s.certificate(name)
 	if !ok {
 		return order.Spec{}, false
 	}

@@ -101,7 +101,7 @@ func (d *Daemon) scheduleWindow(c config.Certificate, look look) {
 
 func (d *Daemon) askWindow(ctx context.Context, name string) {
 	s := d.setup.Load()
-	c, ok := s.certificates[name]
+	c, ok := s.certificate(name)
 	if !ok {
 		return
 	}

@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -47,37 +44,24 @@ func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case evaluateKey:
-		c := d.setup.Load().certificates[name]
+		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "evaluate" + partOf(c), limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:
 		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
 	case windowKey:
-		c := d.setup.Load().certificates[name]
+		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "window/" + c.CA, gate: accountGate(c.CA), limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
 	case trialKey:
 		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.clearTrial(ctx, name) }})
 	case sweepKey + "/":
 		d.sweep()
 	case trimKey + "/":
-		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { trim() }})
+		d.lanes.put(job{key: key, lane: "trim", limit: 1, do: func(context.Context) { d.trim() }})
 	case pruneKey + "/":
 		d.lanes.put(job{key: key, lane: "prune", limit: 1, do: func(context.Context) { d.prune() }})
 	}
-}
-
-// partOf is the part of the file system a certificate's files are in, such as /etc/nginx: fine enough to tell one mounted
-// server from another, coarse enough to keep many certificates in one lane.
-func partOf(c config.Certificate) string {
-	if len(c.Files) == 0 {
-		return ""
-	}
-	dir := filepath.Dir(c.Files[0].Path)
-	if parts := strings.SplitN(dir, "/", 4); len(parts) == 4 {
-		dir = strings.Join(parts[:3], "/")
-	}
-	return dir
 }
 
 // fireStep chooses the lane by what the step will wait for: the CA, the DCV profiles, or nothing but this machine.
@@ -134,7 +118,7 @@ func (d *Daemon) urgency(certificate string) time.Time {
 
 // evaluate decides whether a certificate must be ordered and sees to what follows.
 func (d *Daemon) evaluate(ctx context.Context, name string) {
-	c, ok := d.setup.Load().certificates[name]
+	c, ok := d.setup.Load().certificate(name)
 	if !ok {
 		return // removed from the configuration: let alone
 	}
@@ -323,7 +307,8 @@ func (d *Daemon) remind(r order.Record) {
 func (d *Daemon) step(ctx context.Context, id string) {
 	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
 		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
-		if configured && outdated(r, spec) && d.replace(ctx, d.setup.Load().certificates[r.Certificate], r, otherSettings) {
+		c, _ := d.setup.Load().certificate(r.Certificate)
+		if configured && outdated(r, spec) && d.replace(ctx, c, r, otherSettings) {
 			return
 		}
 	}
@@ -377,7 +362,7 @@ func (d *Daemon) scheduleOrder(id string) {
 	if !ok {
 		return
 	}
-	_, configured := d.setup.Load().certificates[r.Certificate]
+	_, configured := d.setup.Load().certificate(r.Certificate)
 	if !configured && r.Shows() {
 		r = d.rest(r)
 	}
@@ -417,7 +402,7 @@ func (d *Daemon) rest(r order.Record) order.Record {
 
 func (d *Daemon) withdraw(ctx context.Context, id string) {
 	before, _ := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificates[before.Certificate]; !configured && before.Shows() {
+	if _, configured := d.setup.Load().certificate(before.Certificate); !configured && before.Shows() {
 		d.rest(before)
 	}
 	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
@@ -426,7 +411,7 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		return
 	}
 	r, ok := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificates[r.Certificate]; ok && configured && r.Phase == order.Validating {
+	if _, configured := d.setup.Load().certificate(r.Certificate); ok && configured && r.Phase == order.Validating {
 		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
 	}
 	if ok && r.ToWithdraw() {
@@ -436,31 +421,6 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		}
 		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
 	}
-}
-
-// sweep looks at every certificate, whatever was or wasn't noticed.
-func (d *Daemon) sweep() {
-	s := d.setup.Load()
-	for _, c := range s.config.Certificates {
-		d.timer.Set(evaluateKey+c.Name, time.Now())
-	}
-	d.metrics.lastSweep.SetToCurrentTime()
-	d.timer.Set(sweepKey, time.Now().Add(s.config.Daemon.RescanInterval))
-}
-
-// After a start the daemon mostly waits. It then keeps less room for garbage, unless the environment says how much: the
-// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
-const (
-	trimAfter     = 10 * time.Second
-	restGCPercent = 50
-)
-
-// trim gives back the memory that reading everything has taken.
-func trim() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(restGCPercent)
-	}
-	debug.FreeOSMemory()
 }
 
 func (d *Daemon) prune() {
@@ -476,7 +436,7 @@ func (d *Daemon) nextAction(name string) time.Time {
 	if r, open := d.engine.OpenOrder(name); open {
 		return r.NextAt
 	}
-	return d.verdictOf(name).At
+	return d.decidedFor(name)
 }
 
 func laterOf(a, b time.Time) time.Time {

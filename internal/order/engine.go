@@ -145,11 +145,11 @@ type Engine struct {
 	Options
 
 	mu        sync.Mutex
-	orders    map[string]*entry   // those that something is still to be done for
-	past      map[string]past     // the others: they are read from the journal when asked for
-	open      map[string]string   // certificate -> id of its open order
-	histories map[string]*History // without what only the next order needs
-	whole     map[string]History  // those of certificates that are being worked on
+	orders    map[string]*entry  // those that something is still to be done for
+	past      map[string]past    // the others: they are read from the journal when asked for
+	open      map[string]string  // certificate -> id of its open order
+	histories map[string]memo    // without what only the next order needs
+	whole     map[string]History // those of certificates that are being worked on
 	// historyLocks are held while a certificate's history is changed and saved.
 	historyLocks map[string]*sync.Mutex
 	purchases    map[string]Purchase
@@ -196,7 +196,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		Options: o, orders: map[string]*entry{}, past: map[string]past{}, open: map[string]string{},
-		histories: map[string]*History{}, whole: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
+		histories: map[string]memo{}, whole: map[string]History{}, historyLocks: map[string]*sync.Mutex{}, purchases: map[string]Purchase{},
 		inherited: map[string]*entry{},
 	}
 	if err := o.Journal.Each(bucket, e.load); err != nil {
@@ -237,7 +237,7 @@ func (e *Engine) load(key string, value []byte) (err error) {
 		if h, err = decode[History](value); err != nil {
 			return err
 		}
-		e.histories[h.Certificate] = h.slim()
+		e.histories[h.Certificate] = h.pack()
 	case strings.HasPrefix(key, purchasePrefix):
 		var p Purchase
 		if p, err = decode[Purchase](value); err != nil {
@@ -432,7 +432,7 @@ func (e *Engine) historySidecar(certificate string, change func(*History)) sidec
 			return h, nil
 		},
 		apply: func() {
-			e.histories[certificate] = h.slim()
+			e.histories[certificate] = h.pack()
 			if delete(e.whole, certificate); e.open[certificate] != "" { // it is changed again soon
 				e.whole[certificate] = h
 			}

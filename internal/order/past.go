@@ -1,12 +1,10 @@
 package order
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unique"
 )
 
 // What is over stays in the journal alone: ten thousand certificates have as many orders behind them that nobody asks
@@ -21,30 +19,13 @@ type past struct {
 // over: nothing will be done for it any more, and so its record will not change.
 func (r *Record) over() bool { return r.Phase.Final() && len(r.Publications) == 0 }
 
-// slim returns what is kept of a history in memory: decisions need neither the chain nor what a plugin wants to know of
-// the order.
-func (h History) slim() *History {
-	h.Account = unique.Make(h.Account).Value() // thousands of certificates share a few
-	if h.Last == nil {
-		return &h
-	}
-	last := *h.Last
-	last.digests = make([][sha256.Size]byte, 0, len(last.Chain))
-	for _, der := range last.Chain {
-		last.digests = append(last.digests, sha256.Sum256(der))
-	}
-	last.Chain, last.PluginState = nil, nil
-	h.Last = &last
-	return &h
-}
-
 // History returns what is remembered of a certificate. What stands in it of the last order is without chain and plugin
 // state; Previous.Has knows the chain all the same.
 func (e *Engine) History(certificate string) History {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if h := e.histories[certificate]; h != nil {
-		return *h
+	if m, ok := e.histories[certificate]; ok {
+		return m.history()
 	}
 	return History{}
 }

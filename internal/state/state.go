@@ -70,6 +70,7 @@ func openFile(path string) (db *bbolt.DB, err error) {
 		return nil, err
 	}
 	err = db.View(func(tx *bbolt.Tx) error {
+		defer giveBack(tx)
 		for fault := range tx.Check() {
 			return fmt.Errorf("%w: %w", ErrDamaged, fault)
 		}
@@ -127,6 +128,7 @@ func (s *Store) Read(bucket, key string) ([]byte, error) {
 // during the visit only. An error ends the walk and is returned as it is.
 func (s *Store) Each(bucket string, visit func(key string, value []byte) error) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
+		defer giveBack(tx)
 		b := tx.Bucket([]byte(bucket))
 		if b == nil {
 			return nil

@@ -1,0 +1,66 @@
+package certstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/maphash"
+	"io/fs"
+	"syscall"
+)
+
+// stamp tells one state of a file from another without reading it, as Identity does, in the system's own numbers. It is
+// zero for a file that is not there.
+type stamp struct {
+	device, inode, size, seconds, nanoseconds uint64
+	uid, gid, mode                            uint32
+}
+
+func stampOf(st *syscall.Stat_t) stamp {
+	return stamp{
+		device: st.Dev, inode: st.Ino, size: uint64(st.Size), seconds: uint64(st.Mtim.Sec), nanoseconds: uint64(st.Mtim.Nsec),
+		uid: st.Uid, gid: st.Gid, mode: st.Mode,
+	}
+}
+
+// stampOfInfo is stampOf for what package os says of a file.
+func stampOfInfo(info fs.FileInfo) stamp {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stampOf(st)
+	}
+	return stamp{}
+}
+
+// stampAt looks at a file in one call of the system. Where the path is a link, it looks at the link, or follows it. It
+// returns false when there is no telling.
+func stampAt(path string, follow bool) (stamp, bool) {
+	var st syscall.Stat_t
+	var err error
+	if follow {
+		err = syscall.Stat(path, &st)
+	} else {
+		err = syscall.Lstat(path, &st)
+	}
+	switch {
+	case err == nil:
+		return stampOf(&st), true
+	case errors.Is(err, syscall.ENOENT):
+		return stamp{}, true
+	default:
+		return stamp{}, false
+	}
+}
+
+// link reports whether the file is a symbolic link.
+func (s stamp) link() bool { return s.mode&syscall.S_IFMT == syscall.S_IFLNK }
+
+// add adds the stamp to a digest of several.
+func (s stamp) add(sum *maphash.Hash) {
+	var b [52]byte
+	for i, v := range [...]uint64{s.device, s.inode, s.size, s.seconds, s.nanoseconds} {
+		binary.NativeEndian.PutUint64(b[8*i:], v)
+	}
+	for i, v := range [...]uint32{s.uid, s.gid, s.mode} {
+		binary.NativeEndian.PutUint32(b[40+4*i:], v)
+	}
+	_, _ = sum.Write(b[:]) // never fails
+}
