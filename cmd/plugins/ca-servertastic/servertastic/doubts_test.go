@@ -225,6 +225,27 @@ func TestRenewalsOfManyYears(t *testing.T) {
 	}
 }
 
+// A renewal that comes earlier than ServerTastic links renewals is placed without the link, and not refused.
+func TestRenewalTooEarlyForALink(t *testing.T) {
+	for name, c := range map[string]struct {
+		days int // before the end of the earlier order
+		link bool
+	}{"91 days before": {91, false}, "89 days before": {89, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			o := r.order("RapidSSL-12", "example.com")
+			one := r.MustIssue(o)
+			r.advance(one.CoverageEnd.AddDate(0, 0, -c.days).Sub(r.server.Now()))
+			r.MustIssue(r.Follow(pluginapi.Renew, o, one))
+			if linked := r.server.Orders()[1].RenewalOf != ""; linked != c.link {
+				t.Errorf("linked: %t", linked)
+			}
+			r.bought(2, 0)
+		})
+	}
+}
+
 // An order of the other CA is no earlier order to renew: the new one is placed without a link.
 func TestRenewalAcrossFamilies(t *testing.T) {
 	t.Parallel()
