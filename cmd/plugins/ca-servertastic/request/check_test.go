@@ -55,6 +55,7 @@ func TestCheck(t *testing.T) {
 		"an address without mail":     {settings: dv(values{"approver_email_address": "admin@example.com"}), want: []said{{fault, "approver_email_address", "belongs to dv_auth_method"}}},
 		"no address":                  {settings: dv(values{"dv_auth_method": "EMAIL", "approver_email_address": "admin"}), want: []said{{fault, "approver_email_address", "is no e-mail address"}, {info, "dv_auth_method", "a person"}}},
 		"a file for a wildcard":       {settings: dv(values{"st_product_code": "RapidSSLWildcard-12", "dv_auth_method": "FILE"}), want: []said{{fault, "dv_auth_method", "shows no control over a wildcard"}}},
+		"a secure file":               {settings: dv(values{"dv_auth_method": "SFILE"}), want: []said{{info, "dv_auth_method", "over HTTPS alone"}}},
 		"a secure file for one":       {settings: dv(values{"st_product_code": "RapidSSLWildcard-12", "dv_auth_method": "SFILE"}), want: []said{{fault, "dv_auth_method", "shows no control over a wildcard"}}},
 		"a contact without a number":  {settings: dv(values{"tech_contact_phone": "none"}), want: []said{{fault, "tech_contact_phone", "is no telephone number"}}},
 		"a contact in two lines":      {settings: dv(values{"admin_contact_title": "a\nb"}), want: []said{{fault, "admin_contact_title", "line break"}}},

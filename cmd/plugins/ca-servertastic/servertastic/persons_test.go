@@ -234,6 +234,7 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 		set     map[string]any
 		names   []string
 		types   []pluginapi.ChallengeType
+		mixed   bool // the first name has a profile for files
 		kind    pluginapi.ErrorKind
 		says    string
 	}{
@@ -253,7 +254,10 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 		"wildcards among names":   {prepare: func(_ *testing.T, r *rig) { r.values["wire_names"] = map[string]any{} }, product: "SectigoSSL-12", names: []string{"example.com", "*.example.net"}, kind: pluginapi.InvalidRequest, says: "ask ServerTastic, or split the certificate"},
 		"Sectigo's fields unset":  {product: "PositiveSSL-12", set: map[string]any{"sectigo_field_2": nil}, kind: pluginapi.InvalidRequest, says: "wants text"},
 		"a file, one name":        {types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, kind: pluginapi.InvalidRequest, says: "a file has to be on www.example.com, too"},
-		"a file, one name, asked": {set: map[string]any{"dv_auth_method": "SFILE"}, kind: pluginapi.InvalidRequest, says: "SFILE needs the file on www.example.com, too"},
+		"a file, one name, asked": {types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, set: map[string]any{"dv_auth_method": "SFILE"}, kind: pluginapi.InvalidRequest, says: "SFILE needs the file on www.example.com, too"},
+		"a file, records alone":   {set: map[string]any{"dv_auth_method": "FILE"}, names: []string{"example.com", "www.example.com"}, kind: pluginapi.InvalidRequest, says: "FILE takes files for every name, and the dcv profile publishes none for example.com, www.example.com"},
+		"one name without files":  {set: map[string]any{"dv_auth_method": "SFILE"}, names: []string{"example.com", "www.example.com"}, mixed: true, kind: pluginapi.InvalidRequest, says: "publishes none for www.example.com"},
+		"a record, files alone":   {set: map[string]any{"dv_auth_method": "DNS"}, types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, kind: pluginapi.InvalidRequest, says: "DNS takes records for every name, and the dcv profile publishes none for example.com"},
 		"fewer names than least":  {product: "QuickSSLPremiumMD-12", kind: pluginapi.InvalidRequest, says: "is for 4 additional names at least"},
 		"an organization missing": {product: "TrueBizID-12", set: map[string]any{"org_name": " "}, kind: pluginapi.InvalidRequest, says: "is empty"},
 	} {
@@ -273,7 +277,11 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 			if names == nil {
 				names = []string{"example.com"}
 			}
-			_, err := r.Place(r.Order(settings(product, c.set), names...))
+			o := r.Order(settings(product, c.set), names...)
+			if c.mixed {
+				o.Identifiers[0].ChallengeTypes = []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}
+			}
+			_, err := r.Place(o)
 			if pluginapi.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %s: %v", pluginapi.KindOf(err), err)
 			}
