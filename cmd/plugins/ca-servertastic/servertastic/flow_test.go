@@ -53,6 +53,8 @@ func TestOrder(t *testing.T) {
 		"relative, missing, list": {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) {
 			s.RecordName, s.Empty, s.NoCertificates, s.Expiration, s.CertificateKey, s.OldValueKeys = "relative", "missing", "list", "null", "crt", true
 		}, published: pluginapi.PublishTXT},
+		"www first, relative": {product: "RapidSSL-12", names: []string{"www.example.com", "example.com"}, change: func(s *standin.Settings) { s.RecordName = "relative" }, published: pluginapi.PublishTXT},
+		"www alone, relative": {product: "PositiveSSL-12", names: []string{"www.example.com"}, set: map[string]any{"no_companion": true}, change: func(s *standin.Settings) { s.RecordName = "relative" }, published: pluginapi.PublishCNAME},
 		"a dot, a URL, strays": {product: "PositiveSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) {
 			s.RecordName, s.FileName, s.StrayCertificate, s.ErrorStatus, s.PlaceTellsNames = "dot", "url", true, "ok", true
 		}, published: pluginapi.PublishCNAME},
