@@ -90,6 +90,27 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Names that can only be guessed once an order is bought are told of before.
+func TestCheckNaming(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings pluginapi.Settings
+		names    map[string]string
+		warns    bool
+	}{
+		"Sectigo's":                {sectigo(nil), nil, true},
+		"and others are known":     {sectigo(nil), map[string]string{IssuingCA: "ica"}, true},
+		"one is known":             {sectigo(nil), map[string]string{Sectigo2: "ida_telephone_number"}, false},
+		"both are known":           {sectigo(nil), map[string]string{Sectigo1: "a", Sectigo2: "b"}, false},
+		"set by their own names":   {sectigo(values{Sectigo1: nil, Sectigo2: nil, "extra_fields": values{"ida_email_address": "ada@example.com"}}), nil, false},
+		"DigiCert's has no fields": {dv(nil), nil, false},
+	} {
+		got := CheckNaming(c.settings, c.names)
+		if (len(got) == 1) != c.warns || c.warns && (got[0].Severity != pluginapi.Warning || got[0].Field != Sectigo1) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestProducts(t *testing.T) {
 	for code, want := range map[string]struct {
 		validation, family string

@@ -198,6 +198,7 @@ func TestPreflight(t *testing.T) {
 		"settings at fault":     {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"dv_auth_method": "EMAIL"})}, severity: pluginapi.Fault, field: "approver_email_address", says: "is missing"},
 		"another validation":    {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"validation": "ov"})}, severity: pluginapi.Fault, field: "validation", says: "validates RapidSSL-12 as DV"},
 		"too many servers":      {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"server_count": int64(3)})}, severity: pluginapi.Fault, field: "server_count", says: "at most 1"},
+		"names not known":       {prepare: func(_ *testing.T, r *rig) { r.values["wire_names"] = map[string]any{} }, orders: []pluginapi.Settings{settings("RapidSSL-12", nil), settings("PositiveSSL-12", nil)}, severity: pluginapi.Warning, field: "sectigo_field_1", says: "stops once it is bought"},
 		"a token that is known": {orders: []pluginapi.Settings{withToken(settings("RapidSSL-12", nil), "unknown-token")}, severity: pluginapi.Fault, field: "order_token", says: "does not know it"},
 	} {
 		t.Run(name, func(t *testing.T) {
