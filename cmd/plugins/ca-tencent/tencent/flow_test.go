@@ -120,7 +120,7 @@ func TestReissueAndRenew(t *testing.T) {
 			third := r.Follow(pluginapi.Reissue, second, two)
 			if !gains { // a person decides whether another is bought beside what may be owed
 				_, err := r.Instance().PlaceOrder(t.Context(), third)
-				if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "reissue = false") {
+				if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "given_up") {
 					t.Errorf("a reissue that gains nothing: %v", err)
 				}
 				r.bought(1, 1)

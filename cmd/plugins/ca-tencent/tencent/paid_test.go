@@ -1,6 +1,7 @@
 package tencent
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -54,6 +55,50 @@ func TestAReissueThatGainsNothingWithoutAState(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	r.bought(1, 1)
+}
+
+// What is paid for and not to be had is given up for one certificate, and for those that replace it: theirs ends what is paid
+// with the certificate, so that the next one is bought, and goes on for all others of the account.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	o, other := r.Order(dv(dvOne), "shop.example.com"), r.Order(dv(dvOne), "api.example.com")
+	one, beside := r.MustIssue(o), r.MustIssue(other)
+	r.do(r.server.Advance(100 * aDay))
+	next := r.Follow(pluginapi.Reissue, o, one)
+	two := r.MustIssue(next)
+	_, err := r.Instance().PlaceOrder(t.Context(), r.Follow(pluginapi.Reissue, next, two))
+	if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), `add "`+two.Reference+`" to given_up`) {
+		t.Fatalf("a reissue that gained nothing: %v", err)
+	}
+	if !strings.Contains(two.Detail, `"`+two.Reference+`" to given_up`) {
+		t.Errorf("it is said of the order: %s", two.Detail)
+	}
+	for _, id := range []string{two.Reference, one.Reference} { // the one before is of the same purchase
+		r.values["given_up"] = []any{id}
+		looked, err := r.Instance().InspectOrder(t.Context(), two.Reference, two.State)
+		if err != nil || !looked.Order.CoverageEnd.Equal(leafOf(t, two).NotAfter) {
+			t.Errorf("given up by %s, it is paid until %s, %v", id, looked.Order.CoverageEnd, err)
+		}
+		looked, err = r.Instance().InspectOrder(t.Context(), beside.Reference, beside.State)
+		if err != nil || !looked.Order.CoverageEnd.Equal(beside.CoverageEnd) {
+			t.Errorf("and another one until %s, %v", looked.Order.CoverageEnd, err)
+		}
+	}
+	three := r.MustIssue(r.Follow(pluginapi.Renew, next, two))
+	if !three.CoverageEnd.After(leafOf(t, three).NotAfter) {
+		t.Errorf("the purchase after it is paid until %s", three.CoverageEnd)
+	}
+	r.bought(3, 1)
+}
+
+func leafOf(t *testing.T, o pluginapi.Order) *x509.Certificate {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(o.Chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }
 
 // A certificate of cert_id has paid time of its own, also where the call was lost that took it in place of a reissue.
