@@ -46,17 +46,22 @@ func ended(status string) bool {
 // on its own.
 func (s *session) poll(ctx context.Context, v *view) error {
 	words, err := s.client.PollAuth(ctx, v.token)
-	no := restca.RefusalOf(err)
 	switch {
 	case err == nil:
 		v.remark = s.client.Words(words, v.token)
-	case no != nil && !no.Verdict().Doubtful && !slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status):
-		v.remark = no.Error()
+	case declined(err):
+		v.remark = restca.RefusalOf(err).Error()
 	default:
 		return restca.Fail("have the CA look at the challenges of order "+v.name(), err)
 	}
 	v.st.NextCheck = s.now().Add(s.settings.sync).UTC()
 	return s.refresh(ctx, v)
+}
+
+// declined reports that pollauth was refused for what the order is, and not for whom or when it was asked.
+func declined(err error) bool {
+	no := restca.RefusalOf(err)
+	return no != nil && !no.Verdict().Doubtful && !slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status)
 }
 
 // learn takes over what is to be published from what the API shows. What it showed before a reissue it may go on showing for
