@@ -174,11 +174,27 @@ func (v *view) validationWords(challenges []pluginapi.Challenge) string {
 	words := fmt.Sprintf("certificate %s waits for domain control%s: %s", v.id, until, list(what))
 	if v.remark != "" {
 		words += "; Tencent says: " + v.remark
+		if domain := v.unserved(challenges); domain != "" {
+			words += fmt.Sprintf("; nothing is put up on %s itself, which its answer names and its pages do not: should it look there, put the file there by hand", domain)
+		}
 	}
 	if v.reviewed() {
 		words += "; people look at the order, too"
 	}
 	return words
+}
+
+// unserved is the registrable domain that a file is told with, where nothing is put up there: for a name below it the pages
+// have the file on that name alone, and a server for the domain may be another one.
+// (Not confirmed by Tencent's pages: that it is looked for on the domain as well, as a client's authors took it.)
+func (v *view) unserved(published []pluginapi.Challenge) string {
+	for _, a := range v.cert.Auth.All() {
+		domain := bare(string(a.Domain))
+		if kindOf(a) == asFile && domain != "" && !slices.ContainsFunc(published, func(c pluginapi.Challenge) bool { return c.HTTP != nil && c.HTTP.Host == domain }) {
+			return domain
+		}
+	}
+	return ""
 }
 
 // The types of what is to be published.
