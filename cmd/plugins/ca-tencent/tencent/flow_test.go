@@ -45,7 +45,7 @@ func TestOrders(t *testing.T) {
 		"a file":                       {names: one, order: dv(dvOne), types: types, published: pluginapi.PublishFile},
 		"files":                        {names: []string{"shop.example.com", "example.com"}, order: dv(dvMany), types: types, published: pluginapi.PublishFile},
 		"files, on hosts that follow":  {names: []string{"www.shop.example.com"}, order: dv(dvOne), types: types, published: pluginapi.PublishFile},
-		"a file, as set":               {names: one, order: with(dv(dvOne), map[string]any{"VerifyType": "FILE"}), published: pluginapi.PublishFile},
+		"a file, as set":               {names: one, order: with(dv(dvOne), map[string]any{"VerifyType": "FILE"}), types: []pluginapi.ChallengeType{pluginapi.ChallengeDNS, pluginapi.ChallengeHTTP}, published: pluginapi.PublishFile},
 		"paths with the file's name":   {names: one, order: dv(dvOne), types: types, set: func(s *standin.Settings) { s.PathWithFile = true }, published: pluginapi.PublishFile},
 		"hosts beside files":           {names: []string{"shop.example.com", "example.com"}, order: dv(dvMany), types: types, set: func(s *standin.Settings) { s.HostInAuths = true }, published: pluginapi.PublishFile},
 		"data that comes later":        {names: one, order: dv(dvOne), set: func(s *standin.Settings) { s.DCVDataAfter = sandbox.Delay(time.Minute) }, published: pluginapi.PublishTXT},
