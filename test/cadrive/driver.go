@@ -28,6 +28,8 @@ type Options[P pluginapi.CA] struct {
 	Roots func() []byte
 	// Secrets must be in no log, error or reply.
 	Secrets []string
+	// Handed are further ones, which the stand-in has handed out since; nil: there are none.
+	Handed func() []string
 	// Now is the stand-in's clock; nil: the machine's.
 	Now func() time.Time
 	// Wait is told how long the plugin asks to wait before the next call; nil: nobody waits. Where a stand-in has a clock,
@@ -231,7 +233,11 @@ func (d *Driver[P]) noSecretIn(r pluginapi.OrderReply) {
 
 func (d *Driver[P]) noSecret(where, text string) {
 	d.t.Helper()
-	for i, s := range d.opts.Secrets {
+	secrets := d.opts.Secrets
+	if d.opts.Handed != nil {
+		secrets = slices.Concat(secrets, d.opts.Handed())
+	}
+	for i, s := range secrets {
 		if s != "" && strings.Contains(text, s) {
 			d.t.Errorf("secret %d shows in %s", i+1, where)
 		}

@@ -65,6 +65,9 @@ func (r *report) method() {
 	case approver:
 		r.Faultf("approver_email_address", "belongs to dv_auth_method = %q: remove it, or set that", MethodEmail)
 	}
+	if method == MethodSFile && !r.product.Wildcard {
+		r.Infof("dv_auth_method", "the file is fetched over HTTPS alone, and the built-in http profile answers on port 80: every name needs a profile such as webroot, whose files its web server shows over HTTPS")
+	}
 	if r.product.Wildcard && (method == MethodFile || method == MethodSFile) {
 		r.Faultf("dv_auth_method", "%s shows no control over a wildcard name; use %s", method, MethodDNS)
 	}

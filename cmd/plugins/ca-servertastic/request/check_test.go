@@ -55,6 +55,7 @@ func TestCheck(t *testing.T) {
 		"an address without mail":     {settings: dv(values{"approver_email_address": "admin@example.com"}), want: []said{{fault, "approver_email_address", "belongs to dv_auth_method"}}},
 		"no address":                  {settings: dv(values{"dv_auth_method": "EMAIL", "approver_email_address": "admin"}), want: []said{{fault, "approver_email_address", "is no e-mail address"}, {info, "dv_auth_method", "a person"}}},
 		"a file for a wildcard":       {settings: dv(values{"st_product_code": "RapidSSLWildcard-12", "dv_auth_method": "FILE"}), want: []said{{fault, "dv_auth_method", "shows no control over a wildcard"}}},
+		"a secure file":               {settings: dv(values{"dv_auth_method": "SFILE"}), want: []said{{info, "dv_auth_method", "over HTTPS alone"}}},
 		"a secure file for one":       {settings: dv(values{"st_product_code": "RapidSSLWildcard-12", "dv_auth_method": "SFILE"}), want: []said{{fault, "dv_auth_method", "shows no control over a wildcard"}}},
 		"a contact without a number":  {settings: dv(values{"tech_contact_phone": "none"}), want: []said{{fault, "tech_contact_phone", "is no telephone number"}}},
 		"a contact in two lines":      {settings: dv(values{"admin_contact_title": "a\nb"}), want: []said{{fault, "admin_contact_title", "line break"}}},
@@ -86,6 +87,27 @@ func TestCheck(t *testing.T) {
 				t.Error("a secret shows")
 			}
 		})
+	}
+}
+
+// Names that can only be guessed once an order is bought are told of before.
+func TestCheckNaming(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings pluginapi.Settings
+		names    map[string]string
+		warns    bool
+	}{
+		"Sectigo's":                {sectigo(nil), nil, true},
+		"and others are known":     {sectigo(nil), map[string]string{IssuingCA: "ica"}, true},
+		"one is known":             {sectigo(nil), map[string]string{Sectigo2: "ida_telephone_number"}, false},
+		"both are known":           {sectigo(nil), map[string]string{Sectigo1: "a", Sectigo2: "b"}, false},
+		"set by their own names":   {sectigo(values{Sectigo1: nil, Sectigo2: nil, "extra_fields": values{"ida_email_address": "ada@example.com"}}), nil, false},
+		"DigiCert's has no fields": {dv(nil), nil, false},
+	} {
+		got := CheckNaming(c.settings, c.names)
+		if (len(got) == 1) != c.warns || c.warns && (got[0].Severity != pluginapi.Warning || got[0].Field != Sectigo1) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

@@ -56,6 +56,20 @@ func CheckWireNames(names map[string]string, fault func(field, format string, ar
 	}
 }
 
+// CheckNaming says where an order needs parameters whose names in the API can only be guessed once it is bought. One of
+// Sectigo's two is found by itself when the other one's name is known.
+func CheckNaming(s pluginapi.Settings, wireNames map[string]string) []pluginapi.Finding {
+	first, _ := s.Values[Sectigo1].(string)
+	second, _ := s.Values[Sectigo2].(string)
+	if ProductOf(s).Family != FamilySectigo || first == "" || second == "" || wireNames[Sectigo1] != "" || wireNames[Sectigo2] != "" {
+		return nil
+	}
+	return []pluginapi.Finding{{
+		Severity: pluginapi.Warning, Field: Sectigo1,
+		Message: "what ServerTastic's API calls this and sectigo_field_2 is not known: an order that has two fields for them stops once it is bought, until wire_names of the account says which is which; ask ServerTastic before, and set it",
+	}}
+}
+
 // isKnown reports whether a parameter of the API has a place in the table.
 func isKnown(wire string) bool {
 	return slices.ContainsFunc(table().Rows(), func(row rowOf) bool { return row.Name == wire && !slices.Contains(Unnamed(), wire) })

@@ -225,6 +225,27 @@ func TestRenewalsOfManyYears(t *testing.T) {
 	}
 }
 
+// A renewal that comes earlier than ServerTastic links renewals is placed without the link, and not refused.
+func TestRenewalTooEarlyForALink(t *testing.T) {
+	for name, c := range map[string]struct {
+		days int // before the end of the earlier order
+		link bool
+	}{"91 days before": {91, false}, "89 days before": {89, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			o := r.order("RapidSSL-12", "example.com")
+			one := r.MustIssue(o)
+			r.advance(one.CoverageEnd.AddDate(0, 0, -c.days).Sub(r.server.Now()))
+			r.MustIssue(r.Follow(pluginapi.Renew, o, one))
+			if linked := r.server.Orders()[1].RenewalOf != ""; linked != c.link {
+				t.Errorf("linked: %t", linked)
+			}
+			r.bought(2, 0)
+		})
+	}
+}
+
 // An order of the other CA is no earlier order to renew: the new one is placed without a link.
 func TestRenewalAcrossFamilies(t *testing.T) {
 	t.Parallel()
@@ -379,65 +400,5 @@ func TestOneTokenForTwoCertificates(t *testing.T) {
 	}
 	if _, err := r.Instance().CancelOrder(t.Context(), r.Placed(b, atB), ""); pluginapi.KindOf(err) != pluginapi.NeedsPerson || r.only().Status == "Cancelled" {
 		t.Errorf("canceled: %v; the order is %s", err, r.only().Status)
-	}
-}
-
-// A reissue that somebody else's has replaced is not waited for without a word.
-func TestReplacedReissue(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.Killed = false
-	o := r.order("RapidSSL-12", "example.com")
-	one := r.MustIssue(o)
-	r.advance(24 * time.Hour)
-	mine, other := r.Follow(pluginapi.Reissue, o, one), r.Follow(pluginapi.Reissue, o, one)
-	at, err := r.Place(mine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.advance(48 * time.Hour)
-	theirs, err := r.Place(other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Finish(other, theirs); err != nil {
-		t.Fatal(err)
-	}
-	_, err = r.Instance().GetOrder(t.Context(), r.Placed(mine, at))
-	if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "reissued by somebody else") {
-		t.Errorf("got %v", err)
-	}
-	if got, err := r.Instance().CancelOrder(t.Context(), r.Placed(mine, at), ""); err != nil || got.Order.Status != pluginapi.Canceled || r.only().Status == "Cancelled" {
-		t.Errorf("canceled: %s, %v", got.Order.Status, err)
-	}
-}
-
-// An order that was placed meanwhile is seen, whatever place answers to a second call.
-func TestPlaceIsForbiddenThoughPlaced(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.Killed = false
-	r.front(func(path string, status int, b []byte) (int, []byte) { // the call arrives, and this is what comes back
-		if strings.HasSuffix(path, "/order/place.json") {
-			return 403, []byte(`{"error":{"code":403,"message":"Order already placed"}}`)
-		}
-		return status, b
-	})
-	o := r.order("RapidSSL-12", "example.com")
-	at, err := r.Place(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	announced, err := r.Instance().GetOrder(t.Context(), r.Placed(o, at))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Instance().GetOrder(t.Context(), r.Placed(o, announced.Order)); pluginapi.KindOf(err) != pluginapi.Unauthorized {
-		t.Fatalf("got %v", err)
-	}
-	r.advance(10 * time.Minute)
-	got, err := r.Instance().GetOrder(t.Context(), r.Placed(o, announced.Order))
-	if err != nil || got.Order.Status != pluginapi.PendingValidation {
-		t.Errorf("%s, %v", got.Order.Status, err)
 	}
 }

@@ -92,32 +92,44 @@ func TestEveryAnswerOfThePaidCallIsLost(t *testing.T) {
 	}
 }
 
-// A token that showtokens does not have yet is not bought again.
+// A token that showtokens does not have yet is not bought again, whatever a reference that was used does.
 func TestTokensThatShowLate(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, func(s *standin.Settings) { s.TokensDelay = sandbox.Delay(30 * time.Second) })
-	o := r.order("RapidSSL-12", "example.com")
-	r.misbehave(sandbox.Misbehaviour{Path: "/order/generatetoken.json", Kind: sandbox.Drop, After: true})
-	sent := r.server.Now()
-	if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
-		t.Fatalf("PlaceOrder: %v", err)
+	for _, duplicate := range []string{"refuse", "token", "allow"} {
+		t.Run(duplicate, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(s *standin.Settings) {
+				s.TokensDelay, s.DuplicateReference = sandbox.Delay(30*time.Second), duplicate
+			})
+			o := r.order("RapidSSL-12", "example.com")
+			r.misbehave(sandbox.Misbehaviour{Path: "/order/generatetoken.json", Kind: sandbox.Drop, After: true})
+			sent := r.server.Now()
+			if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
+				t.Fatalf("PlaceOrder: %v", err)
+			}
+			if _, err := r.Instance().FindOrder(t.Context(), o, sent); pluginapi.KindOf(err) != pluginapi.NotFound {
+				t.Errorf("FindOrder, too early: %v", err)
+			}
+			if duplicate == "refuse" {
+				// Whoever asks for it again all the same is told that it is not known, not that it failed.
+				if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
+					t.Errorf("PlaceOrder again: %v", err)
+				}
+			}
+			about, err := r.Instance().Describe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.advance(about.FindOrderSettle) // so that the daemon asks once more, before anything is sent again
+			found, err := r.Instance().FindOrder(t.Context(), o, sent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !found.Order.CoverageEnd.Equal(sent.AddDate(1, 0, 0).UTC().Truncate(time.Second)) {
+				t.Errorf("the term begins with the call that was lost, and ends %s", found.Order.CoverageEnd)
+			}
+			r.bought(1, 0)
+		})
 	}
-	if _, err := r.Instance().FindOrder(t.Context(), o, sent); pluginapi.KindOf(err) != pluginapi.NotFound {
-		t.Errorf("FindOrder, too early: %v", err)
-	}
-	// Whoever asks for it again all the same is told that it is not known, not that it failed.
-	if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.UnknownOutcome {
-		t.Errorf("PlaceOrder again: %v", err)
-	}
-	r.advance(findSettle)
-	found, err := r.Instance().FindOrder(t.Context(), o, sent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !found.Order.CoverageEnd.Equal(sent.AddDate(1, 0, 0).UTC().Truncate(time.Second)) {
-		t.Errorf("the term begins with the call that was lost, and ends %s", found.Order.CoverageEnd)
-	}
-	r.bought(1, 0)
 }
 
 // Where the look-up cannot tell either, nothing is bought on a guess.

@@ -171,7 +171,7 @@ func (s *session) findTakenUp(ctx context.Context, order pluginapi.OrderRequest,
 	if r.Unplaced() || r.Unclear() { // it is placed by GetOrder, after this
 		return s.begun(order, ordertoken.Token{Token: ordertoken.Text(token.Reveal()), Reference: ordertoken.Text(reference)}, orTime(r.First().Time, sentAt), nil), nil
 	}
-	return s.reissueFound(order, reference, token, r, s.stateOf(order, token, r), sentAt)
+	return s.reissueFound(ctx, order, reference, token, r, s.stateOf(order, token, r), sentAt)
 }
 
 // stateOf is what is known of an order from what the API shows of it.

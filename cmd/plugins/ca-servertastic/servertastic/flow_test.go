@@ -1,7 +1,11 @@
 package servertastic
 
 import (
-	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,10 +24,15 @@ func TestOrder(t *testing.T) {
 		types     []pluginapi.ChallengeType
 		change    func(*standin.Settings)
 		published pluginapi.PublishAbility
+		right     func(*x509.Certificate) bool // what else is seen by the certificate
 	}{
-		"a record":                      {product: "RapidSSL-12", names: []string{"example.com"}, published: pluginapi.PublishTXT},
-		"a record for the companion":    {product: "RapidSSL-12", names: []string{"example.com", "www.example.com"}, published: pluginapi.PublishTXT},
-		"without the companion":         {product: "RapidSSL-12", names: []string{"example.com"}, set: map[string]any{"no_companion": true}, published: pluginapi.PublishTXT},
+		"a record": {product: "RapidSSL-12", names: []string{"example.com"}, published: pluginapi.PublishTXT, right: func(c *x509.Certificate) bool {
+			return len(c.DNSNames) == 2 && !strings.Contains(c.Issuer.CommonName, "ECC") // with its companion, of the first issuing CA
+		}},
+		"a record for the companion": {product: "RapidSSL-12", names: []string{"example.com", "www.example.com"}, published: pluginapi.PublishTXT},
+		"without the companion": {product: "RapidSSL-12", names: []string{"example.com"}, set: map[string]any{"no_companion": true}, published: pluginapi.PublishTXT, right: func(c *x509.Certificate) bool {
+			return len(c.DNSNames) == 1
+		}},
 		"a wildcard":                    {product: "RapidSSLWildcard-12", names: []string{"*.example.com", "example.com"}, published: pluginapi.PublishTXT},
 		"a file":                        {product: "RapidSSL-12", names: []string{"example.com", "www.example.com"}, types: file, published: pluginapi.PublishFile},
 		"a file over HTTPS":             {product: "RapidSSL-12", names: []string{"example.com", "www.example.com"}, types: file, set: map[string]any{"dv_auth_method": "SFILE"}, published: pluginapi.PublishFile},
@@ -33,15 +42,19 @@ func TestOrder(t *testing.T) {
 		"Sectigo's wildcard":            {product: "PositiveSSLWildcard-12", names: []string{"*.example.com"}, published: pluginapi.PublishCNAME},
 		"Sectigo's names":               {product: "SectigoSSL-12", names: []string{"example.com", "example.org", "*.example.net"}, published: pluginapi.PublishCNAME},
 		"with a unique value":           {product: "PositiveSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.UniqueValue = "abc123" }, published: pluginapi.PublishCNAME},
-		"the issuing CA chosen":         {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.Names.IssuingCA = "ica_choice" }, published: pluginapi.PublishTXT},
-		"the other answer":              {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.TokenAnswer = "product" }, published: pluginapi.PublishTXT},
-		"the older status":              {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.Unplaced = "Order Placed" }, published: pluginapi.PublishTXT},
+		"the issuing CA chosen": {product: "RapidSSL-12", names: []string{"example.com"}, set: map[string]any{"issuing_ca": "Sandbox Global G3 TLS ECC CA"}, change: func(s *standin.Settings) { s.Names.IssuingCA = "ica_choice" }, published: pluginapi.PublishTXT, right: func(c *x509.Certificate) bool {
+			return strings.Contains(c.Issuer.CommonName, "ECC")
+		}},
+		"the other answer": {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.TokenAnswer = "product" }, published: pluginapi.PublishTXT},
+		"the older status": {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) { s.Unplaced = "Order Placed" }, published: pluginapi.PublishTXT},
 		"flat, bare, null": {product: "RapidSSL-12", names: []string{"example.com", "www.example.com"}, types: file, change: func(s *standin.Settings) {
 			s.Layout, s.FileName, s.Empty, s.NoCertificates, s.SingleObject, s.MethodCase = "flat", "bare", "null", "null", true, "title"
 		}, published: pluginapi.PublishFile},
 		"relative, missing, list": {product: "RapidSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) {
 			s.RecordName, s.Empty, s.NoCertificates, s.Expiration, s.CertificateKey, s.OldValueKeys = "relative", "missing", "list", "null", "crt", true
 		}, published: pluginapi.PublishTXT},
+		"www first, relative": {product: "RapidSSL-12", names: []string{"www.example.com", "example.com"}, change: func(s *standin.Settings) { s.RecordName = "relative" }, published: pluginapi.PublishTXT},
+		"www alone, relative": {product: "PositiveSSL-12", names: []string{"www.example.com"}, set: map[string]any{"no_companion": true}, change: func(s *standin.Settings) { s.RecordName = "relative" }, published: pluginapi.PublishCNAME},
 		"a dot, a URL, strays": {product: "PositiveSSL-12", names: []string{"example.com"}, change: func(s *standin.Settings) {
 			s.RecordName, s.FileName, s.StrayCertificate, s.ErrorStatus, s.PlaceTellsNames = "dot", "url", true, "ok", true
 		}, published: pluginapi.PublishCNAME},
@@ -73,8 +86,9 @@ func TestOrder(t *testing.T) {
 				if got.Reference != "cb-"+o.IdempotencyKey || r.only().Reference != got.Reference {
 					t.Errorf("the reference is %q, at the CA %q", got.Reference, r.only().Reference)
 				}
-				if bytes.Contains(got.State, []byte(r.only().Token)) {
-					t.Error("the state holds the token")
+				leaf, err := x509.ParseCertificate(got.Chain[0])
+				if err != nil || c.right != nil && !c.right(leaf) {
+					t.Errorf("for %s, by %s, %v", leaf.DNSNames, leaf.Issuer, err)
 				}
 			})
 		}
@@ -134,12 +148,39 @@ func TestStateIsLost(t *testing.T) {
 		}
 		r.CheckIssued(o, got)
 		r.bought(1, 0)
-		// And after the account's key was changed, which the token in the state was sealed with.
 		again, err := r.Instance().GetOrder(t.Context(), pluginapi.PlacedOrder{OrderRequest: o, Reference: got.Reference, State: []byte("\x00garbage{")})
 		if err != nil || again.Order.Status != pluginapi.Issued || again.Order.Reference != got.Reference {
 			t.Errorf("%s: %v", again.Order.Status, err)
 		}
 	}
+}
+
+// A key that was changed no longer opens the tokens in states: they are looked up, and the orders go on.
+func TestKeyIsChanged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Killed = false
+	o := r.order("RapidSSL-12", "example.com")
+	at := r.placed(o)
+	answer := httptest.NewRecorder()
+	r.server.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, standin.BasePath+"/account/regenerateapikey.json?api_key="+testKey, nil))
+	var changed struct {
+		Key string `json:"api_key"`
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &changed); err != nil || changed.Key == "" || changed.Key == testKey {
+		t.Fatalf("the key is %q, %v", changed.Key, err)
+	}
+	r.key, r.Killed = changed.Key, true // a new configuration is a new process
+	got, err := r.Finish(o, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.CheckIssued(o, got)
+	if _, ok := (&session{settings: accountSettings{key: pluginapi.NewSecret(changed.Key)}}).open(decodeState(got.State).Sealed); !ok {
+		t.Error("the token is not kept with the key of now")
+	}
+	r.MustIssue(r.Follow(pluginapi.Reissue, o, got))
+	r.bought(1, 1)
 }
 
 func TestOVOrder(t *testing.T) {

@@ -195,6 +195,7 @@ func TestPreflight(t *testing.T) {
 		"settings at fault":     {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"dv_auth_method": "EMAIL"})}, severity: pluginapi.Fault, field: "approver_email_address", says: "is missing"},
 		"another validation":    {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"validation": "ov"})}, severity: pluginapi.Fault, field: "validation", says: "validates RapidSSL-12 as DV"},
 		"too many servers":      {orders: []pluginapi.Settings{settings("RapidSSL-12", map[string]any{"server_count": int64(3)})}, severity: pluginapi.Fault, field: "server_count", says: "at most 1"},
+		"names not known":       {prepare: func(_ *testing.T, r *rig) { r.values["wire_names"] = map[string]any{} }, orders: []pluginapi.Settings{settings("RapidSSL-12", nil), settings("PositiveSSL-12", nil)}, severity: pluginapi.Warning, field: "sectigo_field_1", says: "stops once it is bought"},
 		"a token that is known": {orders: []pluginapi.Settings{withToken(settings("RapidSSL-12", nil), "unknown-token")}, severity: pluginapi.Fault, field: "order_token", says: "does not know it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -231,6 +232,7 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 		set     map[string]any
 		names   []string
 		types   []pluginapi.ChallengeType
+		mixed   bool // the first name has a profile for files
 		kind    pluginapi.ErrorKind
 		says    string
 	}{
@@ -250,7 +252,10 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 		"wildcards among names":   {prepare: func(_ *testing.T, r *rig) { r.values["wire_names"] = map[string]any{} }, product: "SectigoSSL-12", names: []string{"example.com", "*.example.net"}, kind: pluginapi.InvalidRequest, says: "ask ServerTastic, or split the certificate"},
 		"Sectigo's fields unset":  {product: "PositiveSSL-12", set: map[string]any{"sectigo_field_2": nil}, kind: pluginapi.InvalidRequest, says: "wants text"},
 		"a file, one name":        {types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, kind: pluginapi.InvalidRequest, says: "a file has to be on www.example.com, too"},
-		"a file, one name, asked": {set: map[string]any{"dv_auth_method": "SFILE"}, kind: pluginapi.InvalidRequest, says: "SFILE needs the file on www.example.com, too"},
+		"a file, one name, asked": {types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, set: map[string]any{"dv_auth_method": "SFILE"}, kind: pluginapi.InvalidRequest, says: "SFILE needs the file on www.example.com, too"},
+		"a file, records alone":   {set: map[string]any{"dv_auth_method": "FILE"}, names: []string{"example.com", "www.example.com"}, kind: pluginapi.InvalidRequest, says: "FILE takes files for every name, and the dcv profile publishes none for example.com, www.example.com"},
+		"one name without files":  {set: map[string]any{"dv_auth_method": "SFILE"}, names: []string{"example.com", "www.example.com"}, mixed: true, kind: pluginapi.InvalidRequest, says: "publishes none for www.example.com"},
+		"a record, files alone":   {set: map[string]any{"dv_auth_method": "DNS"}, types: []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, kind: pluginapi.InvalidRequest, says: "DNS takes records for every name, and the dcv profile publishes none for example.com"},
 		"fewer names than least":  {product: "QuickSSLPremiumMD-12", kind: pluginapi.InvalidRequest, says: "is for 4 additional names at least"},
 		"an organization missing": {product: "TrueBizID-12", set: map[string]any{"org_name": " "}, kind: pluginapi.InvalidRequest, says: "is empty"},
 	} {
@@ -270,7 +275,11 @@ func TestRefusedBeforeItIsBought(t *testing.T) {
 			if names == nil {
 				names = []string{"example.com"}
 			}
-			_, err := r.Place(r.Order(settings(product, c.set), names...))
+			o := r.Order(settings(product, c.set), names...)
+			if c.mixed {
+				o.Identifiers[0].ChallengeTypes = []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}
+			}
+			_, err := r.Place(o)
 			if pluginapi.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %s: %v", pluginapi.KindOf(err), err)
 			}
@@ -344,20 +353,6 @@ func TestNamesThatNobodyKnows(t *testing.T) {
 			r.bought(1, 0)
 		})
 	}
-}
-
-// An order that ServerTastic refuses to place says so, and goes on when the reason is gone.
-func TestPlaceIsRefused(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.Killed = false
-	r.misbehave(sandbox.Misbehaviour{Path: "/order/place.json", Kind: sandbox.RateLimited, RetryAfter: "1"})
-	o := r.order("RapidSSL-12", "example.com")
-	if err := r.server.Configure(func(s *standin.Settings) { s.Strict = true }); err != nil {
-		t.Fatal(err)
-	}
-	r.MustIssue(o)
-	r.bought(1, 0)
 }
 
 // What was bought elsewhere is found by its certificate, and reissued.

@@ -294,7 +294,7 @@ func chooseMethod(order pluginapi.OrderRequest) (string, error) {
 	case (set == request.MethodFile || set == request.MethodSFile) && bare != "":
 		return "", pluginapi.FieldErrorf("dv_auth_method", "%s needs the file on %s, too, which comes with the certificate: add it to the domains, or set no_companion = true", set, bare)
 	case set != "":
-		return set, nil
+		return set, publishable(set, order)
 	case file && (favourite == pluginapi.ChallengeHTTP || !records):
 		return request.MethodFile, nil
 	case records:
@@ -304,6 +304,28 @@ func chooseMethod(order pluginapi.OrderRequest) (string, error) {
 	default:
 		return "", pluginapi.FieldErrorf("identifiers", "all names of an order are validated in one way, and no way can be published for all: give every name a dcv profile for DNS records, or every name one for files (no wildcards)")
 	}
+}
+
+// publishable refuses a way that the settings say and some name's DCV profile is known to have nothing for: an order cannot be
+// validated in another way once it is placed. Whether a profile's files are served over HTTPS nobody tells.
+func publishable(method string, order pluginapi.OrderRequest) error {
+	kind, what := pluginapi.ChallengeDNS, "records"
+	switch method {
+	case request.MethodEmail:
+		return nil
+	case request.MethodFile, request.MethodSFile:
+		kind, what = pluginapi.ChallengeHTTP, "files"
+	}
+	var without []string
+	for _, id := range order.Identifiers {
+		if len(id.ChallengeTypes) > 0 && !slices.Contains(id.ChallengeTypes, kind) {
+			without = append(without, id.Value)
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	return pluginapi.FieldErrorf("dv_auth_method", "%s takes %s for every name, and the dcv profile publishes none for %s: give those names another profile, or leave dv_auth_method out", method, what, strings.Join(without, ", "))
 }
 
 // withoutCompanion is the name that comes with an order, where a file has to be on it and nobody would publish that: it is

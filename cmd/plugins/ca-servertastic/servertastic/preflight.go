@@ -13,13 +13,14 @@ import (
 
 // CheckOrders looks at the settings of orders by the rules of ServerTastic's pages, without asking ServerTastic.
 func (c *CA) CheckOrders(_ context.Context, orders []pluginapi.Settings) ([]pluginapi.Finding, error) {
-	if _, err := c.up.Get(); err != nil {
+	s, err := c.up.Get()
+	if err != nil {
 		return nil, err
 	}
-	return check(orders), nil
+	return s.check(orders), nil
 }
 
-func check(orders []pluginapi.Settings) (out []pluginapi.Finding) {
+func (s *session) check(orders []pluginapi.Settings) (out []pluginapi.Finding) {
 	tokens := map[string]int{}
 	for i, o := range orders {
 		if token, given := givenToken(pluginapi.OrderRequest{Kind: pluginapi.New, Settings: o}); given {
@@ -27,7 +28,7 @@ func check(orders []pluginapi.Settings) (out []pluginapi.Finding) {
 				out = append(out, pluginapi.Finding{Severity: pluginapi.Fault, Order: i + 1, Field: request.SecretToken, Message: "is that of another certificate's order, too: an order is for one certificate; it belongs into that certificate's own order settings alone"})
 			}
 		}
-		for _, f := range request.Check(o) {
+		for _, f := range append(request.Check(o), request.CheckNaming(o, s.settings.wireNames)...) {
 			f.Order = i + 1
 			out = append(out, f)
 		}
@@ -42,7 +43,7 @@ func (c *CA) Preflight(ctx context.Context, orders []pluginapi.Settings) (plugin
 	if err != nil {
 		return pluginapi.PreflightReply{}, err
 	}
-	p := &preflight{session: s, orders: orders, found: check(orders)}
+	p := &preflight{session: s, orders: orders, found: s.check(orders)}
 	if pluginapi.HasFault(p.found) {
 		return pluginapi.PreflightReply{Findings: p.found}, nil // to be put right first, whatever ServerTastic says
 	}

@@ -138,19 +138,28 @@ func (s *session) findLostReissue(ctx context.Context, order pluginapi.OrderRequ
 	if err != nil {
 		return pluginapi.OrderReply{}, notNotFound(restca.Fail("read order "+reference, err))
 	}
-	return s.reissueFound(order, reference, token, r, before, sentAt)
+	return s.reissueFound(ctx, order, reference, token, r, before, sentAt)
 }
 
 // reissueFound tells from what an order shows whether a reissue was taken: by its certificate, by Sectigo's values, which
 // are made from the request; by the status, which is not that of an order at rest; or by values to publish that are not
-// those from before. Only when ServerTastic's copy must be younger than the call does their absence say no.
-func (s *session) reissueFound(order pluginapi.OrderRequest, reference string, token pluginapi.Secret, r ordertoken.Review, before state, sentAt time.Time) (pluginapi.OrderReply, error) {
+// those from before, where the CA is asked to look for them and does. Only when ServerTastic's copy must be younger than the
+// call does their absence say no.
+func (s *session) reissueFound(ctx context.Context, order pluginapi.OrderRequest, reference string, token pluginapi.Secret, r ordertoken.Review, before state, sentAt time.Time) (pluginapi.OrderReply, error) {
 	switch {
 	case r.Status == ordertoken.StatusCancelled, r.Status == ordertoken.StatusRollBack:
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "order %s is %q at ServerTastic: it has no reissue", reference, r.Told)
 	case arrived(order, r):
 		return s.reissued(order, reference, token, r, before, ordertoken.Placed{}, sentAt), nil
-	case r.Status != ordertoken.StatusCompleted, changed(order, r.Control, before.Control):
+	}
+	underWay := r.Status != ordertoken.StatusCompleted
+	if !underWay && changed(order, r.Control, before.Control) {
+		var err error
+		if underWay, err = s.looksFor(ctx, reference, token); err != nil {
+			return pluginapi.OrderReply{}, err
+		}
+	}
+	if underWay {
 		reply := s.reissued(order, reference, token, r, before, ordertoken.Placed{}, sentAt)
 		st := decodeState(reply.Order.State)
 		st.Before = markOf(before.Control)
@@ -163,6 +172,22 @@ func (s *session) reissueFound(order pluginapi.OrderRequest, reference string, t
 		return pluginapi.OrderReply{}, e
 	}
 	return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NotFound, "order %s shows no reissue", reference)
+}
+
+// looksFor reports whether the CA looks for what is published for an order, as it does while a certificate is to be validated.
+// The random values of an order that is complete change without one: they are made anew after 30 days. Where that is all, the
+// reissue is asked for again, which costs nothing. (Not confirmed by ServerTastic's pages: that pollauth refuses an order that
+// waits for nothing. If it does not, the values alone tell, and somebody is asked to look after a day.)
+func (s *session) looksFor(ctx context.Context, reference string, token pluginapi.Secret) (bool, error) {
+	_, err := s.client.PollAuth(ctx, token)
+	switch {
+	case err == nil:
+		return true, nil
+	case declined(err):
+		return false, nil
+	default:
+		return false, notNotFound(restca.Fail("have the CA look whether order "+reference+" is being reissued", err))
+	}
 }
 
 // changed reports values that are known to be others than before, and may be ours.

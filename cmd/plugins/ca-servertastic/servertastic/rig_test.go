@@ -59,10 +59,9 @@ func newRig(t testing.TB, change ...func(*standin.Settings)) *rig {
 	}
 	r.Driver = cadrive.New(t, cadrive.Options[*CA]{
 		Start:    func(log *slog.Logger) *CA { return New(Options{Version: "1.2.3", Now: r.server.Now, Logger: log}) },
-		Settings: r.account, World: world, Roots: r.server.RootsPEM, Secrets: []string{testKey}, Now: r.server.Now, Wait: r.advance,
+		Settings: r.account, World: world, Roots: r.server.RootsPEM, Secrets: []string{testKey}, Handed: r.tokens, Now: r.server.Now, Wait: r.advance,
 	})
 	r.url = r.Serve(r.server) + standin.BasePath
-	t.Cleanup(r.noToken)
 	return r
 }
 
@@ -72,13 +71,13 @@ func (r *rig) advance(d time.Duration) {
 	}
 }
 
-// noToken looks through the log for tokens.
-func (r *rig) noToken() {
+// tokens are those of all orders, which are as secret as the account's key.
+func (r *rig) tokens() []string {
+	var list []string
 	for _, o := range r.server.Orders() {
-		if strings.Contains(r.Log(), o.Token) {
-			r.t.Errorf("the token of order %s stands in the log", o.ID)
-		}
+		list = append(list, o.Token)
 	}
+	return list
 }
 
 // account is how the account is set at the time.

@@ -46,17 +46,22 @@ func ended(status string) bool {
 // on its own.
 func (s *session) poll(ctx context.Context, v *view) error {
 	words, err := s.client.PollAuth(ctx, v.token)
-	no := restca.RefusalOf(err)
 	switch {
 	case err == nil:
 		v.remark = s.client.Words(words, v.token)
-	case no != nil && !no.Verdict().Doubtful && !slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status):
-		v.remark = no.Error()
+	case declined(err):
+		v.remark = restca.RefusalOf(err).Error()
 	default:
 		return restca.Fail("have the CA look at the challenges of order "+v.name(), err)
 	}
 	v.st.NextCheck = s.now().Add(s.settings.sync).UTC()
 	return s.refresh(ctx, v)
+}
+
+// declined reports that pollauth was refused for what the order is, and not for whom or when it was asked.
+func declined(err error) bool {
+	no := restca.RefusalOf(err)
+	return no != nil && !no.Verdict().Doubtful && !slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, no.Status)
 }
 
 // learn takes over what is to be published from what the API shows. What it showed before a reissue it may go on showing for
@@ -178,10 +183,46 @@ func (v *view) records(c ordertoken.Control) ([]pluginapi.Authorization, error) 
 	if kind == pluginapi.CNAME && !isDNSName(strings.ToLower(value)) || !isToken(value) {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "ServerTastic gives order %s a value to publish that is none", v.name())
 	}
-	base := baseName(v.names.Common)
-	full, parent := placeOf(c, kind, base, sectigoToken(v.placed.CSR))
+	var out []pluginapi.Authorization
+	for _, origin := range v.origins(c) {
+		some, err := v.recordsFrom(origin, c, kind, value)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range some {
+			if !slices.ContainsFunc(out, func(o pluginapi.Authorization) bool { return o.Challenges[0].ID == a.Challenges[0].ID }) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, nil
+}
+
+// origins are the domains that a record's name may be relative to: the order's own, and where that is a www. name whose base
+// domain comes with the certificate, that one before it, since control over it shows control over both. Where no name is told
+// that one is enough. (Not confirmed by ServerTastic's pages: what a relative name is relative to.)
+func (v *view) origins(c ordertoken.Control) []string {
+	domain := baseName(v.names.Common)
+	base, www := strings.CutPrefix(domain, "www.")
+	off, _ := v.placed.Settings.Values[request.NoCompanion].(bool)
+	if !www || !strings.Contains(base, ".") || off && v.names.Companion == "" {
+		return []string{domain}
+	}
+	switch _, at := placeOf(ordertoken.Control{DNSName: strings.TrimSuffix(c.DNSName, ".") + "."}, domain, requestToken{}); {
+	case c.DNSName == "", c.DNSName == "@":
+		return []string{base}
+	case at != "", strings.HasSuffix(c.DNSName, "."): // it says itself where it is
+		return []string{domain}
+	default:
+		return []string{base, domain}
+	}
+}
+
+// recordsFrom are the records, each once, where the name that the API tells is relative to a domain, if it is relative.
+func (v *view) recordsFrom(origin string, c ordertoken.Control, kind pluginapi.RecordType, value string) ([]pluginapi.Authorization, error) {
+	full, parent := placeOf(c, origin, sectigoToken(v.placed.CSR))
 	if parent == "" {
-		return nil, pluginapi.Errorf(pluginapi.Unavailable, "ServerTastic gives order %s the record name %q, which is not below %s", v.name(), restca.Clean(full, 200), base)
+		return nil, pluginapi.Errorf(pluginapi.Unavailable, "ServerTastic gives order %s the record name %q, which is not below %s", v.name(), restca.Clean(full, 200), origin)
 	}
 	prefix := strings.TrimSuffix(full, parent)
 	var out []pluginapi.Authorization
@@ -196,9 +237,7 @@ func (v *view) records(c ordertoken.Control) ([]pluginapi.Authorization, error) 
 		challenge := pluginapi.Challenge{
 			ID: request.MethodDNS + "/" + name + "/" + markOf(c), Identifier: at, DNS: &pluginapi.DNSRecord{Name: name, Type: kind, Value: value},
 		}
-		if !slices.ContainsFunc(out, func(a pluginapi.Authorization) bool { return a.Challenges[0].ID == challenge.ID }) {
-			out = append(out, pluginapi.Authorization{Identifier: at, Challenges: []pluginapi.Challenge{challenge}})
-		}
+		out = append(out, pluginapi.Authorization{Identifier: at, Challenges: []pluginapi.Challenge{challenge}})
 	}
 	return out, nil
 }
@@ -221,7 +260,7 @@ func recordKind(c ordertoken.Control) pluginapi.RecordType {
 // placeOf is the full name of the record for a domain, and the domain it stands at: the order's own, or one above it; empty
 // for a name with a dot at its end that belongs to neither. Without the dot such a name is relative to the domain. Without a
 // name the CAs' rules say where it is.
-func placeOf(c ordertoken.Control, kind pluginapi.RecordType, domain string, token requestToken) (full, parent string) {
+func placeOf(c ordertoken.Control, domain string, token requestToken) (full, parent string) {
 	name := strings.ToLower(c.DNSName)
 	switch {
 	case name == "" && isSectigo(c.DNSValue):

@@ -146,6 +146,8 @@ type Filter struct {
 	SearchKey    string        `json:"SearchKey,omitempty"`
 	FilterSource string        `json:"FilterSource,omitempty"`
 	Tags         []TagToSearch `json:"Tags,omitempty"`
+	// IDs are the certificates to list.
+	IDs []string `json:"CertIds,omitempty"`
 }
 
 // Purchases is the FilterSource of certificates that were bought.

@@ -121,7 +121,8 @@ type Certificate struct {
 	Tags        List[Tag]  `json:"Tags"`
 	PublicKey   Text       `json:"CertificatePublicKey"` // PEM
 	Fingerprint Text       `json:"CertFingerprint"`      // SHA-1
-	Deadline    Time       `json:"DVAuthDeadline"`
+	// Deadline is until when control over the names is to be shown; in lists alone.
+	Deadline Time `json:"DVAuthDeadline"`
 	// PreAudit is in lists alone.
 	PreAudit struct {
 		TotalPeriod ID `json:"TotalPeriod"` // years

@@ -28,7 +28,7 @@ func (s *session) issued(ctx context.Context, v *view) (pluginapi.Order, error) 
 	}
 	v.st.PaidUntil = v.paidUntil()
 	v.st.NoGain = v.st.NoGain || v.noGain(leaf)
-	v.coverage = s.coverage(v.st, leaf)
+	v.coverage = s.coverage(v.id, v.st, leaf)
 	return pluginapi.Order{Status: pluginapi.Issued, Chain: chain, Detail: fmt.Sprintf("certificate %s is issued", v.id) + s.termWords(v, leaf)}, nil
 }
 
@@ -108,11 +108,11 @@ func (v *view) noGain(leaf *x509.Certificate) bool {
 // coverage is until when certificates can be had for what was paid. It is zero where nobody knows: then a person is asked
 // before anything is bought. Where reissues reach no further it is the paid time all the same, so that the next step is a
 // reissue, which says so: a certificate may still be owed, and is not bought without a question.
-func (s *session) coverage(st state, leaf *x509.Certificate) time.Time {
-	switch {
-	case s.settings.reissue && st.PaidUntil.IsZero():
+func (s *session) coverage(id string, st state, leaf *x509.Certificate) time.Time {
+	switch reissues := s.settings.reissues(id, st); {
+	case reissues && st.PaidUntil.IsZero():
 		return time.Time{}
-	case s.settings.reissue && st.PaidUntil.After(leaf.NotAfter):
+	case reissues && st.PaidUntil.After(leaf.NotAfter):
 		return st.PaidUntil.UTC()
 	default:
 		return leaf.NotAfter.UTC()
@@ -126,10 +126,10 @@ func (s *session) termWords(v *view, leaf *x509.Certificate) string {
 	}
 	words := fmt.Sprintf("; it ends on %s, and is paid until %s", day(leaf.NotAfter), day(v.st.PaidUntil))
 	switch {
-	case !s.settings.reissue:
+	case !s.settings.reissues(v.id, v.st):
 		return words
 	case v.st.NoGain:
-		words += ": its reissue reaches no further; ask Tencent for the certificate that is still owed and name it by cert_id, or set reissue = false for the account to have the next one bought"
+		words += ": its reissue reaches no further; ask Tencent for the certificate that is still owed and name it by cert_id, or add \"" + v.id + "\" to given_up of the account to have the next one bought"
 		s.log.Warn("a reissue does not reach beyond the certificate that it replaces", "certificate", v.id, "ends", day(leaf.NotAfter), "paid_until", day(v.st.PaidUntil))
 		return words
 	default:

@@ -292,7 +292,7 @@ func (c *CA) InspectOrder(ctx context.Context, reference string, data []byte) (p
 			return pluginapi.OrderReply{}, sslapi.Fail("read certificate "+out.RenewedBy, err)
 		}
 	}
-	if out.Status == pluginapi.Canceled && s.settings.reissue {
+	if out.Status == pluginapi.Canceled && s.settings.reissues(id, st) {
 		if err := s.replaced(ctx, found, st, &out); err != nil {
 			return pluginapi.OrderReply{}, err
 		}
@@ -343,12 +343,12 @@ func (s *session) inspected(c sslapi.Certificate, st state) pluginapi.Order {
 		leaf := pool[i]
 		chain, _ := restca.Arrange(leaf, pool)
 		out.Status, out.Chain, out.Names = pluginapi.Issued, chain, leaf.DNSNames
-		out.CoverageEnd = s.coverage(st, leaf)
+		out.CoverageEnd = s.coverage(string(c.ID), st, leaf)
 	case sslapi.Canceled, sslapi.Refunded, sslapi.Revoking, sslapi.Revoked, sslapi.RevokeLetter:
 		out.Status = pluginapi.Canceled
 	case sslapi.Expired:
 		out.Status = pluginapi.Expired
-		if s.settings.reissue && st.PaidUntil.After(s.now()) { // something may be owed: a person is asked, see reissuable
+		if s.settings.reissues(string(c.ID), st) && st.PaidUntil.After(s.now()) { // something may be owed: a person is asked, see reissuable
 			out.Status, out.CoverageEnd = pluginapi.Processing, st.PaidUntil
 			out.Detail += ", and paid until " + day(st.PaidUntil)
 		}

@@ -45,7 +45,7 @@ func TestOrders(t *testing.T) {
 		"a file":                       {names: one, order: dv(dvOne), types: types, published: pluginapi.PublishFile},
 		"files":                        {names: []string{"shop.example.com", "example.com"}, order: dv(dvMany), types: types, published: pluginapi.PublishFile},
 		"files, on hosts that follow":  {names: []string{"www.shop.example.com"}, order: dv(dvOne), types: types, published: pluginapi.PublishFile},
-		"a file, as set":               {names: one, order: with(dv(dvOne), map[string]any{"VerifyType": "FILE"}), published: pluginapi.PublishFile},
+		"a file, as set":               {names: one, order: with(dv(dvOne), map[string]any{"VerifyType": "FILE"}), types: []pluginapi.ChallengeType{pluginapi.ChallengeDNS, pluginapi.ChallengeHTTP}, published: pluginapi.PublishFile},
 		"paths with the file's name":   {names: one, order: dv(dvOne), types: types, set: func(s *standin.Settings) { s.PathWithFile = true }, published: pluginapi.PublishFile},
 		"hosts beside files":           {names: []string{"shop.example.com", "example.com"}, order: dv(dvMany), types: types, set: func(s *standin.Settings) { s.HostInAuths = true }, published: pluginapi.PublishFile},
 		"data that comes later":        {names: one, order: dv(dvOne), set: func(s *standin.Settings) { s.DCVDataAfter = sandbox.Delay(time.Minute) }, published: pluginapi.PublishTXT},
@@ -120,7 +120,7 @@ func TestReissueAndRenew(t *testing.T) {
 			third := r.Follow(pluginapi.Reissue, second, two)
 			if !gains { // a person decides whether another is bought beside what may be owed
 				_, err := r.Instance().PlaceOrder(t.Context(), third)
-				if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "reissue = false") {
+				if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), "given_up") {
 					t.Errorf("a reissue that gains nothing: %v", err)
 				}
 				r.bought(1, 1)

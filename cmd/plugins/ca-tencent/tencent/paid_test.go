@@ -1,6 +1,7 @@
 package tencent
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -54,6 +55,107 @@ func TestAReissueThatGainsNothingWithoutAState(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	r.bought(1, 1)
+}
+
+// What is paid for and not to be had is given up for one certificate, and for those that replace it: theirs ends what is paid
+// with the certificate, so that the next one is bought, and goes on for all others of the account.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	o, other := r.Order(dv(dvOne), "shop.example.com"), r.Order(dv(dvOne), "api.example.com")
+	one, beside := r.MustIssue(o), r.MustIssue(other)
+	r.do(r.server.Advance(100 * aDay))
+	next := r.Follow(pluginapi.Reissue, o, one)
+	two := r.MustIssue(next)
+	_, err := r.Instance().PlaceOrder(t.Context(), r.Follow(pluginapi.Reissue, next, two))
+	if pluginapi.KindOf(err) != pluginapi.NeedsPerson || !strings.Contains(err.Error(), `add "`+two.Reference+`" to given_up`) {
+		t.Fatalf("a reissue that gained nothing: %v", err)
+	}
+	if !strings.Contains(two.Detail, `"`+two.Reference+`" to given_up`) {
+		t.Errorf("it is said of the order: %s", two.Detail)
+	}
+	for _, id := range []string{two.Reference, one.Reference} { // the one before is of the same purchase
+		r.values["given_up"] = []any{id}
+		looked, err := r.Instance().InspectOrder(t.Context(), two.Reference, two.State)
+		if err != nil || !looked.Order.CoverageEnd.Equal(leafOf(t, two).NotAfter) {
+			t.Errorf("given up by %s, it is paid until %s, %v", id, looked.Order.CoverageEnd, err)
+		}
+		looked, err = r.Instance().InspectOrder(t.Context(), beside.Reference, beside.State)
+		if err != nil || !looked.Order.CoverageEnd.Equal(beside.CoverageEnd) {
+			t.Errorf("and another one until %s, %v", looked.Order.CoverageEnd, err)
+		}
+	}
+	three := r.MustIssue(r.Follow(pluginapi.Renew, next, two))
+	if !three.CoverageEnd.After(leafOf(t, three).NotAfter) {
+		t.Errorf("the purchase after it is paid until %s", three.CoverageEnd)
+	}
+	r.bought(3, 1)
+}
+
+// Where the service makes the next certificate of a term itself, that is waited for and built upon, and nothing is bought
+// beside it. With a key that is kept it is ours as it is.
+func TestSuccessors(t *testing.T) {
+	for name, kept := range map[string]bool{"a new key": false, "a key that is kept": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(s *standin.Settings) { s.Successors = true })
+			o := r.Order(dv(dvOne), "shop.example.com")
+			one := r.MustIssue(o)
+			r.do(r.server.Advance(leafOf(t, one).NotAfter.AddDate(0, 0, -29).Sub(r.server.Now())))
+			list := r.server.Certificates()
+			if len(list) != 2 {
+				t.Fatalf("there is no successor: %v", list)
+			}
+			next, reissues := r.Follow(pluginapi.Reissue, o, one), 2
+			if kept {
+				next.CSR, reissues = o.CSR, 1
+			} else {
+				_, err := r.Instance().PlaceOrder(t.Context(), next)
+				if pluginapi.KindOf(err) != pluginapi.Conflict || !strings.Contains(err.Error(), list[1].ID) {
+					t.Fatalf("while it is under way: %v", err)
+				}
+				r.do(r.server.Show(t.Context(), list[1].ID))
+			}
+			two := r.MustIssue(next)
+			if kept && two.Reference != list[1].ID {
+				t.Errorf("issued is %s, and the successor is %s", two.Reference, list[1].ID)
+			}
+			if leaf := leafOf(t, two); !leaf.NotAfter.After(leafOf(t, one).NotAfter) || !two.CoverageEnd.Equal(one.CoverageEnd) {
+				t.Errorf("it ends %s, and is paid until %s", leaf.NotAfter, two.CoverageEnd)
+			}
+			r.bought(1, reissues)
+		})
+	}
+}
+
+// What was shown for an earlier order may hold for the next: that is issued though nothing was ever to be published, or for
+// the other names alone.
+func TestControlThatIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(s *standin.Settings) { s.ReuseDays, s.ReplaceValidity = 200, standin.WholeTerm })
+	o := r.Order(dv(dvOne), "shop.example.com")
+	one := r.MustIssue(o)
+	before := r.World.Published(pluginapi.PublishTXT)
+	r.do(r.server.Advance(100 * aDay))
+	r.MustIssue(r.Follow(pluginapi.Reissue, o, one))
+	r.MustIssue(r.Order(dv(dvOne), "shop.example.com"))
+	if n := r.World.Published(pluginapi.PublishTXT); n != before {
+		t.Errorf("%d records were published for names that are known", n-before)
+	}
+	r.MustIssue(r.Order(dv(dvMany), "blog.example.com", "shop.example.com"))
+	if n := r.World.Published(pluginapi.PublishTXT); n != before+1 {
+		t.Errorf("%d records were published for one name", n-before)
+	}
+	r.bought(3, 1)
+}
+
+func leafOf(t *testing.T, o pluginapi.Order) *x509.Certificate {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(o.Chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }
 
 // A certificate of cert_id has paid time of its own, also where the call was lost that took it in place of a reissue.

@@ -248,3 +248,34 @@ func FuzzState(f *testing.F) {
 		_ = st.after("x").encode()
 	})
 }
+
+// While a file is not seen, people are told of a host that nothing is put up on.
+func TestFileOfASubdomain(t *testing.T) {
+	file := func(domain, host string) sslapi.Auth {
+		return sslapi.Auth{Key: "fileauth.txt", Value: "x", Path: "/.well-known/pki-validation/", Type: "FILE", Domain: sslapi.Text(domain), Host: sslapi.Text(host)}
+	}
+	for name, c := range map[string]struct {
+		auth   sslapi.Auth
+		names  []string
+		remark string
+		says   bool
+	}{
+		"not seen":            {file("example.com", ""), []string{"shop.example.com"}, "the file is not seen", true},
+		"not looked for yet":  {file("example.com", ""), []string{"shop.example.com"}, "", false},
+		"the domain is named": {file("example.com", ""), []string{"shop.example.com", "example.com"}, "the file is not seen", false},
+		"the host is told":    {file("example.com", "example.com"), []string{"shop.example.com"}, "the file is not seen", false},
+		"no domain is told":   {file("", ""), []string{"shop.example.com"}, "the file is not seen", false},
+	} {
+		v := &view{id: "Abc1", remark: c.remark, cert: sslapi.Certificate{Auth: sslapi.Auths{List: sslapi.List[sslapi.Auth]{c.auth}}}}
+		for _, n := range c.names {
+			v.placed.Identifiers = append(v.placed.Identifiers, pluginapi.Identifier{Value: n, Type: pluginapi.DNS})
+		}
+		published, err := challenges(v)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if words := v.validationWords(published); strings.Contains(words, "nothing is put up on example.com itself") != c.says {
+			t.Errorf("%s: %s", name, words)
+		}
+	}
+}

@@ -283,12 +283,18 @@ func TestNothingIsBoughtForNamesThatDoNotFit(t *testing.T) {
 	ip := r.Order(dv(dvOne), "192.0.2.1")
 	both := r.Order(dv(dvMany), "shop.example.com", "api.example.com")
 	both.Identifiers[0].ChallengeTypes, both.Identifiers[1].ChallengeTypes = []pluginapi.ChallengeType{pluginapi.ChallengeHTTP}, []pluginapi.ChallengeType{pluginapi.ChallengeDNS}
+	set := both
+	set.Settings = with(dv(dvMany), map[string]any{"VerifyType": "FILE"})
+	if _, err := r.Instance().PlaceOrder(t.Context(), set); pluginapi.FieldOf(err) != "VerifyType" || !strings.Contains(err.Error(), "publishes none for api.example.com:") {
+		t.Errorf("files for two names, of which one has records: %v", err)
+	}
 	for name, o := range map[string]pluginapi.OrderRequest{
 		"an address":         ip,
 		"a wildcard":         r.Order(dv(dvOne), "*.example.com"),
 		"two names":          r.Order(dv(dvOne), "shop.example.com", "api.example.com"),
 		"a wildcard by file": r.Order(with(dv(dvWildcard), map[string]any{"VerifyType": "FILE"}), "*.example.com"),
 		"two ways":           both,
+		"two ways, one set":  set,
 	} {
 		if _, err := r.Instance().PlaceOrder(t.Context(), o); pluginapi.KindOf(err) != pluginapi.InvalidRequest {
 			t.Errorf("%s: %v", name, err)
@@ -315,6 +321,7 @@ func TestAccountSettings(t *testing.T) {
 		"too slow":          {values: map[string]any{"requests_per_second": 0.01}, field: "requests_per_second", words: "must lie between"},
 		"no time":           {values: map[string]any{"request_timeout": "1ms"}, field: "request_timeout", words: "must lie between"},
 		"no time to settle": {values: map[string]any{"find_settle": "10s"}, field: "find_settle", words: "lie between"},
+		"no certificate":    {values: map[string]any{"given_up": []any{"LqQxgqUe", "a b"}}, field: "given_up[1]", words: "is not the id of a certificate"},
 		"no such setting":   {values: map[string]any{"secret": "x"}, field: "secret", words: "is unknown"},
 		"a key as text":     {values: map[string]any{"secret_key": "x"}, field: "secret_key", words: "is a secret"},
 		"good":              {values: map[string]any{"base_url": "https://ssl.tencentcloudapi.com", "region": "ap-guangzhou", "requests_per_second": 10.0}},

@@ -271,7 +271,7 @@ func bare(name string) string {
 // settings say holds; else it is what can be published for every name, and the favourite of the first name before others.
 func chooseVerifyType(order pluginapi.OrderRequest) (string, error) {
 	if set := request.VerifyType(order.Settings); set != "" {
-		return set, nil
+		return set, publishable(set, order)
 	}
 	dns, file, favourite := true, true, pluginapi.ChallengeType(0)
 	for _, id := range order.Identifiers {
@@ -295,4 +295,23 @@ func chooseVerifyType(order pluginapi.OrderRequest) (string, error) {
 	default:
 		return "", pluginapi.FieldErrorf("identifiers", "Tencent validates all names of an order in one way, and no way can be published for all: give every name a dcv profile for DNS records, or every name one for files (no wildcards)")
 	}
+}
+
+// publishable refuses a way that the settings say and some name's DCV profile is known to have nothing for: the certificate
+// would be paid, and wait for what nobody publishes.
+func publishable(verifyType string, order pluginapi.OrderRequest) error {
+	kind, what := pluginapi.ChallengeDNS, "records"
+	if verifyType == request.VerifyFile {
+		kind, what = pluginapi.ChallengeHTTP, "files"
+	}
+	var without []string
+	for _, id := range order.Identifiers {
+		if len(id.ChallengeTypes) > 0 && !slices.Contains(id.ChallengeTypes, kind) {
+			without = append(without, id.Value)
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	return pluginapi.FieldErrorf("VerifyType", "%s takes %s for every name, and the dcv profile publishes none for %s: give those names another profile, or leave VerifyType out", verifyType, what, list(without))
 }

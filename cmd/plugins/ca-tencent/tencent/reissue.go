@@ -100,6 +100,8 @@ func (s *session) previous(ctx context.Context, order pluginapi.OrderRequest) (s
 
 // lineage is what is known of a certificate and of those that replace it.
 type lineage struct {
+	// from is the certificate that a reissue was asked for, which the line is followed from.
+	from string
 	// base is the last certificate of the line that is issued, or the first one; before is its state.
 	base   sslapi.Certificate
 	before state
@@ -121,7 +123,7 @@ const longestLine = 20
 // lineage follows the reissues of a certificate, whoever asked for them, to the last one that is issued. Its error says
 // that nothing was sent, and that nothing is known. sentAt is when a call went out that was lost; zero: none did.
 func (s *session) lineage(ctx context.Context, id string, before state, order pluginapi.OrderRequest, sentAt time.Time) (lineage, error) {
-	l := lineage{before: before}
+	l := lineage{from: id, before: before}
 	for range longestLine {
 		c, err := s.client.Certificate(ctx, id)
 		if err != nil {
@@ -247,7 +249,9 @@ func decodeCSR(text string) []byte {
 }
 
 // waysOut are what a person can do where nothing comes of a reissue.
-const waysOut = "name a certificate that is paid by cert_id, or set reissue = false for the account and cancel this order, so that the next one is bought"
+func (l lineage) waysOut() string {
+	return fmt.Sprintf("name a certificate that is paid by cert_id, or add %q to given_up of the account and cancel this order, so that the next one is bought", l.from)
+}
 
 // reissuable says why a certificate cannot be reissued now.
 func (l lineage) reissuable() error {
@@ -259,7 +263,7 @@ func (l lineage) reissuable() error {
 		if !l.before.PaidUntil.IsZero() {
 			until = "until " + day(l.before.PaidUntil)
 		}
-		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is paid %s, and its reissues reach no further than its end; ask Tencent how the rest is had; %s", l.base.ID, until, waysOut)
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is paid %s, and its reissues reach no further than its end; ask Tencent how the rest is had; %s", l.base.ID, until, l.waysOut())
 	case l.base.Is(sslapi.Issued):
 		return nil
 	case l.base.Is(sslapi.Reissuing):
@@ -267,7 +271,7 @@ func (l lineage) reissuable() error {
 	case l.base.Is(sslapi.UnderReview, sslapi.RecordAdded, sslapi.ToSubmit, sslapi.LetterWanted, sslapi.Migrating):
 		return pluginapi.Errorf(pluginapi.Conflict, "certificate %s is %s and cannot be reissued yet", l.base.ID, l.base.Stands())
 	default:
-		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is %s: Tencent reissues nothing on it, though what was paid for was thought to last; %s", l.base.ID, l.base.Stands(), waysOut)
+		return pluginapi.Errorf(pluginapi.NeedsPerson, "certificate %s is %s: Tencent reissues nothing on it, though what was paid for was thought to last; %s", l.base.ID, l.base.Stands(), l.waysOut())
 	}
 }
 
@@ -295,7 +299,7 @@ func (s *session) notReissued(ctx context.Context, order pluginapi.OrderRequest,
 	}
 	if end := l.base.CertEndTime; !end.IsZero() && end.Sub(s.now()) <= leastLeft && failure.Kind != pluginapi.Unavailable {
 		return pluginapi.OrderReply{}, pluginapi.Errorf(pluginapi.NeedsPerson, "%s; Tencent reissues only what lasts for more than 30 days, and this certificate ends on %s: %s",
-			failure.Message, end.UTC().Format(time.DateOnly), waysOut)
+			failure.Message, end.UTC().Format(time.DateOnly), l.waysOut())
 	}
 	return pluginapi.OrderReply{}, failure
 }

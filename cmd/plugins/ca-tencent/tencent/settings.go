@@ -2,7 +2,9 @@ package tencent
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/sslapi"
@@ -26,6 +28,7 @@ type accountSettings struct {
 	secretID, secretKey, token pluginapi.Secret
 	tagKey                     string
 	reissue                    bool
+	givenUp                    []string // certificates on which nothing is reissued any more
 	perSecond                  float64
 	requestTimeout             time.Duration
 	// findSettle is for how long after a lost call it is not believed that nothing was bought.
@@ -38,6 +41,7 @@ type rawAccount struct {
 	Region            string   `json:"region"`
 	TagKey            *string  `json:"tag_key"`
 	Reissue           *bool    `json:"reissue"`
+	GivenUp           []string `json:"given_up"`
 	RequestsPerSecond *float64 `json:"requests_per_second"`
 	RequestTimeout    string   `json:"request_timeout"`
 	FindSettle        string   `json:"find_settle"`
@@ -52,6 +56,7 @@ func accountSchema() []pluginapi.Field {
 		{Name: "base_url", Type: pluginapi.String, Default: sslapi.BaseInternational, Help: "Address of the API; accounts of the mainland's site use " + sslapi.BaseMainland + "."},
 		{Name: "tag_key", Type: pluginapi.String, Default: defaultTagKey, Help: "Key of the tag by which orders are found again; its value is different for each order."},
 		{Name: "reissue", Type: pluginapi.Boolean, Default: true, Help: "Whether time that is paid beyond a certificate's end is used up by reissues; false buys each certificate when the one before is due."},
+		{Name: "given_up", Type: pluginapi.List, Element: &pluginapi.Field{Type: pluginapi.String}, Help: "Ids of certificates whose paid time is given up: where nothing comes of their reissue, the next one is bought when they are due."},
 		{Name: "requests_per_second", Type: pluginapi.Number, Default: sslapi.DefaultPerSecond, Help: "How many calls of one action to make a second, 0.1 to 10; less where the account has other users."},
 		restca.TimeoutField(),
 		{Name: "find_settle", Type: pluginapi.String, Default: "30m", Help: "For how long after a lost answer a purchase may still come to light: as long nothing is bought again, 1m to 24h."},
@@ -79,7 +84,12 @@ func readAccount(s pluginapi.Settings) (accountSettings, []pluginapi.Finding) {
 		secretID: found.Credential("secret_id", s.Secret("secret_id")), secretKey: found.Credential("secret_key", s.Secret("secret_key")),
 		token: found.Credential("token", s.Secret("token")), tagKey: defaultTagKey, reissue: raw.Reissue == nil || *raw.Reissue,
 		perSecond: sslapi.DefaultPerSecond, requestTimeout: found.Timeout(raw.RequestTimeout),
-		findSettle: defaultFindSettle,
+		findSettle: defaultFindSettle, givenUp: raw.GivenUp,
+	}
+	for i, id := range raw.GivenUp {
+		if !sslapi.ValidID(id) {
+			found.Fault(fmt.Sprintf("given_up[%d]", i), "%q is not the id of a certificate at Tencent Cloud", id)
+		}
 	}
 	if raw.FindSettle != "" {
 		var err error
@@ -101,4 +111,10 @@ func readAccount(s pluginapi.Settings) (accountSettings, []pluginapi.Finding) {
 		}
 	}
 	return out, found
+}
+
+// reissues reports whether what is paid beyond the end of a certificate is to be had by reissues. The settings may have given
+// up that of one of those that it replaces as well: all of them were paid for at once.
+func (a accountSettings) reissues(id string, st state) bool {
+	return a.reissue && !slices.ContainsFunc(a.givenUp, func(up string) bool { return up == id || slices.Contains(st.Ancestors, up) })
 }

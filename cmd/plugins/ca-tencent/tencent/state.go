@@ -35,6 +35,9 @@ type state struct {
 	Responded bool      `json:"responded,omitempty"`
 	Checks    int       `json:"checks,omitempty"`
 	NextCheck time.Time `json:"next_check,omitzero"`
+	// Deadline is when Tencent gives the order up unless domain control is shown. Asked counts how often it was asked for.
+	Deadline time.Time `json:"deadline,omitzero"`
+	Asked    int       `json:"asked,omitempty"`
 	// Shown: Tencent has seen all that is to be published.
 	Shown bool `json:"shown,omitempty"`
 	// Looks counts how often the order was looked at since it last moved.

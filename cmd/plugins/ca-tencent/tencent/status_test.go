@@ -3,8 +3,11 @@ package tencent
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certbridge/certbridged/cmd/plugins/ca-tencent/sslapi"
+	"github.com/certbridge/certbridged/internal/sandbox"
+	standin "github.com/certbridge/certbridged/internal/sandbox/tencent"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
@@ -90,4 +93,68 @@ func (r *rig) look(o pluginapi.OrderRequest, at pluginapi.Order, status sslapi.S
 	if got.Order.LookAgainAfter == nil || *got.Order.LookAgainAfter < 0 {
 		r.t.Error("nobody says when to look again")
 	}
+}
+
+// Until when Tencent waits for domain control is said of the order that waits, as soon as the list tells; that it does not
+// tell, or cannot be read, keeps nothing up.
+func TestDeadline(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit  func(map[string]any)
+		fault *sandbox.Misbehaviour
+		says  bool
+	}{
+		"told":              {says: true},
+		"never told":        {edit: func(c map[string]any) { c["DVAuthDeadline"] = nil }},
+		"of another":        {edit: func(c map[string]any) { c["CertificateId"] = "Another1" }},
+		"no list":           {fault: &sandbox.Misbehaviour{Path: "/DescribeCertificates", Kind: sandbox.ServerError, Times: -1}},
+		"told the 2nd time": {says: true, fault: &sandbox.Misbehaviour{Path: "/DescribeCertificates", Kind: sandbox.HTML}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			o := r.Order(dv(dvOne), "shop.example.com")
+			at, err := r.Place(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.edit != nil {
+				r.edited(entries(c.edit))
+			}
+			if c.fault != nil {
+				r.misbehave(*c.fault)
+			}
+			before := r.calls("DescribeCertificates")
+			due := r.server.Now().AddDate(0, 0, int(standin.DefaultSettings().DCVDays))
+			for range 8 {
+				reply, err := r.Instance().GetOrder(t.Context(), r.Placed(o, at))
+				if err != nil {
+					t.Fatal(err)
+				}
+				at = reply.Order
+			}
+			deadline := decodeState(at.State).Deadline
+			words := "waits for domain control until " + deadline.Format("2006-01-02 15:04 MST") + ":"
+			if at.Status != pluginapi.PendingValidation || strings.Contains(at.Detail, words) != c.says || deadline.IsZero() == c.says {
+				t.Errorf("%s: %s", at.Status, at.Detail)
+			}
+			if c.says && deadline.Sub(due).Abs() > time.Minute {
+				t.Errorf("until %s, want %s", deadline, due)
+			}
+			if n := r.calls("DescribeCertificates") - before; c.fault == nil && (n < 1 || n > 4) {
+				t.Errorf("the list was read %d times", n)
+			}
+			if c.says {
+				r.CheckIssued(o, r.finished(o, at))
+			}
+		})
+	}
+}
+
+func (r *rig) finished(o pluginapi.OrderRequest, at pluginapi.Order) pluginapi.Order {
+	r.t.Helper()
+	got, err := r.Finish(o, at)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got
 }

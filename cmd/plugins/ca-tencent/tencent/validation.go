@@ -50,6 +50,7 @@ func (s *session) validate(ctx context.Context, v *view) (pluginapi.Order, error
 	if v.st.Shown && v.reviewed() {
 		return s.review(v), nil
 	}
+	s.learnDeadline(ctx, v)
 	out := pluginapi.Order{Status: pluginapi.PendingValidation, Detail: v.validationWords(toShow)}
 	for _, c := range toShow {
 		out.Authorizations = append(out.Authorizations, pluginapi.Authorization{Identifier: c.Identifier, Challenges: []pluginapi.Challenge{c}})
@@ -89,6 +90,26 @@ func (s *session) check(ctx context.Context, v *view) (moved bool, err error) {
 		return false, err
 	}
 	return v.cert.Stands() != before || len(v.cert.Auth.All()) == 0, nil
+}
+
+// learnDeadline asks until when domain control is to be shown, which lists alone tell, and may tell some time later. It is for
+// people: that it cannot be had keeps nothing up.
+func (s *session) learnDeadline(ctx context.Context, v *view) {
+	const most = 4
+	if !v.st.Deadline.IsZero() || v.st.Asked >= most {
+		return
+	}
+	v.st.Asked++
+	list, _, err := s.client.List(ctx, sslapi.Filter{IDs: []string{v.id}}, 0)
+	if err != nil {
+		s.log.Warn("until when domain control is to be shown cannot be read", "certificate", v.id, "error", err)
+		return
+	}
+	for _, c := range list {
+		if string(c.ID) == v.id && !c.Deadline.IsZero() {
+			v.st.Deadline = c.Deadline.UTC()
+		}
+	}
 }
 
 // unseen says for people what is not seen yet.
@@ -146,14 +167,34 @@ func (v *view) validationWords(challenges []pluginapi.Challenge) string {
 		}
 		what = append(what, text)
 	}
-	words := fmt.Sprintf("certificate %s waits for domain control: %s", v.id, list(what))
+	until := ""
+	if !v.st.Deadline.IsZero() {
+		until = " until " + v.st.Deadline.UTC().Format("2006-01-02 15:04 MST")
+	}
+	words := fmt.Sprintf("certificate %s waits for domain control%s: %s", v.id, until, list(what))
 	if v.remark != "" {
 		words += "; Tencent says: " + v.remark
+		if domain := v.unserved(challenges); domain != "" {
+			words += fmt.Sprintf("; nothing is put up on %s itself, which its answer names and its pages do not: should it look there, put the file there by hand", domain)
+		}
 	}
 	if v.reviewed() {
 		words += "; people look at the order, too"
 	}
 	return words
+}
+
+// unserved is the registrable domain that a file is told with, where nothing is put up there: for a name below it the pages
+// have the file on that name alone, and a server for the domain may be another one.
+// (Not confirmed by Tencent's pages: that it is looked for on the domain as well, as a client's authors took it.)
+func (v *view) unserved(published []pluginapi.Challenge) string {
+	for _, a := range v.cert.Auth.All() {
+		domain := bare(string(a.Domain))
+		if kindOf(a) == asFile && domain != "" && !slices.ContainsFunc(published, func(c pluginapi.Challenge) bool { return c.HTTP != nil && c.HTTP.Host == domain }) {
+			return domain
+		}
+	}
+	return ""
 }
 
 // The types of what is to be published.
