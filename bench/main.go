@@ -33,6 +33,7 @@ type options struct {
 	limited          int
 	limitedFor       time.Duration
 	nonceReject      int
+	retryAfter       int
 	daemon, plugins  string
 	pebble, dir, out string
 	keep             bool
@@ -68,6 +69,7 @@ func readFlags() (options, error) {
 	flag.IntVar(&o.limited, "limited", 1000, "certificates that are due at once at the limited CA")
 	flag.DurationVar(&o.limitedFor, "limited-for", 3*time.Minute, "how long to look at the limited CA at most")
 	flag.IntVar(&o.nonceReject, "nonce-reject", 5, "how many in a hundred nonces Pebble refuses for no reason; 5 is its own default")
+	flag.IntVar(&o.retryAfter, "retry-after", 0, "how many `seconds` Pebble asks to be left alone with an order; the daemon heeds that, the ceiling does not")
 	flag.StringVar(&o.daemon, "daemon", "build/bin/certbridged", "the daemon")
 	flag.StringVar(&o.plugins, "plugins", "build/plugins", "the folder of its plugins")
 	flag.StringVar(&o.pebble, "pebble", "build/bench/pebble", "the mended Pebble")

@@ -235,7 +235,7 @@ func (b *bench) pebbleSite(ctx context.Context, dir string) (*site, func(), erro
 	}
 	p, err := pebble.Start(ctx, pebble.Options{
 		Binary: b.pebble, Dir: filepath.Join(dir, "pebble"), Chain: chain, Key: key, Root: b.ca.RootPEM(),
-		HTTPPort: port, DNS: ns.Address, NonceReject: b.nonceReject,
+		HTTPPort: port, DNS: ns.Address, NonceReject: b.nonceReject, RetryAfter: b.retryAfter,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, ns.Close())

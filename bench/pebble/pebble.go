@@ -33,6 +33,9 @@ type Options struct {
 	DNS      string
 	// NonceReject is how many in a hundred nonces it refuses for no reason. Its own default is 5.
 	NonceReject int
+	// RetryAfter is how many seconds it asks to be left alone with an order or an authorization that is not done; zero: it does
+	// not say.
+	RetryAfter int
 }
 
 // Server is a running Pebble.
@@ -102,7 +105,7 @@ func (o Options) write(listen string) error {
 		"certificate": filepath.Join(o.Dir, "server.pem"), "privateKey": filepath.Join(o.Dir, "server.key"),
 		"caaIdentities": []string{"pebble.test"}, "keyAlgorithm": "ecdsa",
 		"profiles":   map[string]any{"default": map[string]any{"description": "The default profile", "validityPeriod": 90 * 24 * 3600}},
-		"retryAfter": map[string]int{"authz": 1, "order": 1},
+		"retryAfter": map[string]int{"authz": o.RetryAfter, "order": o.RetryAfter},
 	}})
 	if err != nil {
 		return err
