@@ -33,6 +33,15 @@ type place struct {
 	host, path string
 }
 
+// served is a file at its place. Whoever holds one may read the body without a lock.
+type served struct {
+	body    string
+	fetched bool // by somebody else, which the log has told
+}
+
+// userAgent is what this daemon's own looks say they are.
+const userAgent = "certbridged"
+
 // responder answers for every certificate on one address. It listens only while something is published, or all the time
 // on a listener that was handed over.
 type responder struct {
@@ -41,7 +50,7 @@ type responder struct {
 	log     *slog.Logger
 
 	mu       sync.Mutex
-	files    map[place]string
+	files    map[place]*served
 	listener net.Listener // nil when it does not listen
 	server   *http.Server
 	closed   bool
@@ -49,7 +58,7 @@ type responder struct {
 }
 
 func newResponder(address string, handed net.Listener, log *slog.Logger) *responder {
-	r := &responder{address: address, handed: handed != nil, log: log, files: map[place]string{}}
+	r := &responder{address: address, handed: handed != nil, log: log, files: map[place]*served{}}
 	if handed != nil {
 		r.address = handed.Addr().String()
 		r.serve(handed)
@@ -73,7 +82,7 @@ func (r *responder) publish(ctx context.Context, c pluginapi.Challenge) ([]byte,
 	if r.closed {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "the shared responder is closed")
 	}
-	if body, ok := r.files[at]; ok && body != c.HTTP.Body {
+	if f, ok := r.files[at]; ok && f.body != c.HTTP.Body {
 		return nil, oneFile(at.host, at.path)
 	}
 	if r.listener == nil {
@@ -81,7 +90,7 @@ func (r *responder) publish(ctx context.Context, c pluginapi.Challenge) ([]byte,
 			return nil, err
 		}
 	}
-	r.files[at] = c.HTTP.Body
+	r.files[at] = &served{body: c.HTTP.Body}
 	return receipt{Responder: true}.encode(), nil
 }
 
@@ -92,7 +101,7 @@ func (r *responder) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte)
 	at := place{normalHost(c.HTTP.Host), c.HTTP.Path}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if body, ok := r.files[at]; ok && body == c.HTTP.Body {
+	if f, ok := r.files[at]; ok && f.body == c.HTTP.Body {
 		delete(r.files, at)
 	}
 	if len(r.files) == 0 && !r.handed {
@@ -183,25 +192,32 @@ func (r *responder) close() error {
 func (r *responder) answer(w http.ResponseWriter, req *http.Request) {
 	at := place{normalHost(req.Host), req.URL.Path}
 	r.mu.Lock()
-	body, ok := r.files[at]
+	f, ok := r.files[at]
+	level := slog.LevelDebug
+	// That somebody has come is news once; CAs come from many places, and this daemon looks itself.
+	if ok && !f.fetched && req.UserAgent() != userAgent {
+		f.fetched, level = true, slog.LevelInfo
+	}
 	r.mu.Unlock()
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Type", "text/plain")
-	log := r.log.With("host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
+	tell := func(level slog.Level, message string) {
+		r.log.Log(req.Context(), level, message, "host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
+	}
 	switch {
 	case !ok:
-		log.Debug("http request for nothing published")
+		tell(slog.LevelDebug, "http request for nothing published")
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "not found\n")
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		header.Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	default:
-		log.Info("http challenge fetched")
-		header.Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = io.WriteString(w, body) // of a HEAD request the server drops it
+		tell(level, "http challenge fetched")
+		header.Set("Content-Length", strconv.Itoa(len(f.body)))
+		_, _ = io.WriteString(w, f.body) // of a HEAD request the server drops it
 	}
 }
 

@@ -232,7 +232,7 @@ func fetch(ctx context.Context, dial dialFunc, f pluginapi.HTTPFile) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", "certbridged")
+	req.Header.Set("User-Agent", userAgent)
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
