@@ -73,6 +73,7 @@ type Daemon struct {
 	// loaded is called when all are known; trimmed is how many were when memory was last given back.
 	loaded  func()
 	trimmed int
+	repose  repose
 	// windowless are CA accounts whose plugin gives no renewal windows; limits are how many orders theirs allows at once.
 	windowless map[string]bool
 	limits     map[string]int

@@ -22,7 +22,11 @@ type lanes struct {
 	running sync.WaitGroup
 	closed  bool
 	order   uint64
+	most    int // how many jobs there were at once
 }
+
+// manyJobs is from how many jobs on their room is given back.
+const manyJobs = 1000
 
 type lane struct {
 	gate    string
@@ -105,6 +109,9 @@ func (l *lanes) done(j *job, ln *lane) {
 	delete(l.jobs, j.key)
 	if j.again != nil && !l.closed {
 		l.enqueue(j.again)
+	}
+	if l.most = max(l.most, len(l.jobs)); len(l.jobs) == 0 && l.most > manyJobs { // a map keeps the room it once needed
+		l.jobs, l.most = map[string]*job{}, 0
 	}
 	l.dispatch(j.lane, ln)
 }

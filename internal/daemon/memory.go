@@ -3,31 +3,77 @@ package daemon
 import (
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
 // While it waits, and it mostly does, the daemon keeps little room for garbage, unless the environment says how much: the
-// processor time that this costs is spent when certificates are renewed, the memory would be held all year.
+// memory would be held all year. While orders are worked on it has the usual room, since theirs is the processor time that
+// collecting more often would cost.
 const (
 	trimAfter     = 10 * time.Second
-	restGCPercent = 50
+	loadGCPercent = 50
+	restGCPercent = 20
+	workGCPercent = 100
 )
 
 // loadDensely has the collector run more often until the function that it returns is called: what stays of reading the
 // configuration, the journal and the certificates then lies close together, in the place of what is not needed any more.
 func loadDensely() (done func()) {
-	if os.Getenv("GOGC") != "" {
-		return func() {}
-	}
-	before := debug.SetGCPercent(restGCPercent)
-	return func() { debug.SetGCPercent(before) }
+	setGCPercent(loadGCPercent)
+	return func() { setGCPercent(workGCPercent) }
 }
 
-// trim gives back the memory that reading everything has taken. It comes again while there are still certificates being
-// looked at for the first time.
-func (d *Daemon) trim() {
+func setGCPercent(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(restGCPercent)
+		debug.SetGCPercent(percent)
+	}
+}
+
+// repose knows whether the daemon rests.
+type repose struct {
+	mu      sync.Mutex
+	resting bool
+	worked  time.Time // when an order was last worked on
+}
+
+// wake notes that an order is worked on. It reports true when the daemon rested until now.
+func (r *repose) wake() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.worked = time.Now()
+	rested := r.resting
+	if r.resting = false; rested {
+		setGCPercent(workGCPercent)
+	}
+	return rested
+}
+
+// rest makes the daemon rest, unless an order was worked on a moment ago: then it reports false.
+func (r *repose) rest() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.worked) < trimAfter {
+		return false
+	}
+	r.resting = true
+	setGCPercent(restGCPercent)
+	return true
+}
+
+// work notes that an order is worked on.
+func (d *Daemon) work() {
+	if d.repose.wake() {
+		d.timer.Set(trimKey, time.Now().Add(trimAfter))
+	}
+}
+
+// trim lets the daemon rest and gives back the memory that reading everything, or working on orders, has taken. It comes
+// again while orders are being worked on, or certificates looked at for the first time.
+func (d *Daemon) trim() {
+	if !d.repose.rest() {
+		d.timer.Set(trimKey, time.Now().Add(trimAfter))
+		return
 	}
 	debug.FreeOSMemory()
 	configured := len(d.setup.Load().config.Certificates)

@@ -23,7 +23,7 @@ const (
 	windowKey   = "window/"   // a certificate's name: ask the CA when to renew
 	sweepKey    = "sweep"     // look at all certificates
 	pruneKey    = "prune"     // forget old orders
-	trimKey     = "trim"      // give back memory that the start took
+	trimKey     = "trim"      // give back memory that the start or orders took
 	trialKey    = "trial/"    // the id of a test of a DCV profile: take down what it has left
 )
 
@@ -305,6 +305,7 @@ func (d *Daemon) remind(r order.Record) {
 
 // step takes an order's next step and sees to the one after it.
 func (d *Daemon) step(ctx context.Context, id string) {
+	d.work()
 	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
 		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
 		c, _ := d.setup.Load().certificate(r.Certificate)

@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The daemon rests once no order was worked on for a while, and its collector knows.
+func TestRepose(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(workGCPercent)
+	defer debug.SetGCPercent(before)
+	percent := func() int {
+		p := debug.SetGCPercent(workGCPercent)
+		debug.SetGCPercent(p)
+		return p
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var r repose
+		if r.wake() {
+			t.Error("it rested before it was told to")
+		}
+		time.Sleep(trimAfter - 1)
+		if r.rest() || percent() != workGCPercent {
+			t.Errorf("it rests right after work, at %d", percent())
+		}
+		time.Sleep(1)
+		if !r.rest() || percent() != restGCPercent {
+			t.Errorf("it does not rest, at %d", percent())
+		}
+		if !r.wake() || percent() != workGCPercent || r.wake() {
+			t.Errorf("it is not awake, at %d", percent())
+		}
+	})
+}
