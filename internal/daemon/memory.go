@@ -12,7 +12,7 @@ import (
 // collecting more often would cost.
 const (
 	trimAfter     = 10 * time.Second
-	loadGCPercent = 50
+	loadGCPercent = 20
 	restGCPercent = 20
 	workGCPercent = 100
 )
