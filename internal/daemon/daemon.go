@@ -103,7 +103,7 @@ const (
 // New reads the configuration, opens the state, brings what a crash left half-made on disk to an end, and reads the
 // journal. What it began it undoes when it fails. A mistake in the configuration is a *config.Errors.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
-	loaded := sync.OnceFunc(loadDensely())
+	loaded := sync.OnceFunc(loadDensely(opts.ConfigPath))
 	c, err := config.Load(opts.ConfigPath, config.Options{})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -12,15 +13,22 @@ import (
 // collecting more often would cost.
 const (
 	trimAfter     = 10 * time.Second
-	loadGCPercent = 20
 	restGCPercent = 20
+	loadGCPercent = 50 // of many files
 	workGCPercent = 100
+	manyFiles     = 20_000
 )
 
 // loadDensely has the collector run more often until the function that it returns is called: what stays of reading the
 // configuration, the journal and the certificates then lies close together, in the place of what is not needed any more.
-func loadDensely() (done func()) {
-	setGCPercent(loadGCPercent)
+// With very many files it would take the start too long to be as dense as at rest.
+func loadDensely(configPath string) (done func()) {
+	files, _ := os.ReadDir(filepath.Join(filepath.Dir(configPath), "conf.d")) // who reads them says what is wrong
+	if len(files) <= manyFiles {
+		setGCPercent(restGCPercent)
+	} else {
+		setGCPercent(loadGCPercent)
+	}
 	return func() { setGCPercent(workGCPercent) }
 }
 
