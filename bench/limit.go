@@ -16,11 +16,12 @@ import (
 
 // underLimits is part f.
 func (b *bench) underLimits(ctx context.Context) error {
-	return errors.Join(b.limitedCA(ctx), b.hung(ctx))
+	return errors.Join(b.limitedCA(ctx, false), b.limitedCA(ctx, true), b.hung(ctx))
 }
 
-// limitedCA lets certificates that are all due order from a CA that takes so many requests a second and refuses the rest.
-func (b *bench) limitedCA(ctx context.Context) error {
+// limitedCA lets certificates that are all due order from a CA that takes so many requests a second and refuses the rest. The
+// account is told of the limit, or has to learn it from refusals.
+func (b *bench) limitedCA(ctx context.Context, told bool) error {
 	f, remove, err := b.folder()
 	if err != nil {
 		return err
@@ -43,12 +44,15 @@ func (b *bench) limitedCA(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = ca.Close() }() // its daemon is gone
-	list := names(b.limited, "limited", "pebble", "http")
+	list, settings := names(b.limited, "limited", "pebble", "http"), ""
+	if told {
+		settings = fmt.Sprintf("requests_per_second = %g\n", b.limit)
+	}
 	rank, err := b.putDue(f, list)
 	if err != nil {
 		return err
 	}
-	if err := b.acmeWorld(f, s, ca.DirectoryURL, list); err != nil {
+	if err := b.acmeWorld(f, s, ca.DirectoryURL, settings, list); err != nil {
 		return err
 	}
 	t := newTally()
@@ -64,7 +68,7 @@ func (b *bench) limitedCA(ctx context.Context) error {
 	if err := errors.Join(err, d.Kill()); err != nil { // an order may wait for long yet
 		return err
 	}
-	b.limitedRows(o, counts, burst, until, rank)
+	b.limitedRows(told, o, counts, burst, until, rank)
 	return nil
 }
 
@@ -82,10 +86,13 @@ func (b *bench) putDue(f *lab.Folder, list []lab.Certificate) (map[string]int, e
 	})
 }
 
-func (b *bench) limitedRows(o ordering, counts throttle.Counts, burst int, until time.Time, rank map[string]int) {
+func (b *bench) limitedRows(told bool, o ordering, counts throttle.Counts, burst int, until time.Time, rank map[string]int) {
 	n, done := len(rank), len(o.at)
 	inOrder, overtaken := fairness(o.at, rank)
 	what := fmt.Sprintf("CA that takes %g requests a second: ", b.limit)
+	if told {
+		what = fmt.Sprintf("the same, with requests_per_second = %g: ", b.limit)
+	}
 	add := func(name string, value float64, unit string, target *report.Target, note string) {
 		b.Add(report.Row{Part: "f", What: what + name, N: n, Value: value, Unit: unit, Target: target, Note: note})
 	}

@@ -292,7 +292,7 @@ func (b *bench) daemonAtPebble(ctx context.Context, n int, challenge string) (or
 		profile = "dns"
 	}
 	list := names(n, "daemon", "pebble", profile)
-	if err := b.acmeWorld(f, s, s.pebble.DirectoryURL, list); err != nil {
+	if err := b.acmeWorld(f, s, s.pebble.DirectoryURL, "", list); err != nil {
 		return ordering{}, err
 	}
 	o, err := b.order(ctx, f, list)
@@ -307,10 +307,10 @@ func (b *bench) daemonAtPebble(ctx context.Context, n int, challenge string) (or
 	return o, nil
 }
 
-// acmeWorld writes the configuration of a daemon that orders from an ACME CA.
-func (b *bench) acmeWorld(f *lab.Folder, s *site, directory string, list []lab.Certificate) error {
+// acmeWorld writes the configuration of a daemon that orders from an ACME CA. settings are further ones of the account.
+func (b *bench) acmeWorld(f *lab.Folder, s *site, directory, settings string, list []lab.Certificate) error {
 	root := f.Path("root.pem")
-	text := f.DaemonTable(s.daemonKeys()...) + acmeAccount("pebble", directory, root) + fmt.Sprintf(`
+	text := f.DaemonTable(s.daemonKeys()...) + acmeAccount("pebble", directory, root) + settings + fmt.Sprintf(`
 [dcv.dns]
 plugin = "rfc2136"
 [dcv.dns.settings]
