@@ -77,36 +77,40 @@ func (w *watching) quiet(t *testing.T) {
 	}
 }
 
+// next waits for a report, and no longer than for a while. What is told of the probe still belongs to the preparation.
+func (w *watching) next(within time.Duration) (certificate string, ok bool) {
+	end := time.After(within)
+	for {
+		select {
+		case got := <-w.changes:
+			if got != "probe" {
+				return got, true
+			}
+		case <-end:
+			return "", false
+		}
+	}
+}
+
 // expect waits for a report about a certificate, and for the silence after it: on a busy machine what was done in one go
 // may be reported in two.
 func (w *watching) expect(t *testing.T, certificate string) {
 	t.Helper()
-	select {
-	case got := <-w.changes:
-		if got != certificate {
-			t.Fatalf("a change of %q was reported, not of %q", got, certificate)
-		}
-	case <-time.After(patience):
+	got, ok := w.next(patience)
+	if !ok {
 		t.Fatalf("no change of %q was reported", certificate)
 	}
-	for {
-		select {
-		case got := <-w.changes:
-			if got != certificate {
-				t.Fatalf("a change of %q was reported, not of %q", got, certificate)
-			}
-		case <-time.After(silence):
-			return
+	for ; ok; got, ok = w.next(silence) {
+		if got != certificate {
+			t.Fatalf("a change of %q was reported, not of %q", got, certificate)
 		}
 	}
 }
 
 func (w *watching) expectNothing(t *testing.T) {
 	t.Helper()
-	select {
-	case got := <-w.changes:
+	if got, ok := w.next(silence); ok {
 		t.Fatalf("a change of %q was reported", got)
-	case <-time.After(silence):
 	}
 }
 

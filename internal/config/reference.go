@@ -45,7 +45,7 @@ func Reference() []Section {
 			{"certificate", "list of tables", nil, "The managed certificates, each a `[[certificate]]`."},
 		}},
 		{sectionDaemon, "What the daemon itself needs.", []Entry{
-			{"state_dir", "path", "/var/lib/certbridged", "Folder of the journal, keys in waiting and saved generations. Private to the daemon."},
+			{"state_dir", "path", "/var/lib/certbridged", "Folder of the journal, which also holds the private keys of orders under way and the files that are being replaced. Private to the daemon."},
 			{"plugin_dir", "path", "/usr/lib/certbridged/plugins", "Folder of the plugins. It and all above it must belong to root or the daemon's user and be writable by nobody else."},
 			{"control_socket", "path", "/run/certbridged/control.sock", "Unix socket that the command line speaks to; 107 bytes at most."},
 			{"control_group", "text", "", "Group whose members may order, revoke, deploy and reload, beside root and the daemon's own user. Everybody on the machine may read the status."},
