@@ -34,7 +34,7 @@ func machine(ctx context.Context, o options) report.Machine {
 	}
 	var st unix.Statfs_t
 	if unix.Statfs(o.dir, &st) == nil {
-		m.Disk = fileSystem(int64(st.Type))
+		m.Disk = fileSystem(st.Type)
 	}
 	if out, err := exec.CommandContext(ctx, o.daemon, "version").Output(); err == nil {
 		m.Version = string(bytes.TrimPrefix(bytes.TrimSpace(out), []byte("certbridged ")))

@@ -191,8 +191,9 @@ func (d *Daemon) Kill() error {
 // Quiet waits until the daemon has rested for a while and returns when the rest began and how much processor time it had
 // used by then. Resting is to use less than a fiftieth of a core for window.
 func (d *Daemon) Quiet(ctx context.Context, window time.Duration) (since time.Time, used time.Duration, err error) {
-	since, last := time.Now(), time.Duration(0)
-	if last, err = CPU(d.PID()); err != nil {
+	since = time.Now()
+	last, err := CPU(d.PID())
+	if err != nil {
 		return since, 0, err
 	}
 	start := last

@@ -137,9 +137,9 @@ func (s *Server) await(ctx context.Context, root []byte) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Pebble does not answer: %w", err)
+			return fmt.Errorf("no answer from Pebble: %w", err)
 		case <-s.done:
-			return errors.New("Pebble ended as it started")
+			return errors.New("the process of Pebble ended as it started")
 		case <-tick.C:
 		}
 	}

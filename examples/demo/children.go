@@ -36,7 +36,7 @@ func (c *children) start(dir, name string, env []string, argv ...string) (*child
 	}
 	read, write := io.Pipe()
 	one := &child{name: name, log: file, lines: make(chan string, 1000), ended: make(chan struct{})}
-	one.cmd = exec.Command(argv[0], argv[1:]...) //nolint:noctx // end sees to it
+	one.cmd = exec.Command(argv[0], argv[1:]...) // end sees to it
 	one.cmd.Env = append(os.Environ(), env...)
 	one.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	both := io.MultiWriter(out, write)

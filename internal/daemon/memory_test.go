@@ -22,11 +22,11 @@ func TestRepose(t *testing.T) {
 		if r.wake() {
 			t.Error("it rested before it was told to")
 		}
-		time.Sleep(trimAfter - 1)
+		time.Sleep(trimAfter - time.Nanosecond)
 		if r.rest() || percent() != workGCPercent {
 			t.Errorf("it rests right after work, at %d", percent())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if !r.rest() || percent() != restGCPercent {
 			t.Errorf("it does not rest, at %d", percent())
 		}

@@ -193,32 +193,37 @@ func (r *responder) answer(w http.ResponseWriter, req *http.Request) {
 	at := place{normalHost(req.Host), req.URL.Path}
 	r.mu.Lock()
 	f, ok := r.files[at]
-	level := slog.LevelDebug
-	// That somebody has come is news once; CAs come from many places, and this daemon looks itself.
-	if ok && !f.fetched && req.UserAgent() != userAgent {
-		f.fetched, level = true, slog.LevelInfo
-	}
 	r.mu.Unlock()
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Type", "text/plain")
-	tell := func(level slog.Level, message string) {
-		r.log.Log(req.Context(), level, message, "host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
-	}
+	log := r.log.With("host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
 	switch {
 	case !ok:
-		tell(slog.LevelDebug, "http request for nothing published")
+		log.DebugContext(req.Context(), "http request for nothing published")
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "not found\n")
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		header.Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	default:
-		tell(level, "http challenge fetched")
+		log.Log(req.Context(), r.news(f, req.UserAgent()), "http challenge fetched")
 		header.Set("Content-Length", strconv.Itoa(len(f.body)))
 		_, _ = io.WriteString(w, f.body) // of a HEAD request the server drops it
 	}
+}
+
+// news is how much a fetch of a file is worth telling. That somebody has come is news once: CAs come from many places, and
+// this daemon looks itself.
+func (r *responder) news(f *served, agent string) slog.Level {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.fetched || agent == userAgent {
+		return slog.LevelDebug
+	}
+	f.fetched = true
+	return slog.LevelInfo
 }
 
 // dialAddress is where the responder can be reached from this machine, or an error when it does not listen.

@@ -111,7 +111,7 @@ func TestCallsAreRemembered(t *testing.T) {
 	}
 	resp.Body.Close()
 	calls := r.s.Calls()
-	if resp.StatusCode != 404 || len(calls) != 1 || calls[0].Path != "/order/review.json" || calls[0].Status != 401 || calls[0].Code != "401: Unauthorized" {
+	if resp.StatusCode != http.StatusNotFound || len(calls) != 1 || calls[0].Path != "/order/review.json" || calls[0].Status != 401 || calls[0].Code != "401: Unauthorized" {
 		t.Errorf("status %d, calls %+v", resp.StatusCode, calls)
 	}
 }

@@ -284,7 +284,7 @@ func TestForm(t *testing.T) {
 	}
 	resp.Body.Close()
 	calls := r.s.Calls()
-	if last := calls[len(calls)-1]; resp.StatusCode != 200 || !strings.Contains(strings.Join(last.Remarks, " "), "in its URL") {
+	if last := calls[len(calls)-1]; resp.StatusCode != http.StatusOK || !strings.Contains(strings.Join(last.Remarks, " "), "in its URL") {
 		t.Errorf("status %d: %+v", resp.StatusCode, last)
 	}
 }

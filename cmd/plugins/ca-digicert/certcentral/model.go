@@ -7,12 +7,18 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
-// The types of what the API answers with: they take numbers for text, null for a list, and so on.
+// What the API answers with is typed loosely: numbers stand for text, null for a list, and so on.
+
 type (
-	ID          = restca.ID
-	Text        = restca.Text
-	Flag        = restca.Flag
-	Time        = restca.Time
+	// ID identifies an order, a request, a domain.
+	ID = restca.ID
+	// Text may be written as a number.
+	Text = restca.Text
+	// Flag may be written as text or a number.
+	Flag = restca.Flag
+	// Time is written in one of several forms.
+	Time = restca.Time
+	// List may be null or a single value.
 	List[T any] = restca.List[T]
 )
 

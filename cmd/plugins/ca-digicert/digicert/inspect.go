@@ -39,8 +39,8 @@ func (s *session) standing(ctx context.Context, o certcentral.Order) (pluginapi.
 	}
 	out := pluginapi.Order{Reference: reference(o.ID), CoverageEnd: coverageEnd(o), Names: heldNames(o), Price: priceOf(o), RenewedBy: by}
 	out.Detail = "order " + o.ID.String() + " is " + string(o.Status) + " at DigiCert"
-	final := false
-	if out.Status, final = finalStatus(string(o.Status)); final {
+	status, final := finalStatus(string(o.Status))
+	if out.Status = status; final {
 		return out, nil
 	}
 	switch o.Status {

@@ -213,9 +213,7 @@ func decodeField(name string, raw json.RawMessage) FieldSpec {
 	_ = json.Unmarshal(raw, &in) // what is of another type is left out
 	f := FieldSpec{Name: name, Required: bool(in.Required), Input: string(in.Input), Options: decodeOptions(in.Options)}
 	for _, t := range in.RequiredIf {
-		for _, part := range strings.FieldsFunc(string(t), func(r rune) bool { return r == ',' || r == ' ' }) {
-			f.RequiredIf = append(f.RequiredIf, part)
-		}
+		f.RequiredIf = append(f.RequiredIf, strings.FieldsFunc(string(t), func(r rune) bool { return r == ',' || r == ' ' })...)
 	}
 	return f
 }

@@ -8,9 +8,12 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi/restca"
 )
 
-// Text and Time are values as loosely typed as the API writes them.
+// Values are typed as loosely as the API writes them.
+
 type (
+	// Text may be written as a number.
 	Text = restca.Text
+	// Time is written in one of several forms.
 	Time = restca.Time
 )
 

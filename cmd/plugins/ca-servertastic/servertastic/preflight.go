@@ -151,8 +151,8 @@ func (p *preflight) tokens(ctx context.Context) error {
 			p.found.AddOf(at, pluginapi.Info, request.SecretToken, "is the token of order %s (%s), which is %q; it is of use for the first order of a certificate alone", orElse(r.OrderID, r.Reference), r.Product, r.Told)
 			continue
 		}
-		switch failure := restca.Fail("read the order of order_token", err); {
-		case failure.Kind == pluginapi.Unavailable, failure.Kind == pluginapi.RateLimited:
+		switch failure := restca.Fail("read the order of order_token", err); failure.Kind {
+		case pluginapi.Unavailable, pluginapi.RateLimited:
 			return failure
 		default:
 			p.found.FaultOf(at, request.SecretToken, "ServerTastic does not know it: %s", failure.Message)

@@ -68,7 +68,7 @@ func (s *session) renewal(ctx context.Context, v *view) (yes bool, end time.Time
 	}
 	leaf, err := x509.ParseCertificate(p.Chain[0])
 	if err != nil || !strings.EqualFold(leaf.Subject.CommonName, v.names.Common) && !covers(leaf, v.names.Common) {
-		return false, end, nil
+		return false, end, nil //nolint:nilerr // what cannot be read is not renewed
 	}
 	if slices.ContainsFunc(v.names.Additional, func(n string) bool { return !covers(leaf, n) }) {
 		return false, end, nil
