@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (b backend) facts(c config.Certificate, l look) []string {
 		add("renew_before is %s: renewal is due from %s.", c.RenewBefore, stamp(at))
 	}
 	if w := h.Window; w != nil && l.Leaf != nil {
-		again := orElse(b.d.timer.Due(windowKey+c.Name), w.LookAt)
+		again := cmp.Or(b.d.timer.Due(windowKey+c.Name), w.LookAt)
 		if w.Serial == l.Leaf.Serial {
 			add("The CA asks for renewal between %s and %s; this certificate's turn is %s. It is asked again at %s.", stamp(w.Start), stamp(w.End),
 				stamp(schedule.PickInWindow(schedule.Window{Serial: w.Serial, Start: w.Start, End: w.End})), stamp(again))
@@ -294,7 +295,7 @@ func (b backend) Deploy(ctx context.Context, name string) (control.Deployment, e
 	l := b.d.look(c)
 	leaf, err := b.d.leaf(c)
 	if err != nil || leaf == nil || l.broken != "" {
-		return control.Deployment{}, control.Errorf(control.Conflict, "the files of %s are no whole set: %s", name, orElse(l.broken, "there is no certificate"))
+		return control.Deployment{}, control.Errorf(control.Conflict, "the files of %s are no whole set: %s", name, cmp.Or(l.broken, "there is no certificate"))
 	}
 	outcome := deployer(b).Deploy(ctx, name, leaf)
 	if err := b.d.engine.SaveDeployment(name, outcome); err != nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -124,7 +125,7 @@ func trialChallenges(test control.ProfileTest) ([]pluginapi.Challenge, error) {
 		return []pluginapi.Challenge{file}, nil
 	case "cname":
 		record.ACME = nil
-		record.DNS.Name = recordName(orElse(test.Place, "_certbridged-test"), domain)
+		record.DNS.Name = recordName(cmp.Or(test.Place, "_certbridged-test"), domain)
 		record.DNS.Type, record.DNS.Value = pluginapi.CNAME, "certbridged-test."+domain
 		return []pluginapi.Challenge{record}, nil
 	case "txt":

@@ -1,14 +1,15 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
-	"hash/fnv"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/order"
+	"github.com/certbridge/certbridged/internal/schedule"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
@@ -37,7 +38,7 @@ func (d *Daemon) firstWindow(c config.Certificate, leaf *certstore.Leaf, deploye
 	if wait <= 0 {
 		return now
 	}
-	wait += time.Duration(hashOf(c.Name) % uint64(wait))
+	wait += schedule.Within(wait, c.Name)
 	at := deployed.Add(wait)
 	if at.Before(now) {
 		return now
@@ -52,7 +53,7 @@ const windowSlot = 30 * time.Minute
 // windowsFrom returns the first time for questions of an account at or after an instant. Machines ask at different
 // minutes: a CA is not to be called by all of them on the hour.
 func (d *Daemon) windowsFrom(account string, at time.Time) time.Time {
-	offset := time.Duration(hashOf(d.machine+"/"+account) % uint64(windowSlot))
+	offset := schedule.Within(windowSlot, d.machine+"/"+account)
 	slot := at.Add(-offset).Truncate(windowSlot).Add(offset)
 	if slot.Before(at) {
 		slot = slot.Add(windowSlot)
@@ -64,18 +65,12 @@ func (d *Daemon) windowsFrom(account string, at time.Time) time.Time {
 // its own slot in the day, which does not depend on when the daemon was started: all at once would be a burst at each
 // start, and some time after the start might never come for those that are started often.
 func (d *Daemon) windowAfterRest(c config.Certificate, now time.Time) time.Time {
-	phase := time.Duration(hashOf(c.Name)%uint64(windowAgain/windowSlot)) * windowSlot
+	phase := schedule.Within(windowAgain/windowSlot, c.Name) * windowSlot
 	at := now.Add(-phase).Truncate(windowAgain).Add(phase)
 	if at.Before(now) {
 		at = at.Add(windowAgain)
 	}
 	return d.windowsFrom(c.CA, at)
-}
-
-func hashOf(s string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(s)) // never fails
-	return h.Sum64()
 }
 
 // scheduleWindow sees to it that the CA is asked about a certificate that came from it.
@@ -123,7 +118,7 @@ func (d *Daemon) askWindow(ctx context.Context, name string) {
 	case info.Serial != cert.Serial(leaf):
 		d.log.WarnContext(ctx, "a renewal window for another certificate is ignored", "certificate", name, "serial", info.Serial)
 	default:
-		again = min(max(orElse(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
+		again = min(max(cmp.Or(info.LookAgainAfter, windowAgain), windowAtLeast), windowAtMost)
 		changed, err := d.engine.SaveWindow(name, order.Window{
 			Serial: info.Serial, Start: info.WindowStart, End: info.WindowEnd,
 			ExplanationURL: info.ExplanationURL, LookAt: time.Now().Add(again),

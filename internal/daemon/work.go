@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -346,7 +347,7 @@ func (d *Daemon) learnLimit(ctx context.Context, id string) {
 	}
 	if description, err := ca.Describe(ctx); err == nil {
 		d.mu.Lock()
-		d.limits[r.Account] = orElse(description.MaxConcurrentOrders, ordersAtOnce)
+		d.limits[r.Account] = cmp.Or(description.MaxConcurrentOrders, ordersAtOnce)
 		d.mu.Unlock()
 	}
 }
@@ -445,12 +446,4 @@ func laterOf(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-func orElse[T comparable](v, other T) T {
-	var zero T
-	if v == zero {
-		return other
-	}
-	return v
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -118,7 +119,7 @@ func (r *Runner) sharable(plan Plan, c command) (key string, _ command, ok bool)
 	if known == nil {
 		known = unaware()
 	}
-	path, err := lookUp(c.argv[0], orElse(c.dir, "/"), c.env["PATH"])
+	path, err := lookUp(c.argv[0], cmp.Or(c.dir, "/"), c.env["PATH"])
 	if err != nil || !slices.Contains(known, path) {
 		return "", c, false
 	}
@@ -133,12 +134,4 @@ func (r *Runner) sharable(plan Plan, c command) (key string, _ command, ok bool)
 	c.env = env
 	slices.Sort(words)
 	return fmt.Sprintf("%q %q %q %s", c.argv, c.dir, words, plan.Timeout), c, true
-}
-
-func orElse[T comparable](v, other T) T {
-	var zero T
-	if v == zero {
-		return other
-	}
-	return v
 }

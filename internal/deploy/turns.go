@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -50,7 +51,7 @@ func (t *turns) take(ctx context.Context) (giveBack func(), err error) {
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
 	once := sync.OnceFunc(t.next)
-	timer := time.AfterFunc(orElse(t.patience, patience), once)
+	timer := time.AfterFunc(cmp.Or(t.patience, patience), once)
 	return func() {
 		timer.Stop()
 		once()

@@ -62,10 +62,9 @@ func (e *Engine) takeBack(id string) {
 	delete(e.recent, id)
 }
 
-// overBudget is called with the lock held.
+// overBudget is called with the lock held, after turnOver.
 func (w *work) overBudget(r *Record) string {
 	account, certificate := 0, 0
-	w.turnOver(w.Now().Add(-budgetWindow))
 	for _, p := range w.recent {
 		if p.Account == r.Account {
 			account++
@@ -100,6 +99,7 @@ func (e *Engine) ReleaseBudget(id string) (Record, error) {
 		w := &work{Engine: e, record: r, spec: spec}
 		e.mu.Lock()
 		defer e.mu.Unlock()
+		e.turnOver(e.Now().Add(-budgetWindow))
 		if why := w.overBudget(&r); why != "" {
 			return fmt.Errorf("order %s: %s: %w", id, why, ErrWrongPhase)
 		}

@@ -47,7 +47,13 @@ func spread(within time.Duration, failures int, seed string) time.Duration {
 	if within <= 0 {
 		return 0
 	}
+	return Within(within, string(append([]byte(seed), byte(failures))))
+}
+
+// Within returns a part of a positive span that depends on a seed alone: what is put off by it spreads evenly, and a restart
+// does not throw the dice again.
+func Within(span time.Duration, seed string) time.Duration {
 	h := fnv.New64a()
-	_, _ = h.Write(append([]byte(seed), byte(failures))) // never fails
-	return time.Duration(h.Sum64() % uint64(within))
+	_, _ = h.Write([]byte(seed)) // never fails
+	return time.Duration(h.Sum64() % uint64(span))
 }

@@ -3,7 +3,6 @@ package schedule
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -207,9 +206,7 @@ func PickInWindow(w Window) time.Time {
 	if span <= 0 {
 		return w.Start
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(w.Serial)) // never fails
-	return w.Start.Add(time.Duration(h.Sum64() % uint64(span)))
+	return w.Start.Add(Within(span, w.Serial))
 }
 
 func act(r Reason, detail string) Verdict { return Verdict{Act: true, Reason: r, Detail: detail} }

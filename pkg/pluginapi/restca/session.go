@@ -2,6 +2,7 @@ package restca
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -64,4 +65,16 @@ func (g *Gate) Enter(ctx context.Context, name string) (leave func(), err error)
 			return nil, pluginapi.Errorf(pluginapi.Unavailable, "the order is being placed by another call: %w", ctx.Err())
 		}
 	}
+}
+
+// Unpublishable returns the names whose DCV profiles are known to publish no challenge of a type. Of a name without any types
+// nothing is known.
+func Unpublishable(names []pluginapi.Identifier, kind pluginapi.ChallengeType) []string {
+	var out []string
+	for _, id := range names {
+		if len(id.ChallengeTypes) > 0 && !slices.Contains(id.ChallengeTypes, kind) {
+			out = append(out, id.Value)
+		}
+	}
+	return out
 }

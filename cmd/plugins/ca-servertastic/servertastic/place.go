@@ -316,12 +316,7 @@ func publishable(method string, order pluginapi.OrderRequest) error {
 	case request.MethodFile, request.MethodSFile:
 		kind, what = pluginapi.ChallengeHTTP, "files"
 	}
-	var without []string
-	for _, id := range order.Identifiers {
-		if len(id.ChallengeTypes) > 0 && !slices.Contains(id.ChallengeTypes, kind) {
-			without = append(without, id.Value)
-		}
-	}
+	without := restca.Unpublishable(order.Identifiers, kind)
 	if len(without) == 0 {
 		return nil
 	}
