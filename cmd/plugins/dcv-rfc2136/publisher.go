@@ -39,48 +39,61 @@ func (p *publisher) Configure(_ context.Context, profile pluginapi.DCVProfile) (
 	}, nil
 }
 
-// Publish adds the record. There is no receipt: all that Withdraw needs is in the challenge.
+// Publish adds the record. The receipt is the zone that it was added to, which spares Withdraw the question.
 func (p *publisher) Publish(ctx context.Context, c pluginapi.Challenge) ([]byte, error) {
 	r, err := recordOf(c)
 	if err != nil {
 		return nil, err
 	}
-	z, err := p.zoneOf(ctx, r.name)
+	if r.cname {
+		zone, err := p.zoneOf(ctx, r.name)
+		if err != nil {
+			return nil, err
+		}
+		return []byte(zone), p.addCNAME(ctx, zone, r)
+	}
+	zone, ttl, err := p.placeOf(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if r.cname {
-		return nil, p.addCNAME(ctx, z, r)
-	}
-	return nil, p.addTXT(ctx, z, r)
+	return []byte(zone), p.addTXT(ctx, zone, r, ttl)
 }
 
 // Withdraw deletes the record and no other. A record that is not there is deleted as well as one that is (RFC 2136
 // section 3.4.2.4).
-func (p *publisher) Withdraw(ctx context.Context, c pluginapi.Challenge, _ []byte) error {
+func (p *publisher) Withdraw(ctx context.Context, c pluginapi.Challenge, receipt []byte) error {
 	r, err := recordOf(c)
 	if err != nil {
 		return err
 	}
-	z, err := p.zoneOf(ctx, r.name)
+	if zone := p.zoneBefore(r.name, receipt); zone != "" {
+		reply, err := p.remove(ctx, zone, r)
+		if err != nil {
+			return err
+		}
+		if reply.Rcode != dns.RcodeNotAuth && reply.Rcode != dns.RcodeNotZone { // else the server's zones are others by now
+			return p.explain(reply, zone, r)
+		}
+	}
+	zone, err := p.zoneOf(ctx, r.name)
 	if err != nil {
 		return err
 	}
-	m := new(dns.Msg).SetUpdate(z)
+	reply, err := p.remove(ctx, zone, r)
+	if err != nil {
+		return err
+	}
+	return p.explain(reply, zone, r)
+}
+
+func (p *publisher) remove(ctx context.Context, zone string, r record) (*dns.Msg, error) {
+	m := new(dns.Msg).SetUpdate(zone)
 	m.Remove([]dns.RR{r.rr(0)})
-	reply, err := p.server.exchange(ctx, m)
-	if err != nil {
-		return err
-	}
-	return p.explain(reply, z, r)
+	return p.server.exchange(ctx, m)
 }
 
 // addTXT adds a TXT record beside others.
-func (p *publisher) addTXT(ctx context.Context, zone string, r record) error {
-	ttl, err := p.ttlAt(ctx, r)
-	if err != nil {
-		return err
-	}
+func (p *publisher) addTXT(ctx context.Context, zone string, r record, ttl uint32) error {
 	m := new(dns.Msg).SetUpdate(zone)
 	// A server ignores a record that is added beside a CNAME, and says that all is well (RFC 2136 section 3.4.2.2).
 	m.RRsetNotUsed([]dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: r.name, Rrtype: dns.TypeCNAME}}})
@@ -95,19 +108,27 @@ func (p *publisher) addTXT(ctx context.Context, zone string, r record) error {
 	return p.explain(reply, zone, r)
 }
 
-// ttlAt returns the time to live of the TXT records that stand at a name already: all of a set have the same (RFC 2181
-// section 5.2), and a new one with another would change the others'.
-func (p *publisher) ttlAt(ctx context.Context, r record) (uint32, error) {
+// placeOf returns the zone to add a TXT record to, and the time to live of those that stand at its name already: all of a set have
+// the same (RFC 2181 section 5.2), and a new one with another would change the others'. Mostly none stands there, and the answer
+// that says so names the zone as well.
+func (p *publisher) placeOf(ctx context.Context, r record) (zone string, ttl uint32, err error) {
 	reply, err := p.server.exchange(ctx, question(r.name, dns.TypeTXT))
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
+	ttl = p.settings.ttl
 	for _, rr := range reply.Answer {
 		if rr.Header().Rrtype == dns.TypeTXT && dns.CanonicalName(rr.Header().Name) == r.name {
-			return rr.Header().Ttl, nil
+			ttl = rr.Header().Ttl
 		}
 	}
-	return p.settings.ttl, nil
+	if p.settings.zone == "" {
+		zone, _ = zoneIn(reply, r.name)
+	}
+	if zone == "" {
+		zone, err = p.zoneOf(ctx, r.name)
+	}
+	return zone, ttl, err
 }
 
 // addCNAME adds a CNAME record at a name that has no records.

@@ -28,7 +28,8 @@ type server struct {
 	key       tsigKey
 	timeout   time.Duration
 	dialer    net.Dialer
-	slots     chan struct{} // one for each connection
+	slots     chan struct{} // one for each connection in use
+	idle      idle
 	now       func() time.Time
 }
 
@@ -81,28 +82,36 @@ func (s *server) exchange(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 	}
 }
 
+// send asks over a connection that an earlier message has left, or over a new one. Servers close connections at any time (RFC 7766
+// section 6.2.4), which shows only when one is used again: a message that is not answered there is sent anew.
 func (s *server) send(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
+	if c := s.idle.take(); c != nil {
+		if reply, err := s.over(ctx, c, m); reply != nil || ctx.Err() != nil {
+			return reply, err
+		}
+	}
 	raw, err := s.dialer.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, s.explainDial(err)
 	}
-	defer raw.Close()
-	// Whatever ends the context ends the reading.
-	defer context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })()
-	conn := &dns.Conn{Conn: raw}
+	return s.over(ctx, newConnection(raw), m)
+}
+
+// over sends a message over a connection, which is kept or closed then. There is a reply also when it cannot be believed.
+func (s *server) over(ctx context.Context, c *connection, m *dns.Msg) (*dns.Msg, error) {
+	var secrets map[string]string
 	if !s.key.none() {
-		conn.TsigSecret = map[string]string{s.key.name: s.key.secret.Reveal()}
+		secrets = map[string]string{s.key.name: s.key.secret.Reveal()}
 		m.SetTsig(s.key.name, s.key.algorithm, fudge, s.now().Unix())
 	}
-	if err := conn.WriteMsg(m); err != nil {
-		return nil, fmt.Errorf("send: %w", err)
+	reply, usable, err := c.ask(ctx, m, secrets)
+	if usable {
+		s.idle.keep(c)
+	} else {
+		_ = c.Close() // nothing more is wanted of it
 	}
-	reply, err := conn.ReadMsg()
 	if reply == nil {
-		return nil, fmt.Errorf("receive: %w", err)
-	}
-	if reply.Id != m.Id || !reply.Response || reply.Opcode != m.Opcode {
-		return nil, errors.New("the reply belongs to another question")
+		return nil, err
 	}
 	return reply, s.judge(reply, err)
 }

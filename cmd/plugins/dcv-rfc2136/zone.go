@@ -38,7 +38,17 @@ func (p *publisher) zoneOf(ctx context.Context, name string) (string, error) {
 		"set zone when the server does not answer questions", p.settings.nameserver, bare(name), said)
 }
 
-// zoneIn reads the reply to the question for a name's SOA record. A server with authority names the zone in the answer
+// zoneBefore returns the zone that a receipt names, or nothing: where there is none, where the settings name the zone, and where
+// it is no zone of the name.
+func (p *publisher) zoneBefore(name string, receipt []byte) string {
+	zone, err := domain(string(receipt))
+	if p.settings.zone != "" || err != nil || !dns.IsSubDomain(zone, name) {
+		return ""
+	}
+	return zone
+}
+
+// zoneIn reads the reply to the question for a name's SOA record, or for records that are not there. A server with authority names the zone in the answer
 // or, where the name is not a zone's apex, in the authority section (RFC 2308 section 3). A server that has delegated
 // the name says so without authority. Neither is set when the reply says nothing of both, as at a CNAME record.
 func zoneIn(reply *dns.Msg, name string) (zone, elsewhere string) {

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/certbridge/certbridged/pkg/pluginapi"
+)
+
+// standIn is a name server with a zone in which nothing stands. It closes each connection after some replies.
+type standIn struct {
+	replies int // of a connection, zero for all that are asked for
+	refuse  int // an rcode for updates of the zone refused
+	refused string
+
+	mu          sync.Mutex
+	connections int
+	asked       []string // such as "SOA" and "update example.com."
+}
+
+func (s *standIn) serve(c net.Conn) {
+	s.mu.Lock()
+	s.connections++
+	s.mu.Unlock()
+	conn := &dns.Conn{Conn: c}
+	for n := 1; ; n++ {
+		m, err := conn.ReadMsg()
+		if err != nil {
+			return
+		}
+		if conn.WriteMsg(s.reply(m)) != nil || n == s.replies {
+			return
+		}
+	}
+}
+
+func (s *standIn) reply(m *dns.Msg) *dns.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reply := new(dns.Msg).SetReply(m)
+	if m.Opcode == dns.OpcodeUpdate {
+		zone := m.Question[0].Name
+		s.asked = append(s.asked, "update "+zone)
+		if zone == s.refused {
+			reply.Rcode = s.refuse
+		}
+		return reply
+	}
+	s.asked = append(s.asked, dns.TypeToString[m.Question[0].Qtype])
+	reply.Authoritative = true
+	reply.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: "example.com.", Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: "ns1.", Mbox: "x."}}
+	return reply
+}
+
+func TestMessagesShareConnections(t *testing.T) {
+	t.Parallel()
+	const once = "TXT, update example.com., update example.com."
+	for name, c := range map[string]struct {
+		replies, connections int
+	}{
+		"one for all":               {0, 1},
+		"closed after each reply":   {1, 6},
+		"closed after some replies": {4, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &standIn{replies: c.replies}
+			p := configured(t, pluginapi.Settings{Values: map[string]any{"nameserver": listen(t, s.serve)}}, 0)
+			for _, host := range []string{"a", "b"} {
+				challenge := txt("_dnsauth."+host+".example.com", "x")
+				receipt, err := p.Publish(t.Context(), challenge)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Withdraw(t.Context(), challenge, receipt); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if got := strings.Join(s.asked, ", "); got != once+", "+once {
+				t.Errorf("the server was asked %s", got)
+			}
+			if s.connections != c.connections {
+				t.Errorf("there were %d connections, want %d", s.connections, c.connections)
+			}
+		})
+	}
+}
+
+// A receipt spares a question, and no more than that: what it says may be out of date, or not be of this plugin.
+func TestReceipts(t *testing.T) {
+	t.Parallel()
+	asked := []string{"SOA", "update example.com."}
+	for name, c := range map[string]struct {
+		receipt string
+		refuse  int
+		want    []string
+	}{
+		"the zone":                           {"example.com.", 0, asked[1:]},
+		"none":                               {"", 0, asked},
+		"not of this plugin":                 {`{"a":1} "`, 0, asked},
+		"a zone that the name is not in":     {"example.net.", 0, asked},
+		"a zone that has gone":               {"shop.example.com.", dns.RcodeNotAuth, append([]string{"update shop.example.com."}, asked...)},
+		"a zone that the name is not in now": {"shop.example.com.", dns.RcodeNotZone, append([]string{"update shop.example.com."}, asked...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &standIn{refuse: c.refuse, refused: "shop.example.com."}
+			p := configured(t, pluginapi.Settings{Values: map[string]any{"nameserver": listen(t, s.serve)}}, 0)
+			if err := p.Withdraw(t.Context(), txt("_dnsauth.shop.example.com", "x"), []byte(c.receipt)); err != nil {
+				t.Fatal(err)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !slices.Equal(s.asked, c.want) {
+				t.Errorf("the server was asked %q, want %q", s.asked, c.want)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		s := &standIn{refuse: dns.RcodeRefused, refused: "shop.example.com."}
+		p := configured(t, pluginapi.Settings{Values: map[string]any{"nameserver": listen(t, s.serve)}}, 0)
+		err := p.Withdraw(t.Context(), txt("_dnsauth.shop.example.com", "x"), []byte("shop.example.com."))
+		if pluginapi.KindOf(err) != pluginapi.Unauthorized {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestIdleConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var list idle
+		ends := make([]net.Conn, 2)
+		for n := range ends {
+			var here net.Conn
+			here, ends[n] = net.Pipe()
+			list.keep(newConnection(here))
+			time.Sleep(idleFor / 2)
+		}
+		list.keep(list.take()) // the second one, whose time begins anew
+		time.Sleep(idleFor * 3 / 4)
+		if left := len(list.list); left != 1 {
+			t.Errorf("%d connections are kept, want the one that was used", left)
+		}
+		time.Sleep(idleFor)
+		if list.take() != nil {
+			t.Error("an old connection is kept")
+		}
+		for n, end := range ends {
+			if _, err := end.Read(make([]byte, 1)); err == nil {
+				t.Errorf("connection %d is open", n)
+			}
+		}
+	})
+}
