@@ -53,14 +53,17 @@ func newTally() *tally {
 
 func (t *tally) follow(e lab.Event) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
 	case e.Kind == "deployed":
 		t.done[e.Certificate] = e.Time
 	case e.Level != "INFO" && e.Level != "DEBUG":
 		t.other[e.Kind+" ("+strings.ToLower(e.Level)+")"]++
 		t.last = e.Message
+		return
+	default:
+		return
 	}
-	t.mu.Unlock()
 	select {
 	case t.news <- struct{}{}:
 	default:
@@ -70,9 +73,12 @@ func (t *tally) follow(e lab.Event) {
 func (t *tally) count(of map[string]bool) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if of == nil {
+		return len(t.done)
+	}
 	n := 0
 	for name := range t.done {
-		if of == nil || of[name] {
+		if of[name] {
 			n++
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,16 +16,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// Event is a line of the daemon's log that tells of something that happened.
-type Event struct {
-	Time        time.Time `json:"time"`
-	Level       string    `json:"level"`
-	Message     string    `json:"msg"`
-	Kind        string    `json:"event"`
-	Certificate string    `json:"certificate"`
-	Order       string    `json:"order"`
-}
 
 // Daemon is a running daemon.
 type Daemon struct {
@@ -102,7 +91,7 @@ func (d *Daemon) read(log io.Reader) {
 			log = io.TeeReader(log, kept)
 		}
 	}
-	lines := bufio.NewReaderSize(log, 64<<10)
+	lines := bufio.NewReaderSize(unhurried{log}, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
@@ -116,11 +105,21 @@ func (d *Daemon) read(log io.Reader) {
 		if d.follow == nil || !bytes.Contains(line, []byte(`"event":`)) {
 			continue
 		}
-		var e Event
-		if json.Unmarshal(line, &e) == nil {
+		if e, err := readEvent(line); err == nil {
 			d.follow(e)
 		}
 	}
+}
+
+// unhurried reads what a daemon has written meanwhile, now and then: to be woken for each line would take a share of the processor
+// that is to be measured. Events bring their own time.
+type unhurried struct{ io.Reader }
+
+const readEvery = 20 * time.Millisecond
+
+func (r unhurried) Read(p []byte) (int, error) {
+	time.Sleep(readEvery)
+	return r.Reader.Read(p)
 }
 
 // awaitReady waits for READY=1 (sd_notify(3)).
