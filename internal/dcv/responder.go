@@ -198,19 +198,26 @@ func (r *responder) answer(w http.ResponseWriter, req *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Type", "text/plain")
-	log := r.log.With("host", at.host, "path", at.path, "remote", req.RemoteAddr, "agent", req.UserAgent())
 	switch {
 	case !ok:
-		log.DebugContext(req.Context(), "http request for nothing published")
+		r.log.LogAttrs(req.Context(), slog.LevelDebug, "http request for nothing published", at.asked(req)...)
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "not found\n")
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		header.Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	default:
-		log.Log(req.Context(), r.news(f, req.UserAgent()), "http challenge fetched")
+		r.log.LogAttrs(req.Context(), r.news(f, req.UserAgent()), "http challenge fetched", at.asked(req)...)
 		header.Set("Content-Length", strconv.Itoa(len(f.body)))
 		_, _ = io.WriteString(w, f.body) // of a HEAD request the server drops it
+	}
+}
+
+// asked is what the log says of who asks for a place.
+func (at place) asked(req *http.Request) []slog.Attr {
+	return []slog.Attr{
+		slog.String("host", at.host), slog.String("path", at.path),
+		slog.String("remote", req.RemoteAddr), slog.String("agent", req.UserAgent()),
 	}
 }
 

@@ -1,6 +1,7 @@
 package dcv
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -98,10 +99,7 @@ func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPF
 		if err != nil {
 			return nil, pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
 		}
-		direct := func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		}
-		if err := fetch(ctx, direct, f); err != nil {
+		if err := fetchFrom(ctx, network, address, f); err != nil {
 			return nil, s.invisible(ctx, fmt.Errorf("the shared responder at %s: %w", address, err))
 		}
 	}
@@ -228,15 +226,55 @@ func fetch(ctx context.Context, dial dialFunc, f pluginapi.HTTPFile) error {
 			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 		},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+urlHost(f.Host)+f.Path, nil)
+	req, err := fileRequest(ctx, f)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", userAgent)
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
+	return compare(resp, f)
+}
+
+// fetchFrom gets a file from the shared responder's own address and compares it. There is nothing on that way that a client of
+// net/http is for: one request on one connection, no redirect and no TLS.
+func fetchFrom(ctx context.Context, network, address string, f pluginapi.HTTPFile) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	req, err := fileRequest(ctx, f)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// Whatever ends the context ends the writing and reading.
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if err := req.Write(conn); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return err
+	}
+	return compare(resp, f)
+}
+
+func fileRequest(ctx context.Context, f pluginapi.HTTPFile) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+urlHost(f.Host)+f.Path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", userAgent)
+	return req, nil
+}
+
+// compare reads an answer to its end and says whether it is the file.
+func compare(resp *http.Response, f pluginapi.HTTPFile) error {
 	defer resp.Body.Close()
 	at := resp.Request.URL.String() // after redirects
 	if resp.StatusCode != http.StatusOK {
