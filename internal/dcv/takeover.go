@@ -52,8 +52,11 @@ func (s *Solver) takeOver(ctx context.Context, profile string, pub publisher, c 
 // keepOwn puts a plugin's earlier receipt in the place of an empty one for the same record: it says that the record
 // stands there already, and only the earlier receipt tells how to take it down.
 func keepOwn(receipt, earlier []byte) []byte {
+	if len(earlier) == 0 {
+		return receipt
+	}
 	now, before := decodePluginReceipt(receipt), decodePluginReceipt(earlier)
-	if len(earlier) == 0 || len(now.Plugin) > 0 || len(before.Plugin) == 0 || !sameName(now.Name, before.Name) {
+	if len(now.Plugin) > 0 || len(before.Plugin) == 0 || !sameName(now.Name, before.Name) {
 		return receipt
 	}
 	return before.encode()

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"net/netip"
@@ -376,8 +377,14 @@ func (s *session) finalize(ctx context.Context, v *view) error {
 	}
 }
 
-// csrKeyMatches reports whether a leaf is for the key of a CSR.
+// csrKeyMatches reports whether a leaf is for the key of a CSR, of which nothing else is read here (RFC 2986 section 4.1).
 func csrKeyMatches(csrDER []byte, leaf *x509.Certificate) bool {
-	csr, err := x509.ParseCertificateRequest(csrDER)
-	return err == nil && bytes.Equal(csr.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
+	var csr struct {
+		Info struct {
+			Version      int
+			Subject, Key asn1.RawValue
+		}
+	}
+	_, err := asn1.Unmarshal(csrDER, &csr)
+	return err == nil && bytes.Equal(csr.Info.Key.FullBytes, leaf.RawSubjectPublicKeyInfo)
 }

@@ -1,9 +1,11 @@
 package acme
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -305,5 +307,42 @@ func TestOnlyDomainNamesAreIssuers(t *testing.T) {
 	b.learn([]string{"CA.example", "ca.example", "no name", "b.example"})
 	if got := b.record().CAAIdentities; !slices.Equal(got, []string{"ca.example", "b.example"}) {
 		t.Errorf("learned %q", got)
+	}
+}
+
+func TestLeafOfTheCSRsKey(t *testing.T) {
+	t.Parallel()
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bits, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []crypto.Signer{curve, bits}
+	for i, key := range keys {
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "shop.example.com", Organization: []string{"A company"}}, DNSNames: []string{"shop.example.com"},
+		}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, other := range keys {
+			public, err := x509.MarshalPKIXPublicKey(other.Public())
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaf := &x509.Certificate{RawSubjectPublicKeyInfo: public}
+			if got := csrKeyMatches(der, leaf); got != (i == j) {
+				t.Errorf("CSR of %T, leaf of %T: %t", key, other, got)
+			}
+			if csrKeyMatches(der[:len(der)/4], leaf) || csrKeyMatches(nil, leaf) {
+				t.Error("what is no CSR has a key")
+			}
+		}
+	}
+	if csrKeyMatches(nil, &x509.Certificate{}) {
+		t.Error("nothing matches nothing")
 	}
 }
