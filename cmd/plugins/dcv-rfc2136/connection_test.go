@@ -149,7 +149,10 @@ func TestIdleConnectionsEnd(t *testing.T) {
 		}
 		list.keep(list.take()) // the second one, whose time begins anew
 		time.Sleep(idleFor * 3 / 4)
-		if left := len(list.list); left != 1 {
+		list.mu.Lock()
+		left := len(list.list)
+		list.mu.Unlock()
+		if left != 1 {
 			t.Errorf("%d connections are kept, want the one that was used", left)
 		}
 		time.Sleep(idleFor)
