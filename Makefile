@@ -19,7 +19,7 @@ PLUGINS  := $(addprefix ./,$(filter-out $(LEGO),$(patsubst %/main.go,%,$(wildcar
 # Never from the cache: many tests build and run programs, which go test does not see as something they depend on.
 TESTFLAGS ?= -count=1 -timeout 40m
 
-.PHONY: help deps build light lego run sandbox-all bench test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
+.PHONY: help deps build light lego run sandbox-all bench bench-peers benchmark test race lint proto proto-check tidy-check fuzz-short e2e vuln clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +45,18 @@ run: light ## see what certbridged does: a daemon in the foreground that renews 
 	$(GO) build -o build/bin/demo ./examples/demo
 	@build/bin/demo
 
-bench: light ## measure: make bench BENCH='-parts ab -orders 100' for a part; the result is in build/bench/result.json
+bench: benchmark ## measure: make bench BENCH='-parts ab -orders 100' for a part; the result is in build/bench/result.json
+	@build/bench/bench $(BENCH)
+
+bench-peers: benchmark ## measure other ACME clients at the same work: CertMagic, lego, and those of Debian that are installed
+	cd bench/peers && GOWORK=off $(GO) build -o ../../build/bench/peers .
+	@build/bench/bench -parts p $(BENCH)
+
+benchmark: light
 	@mkdir -p build/bench
 	$(GO) run ./tools/pebblemend -out build/bench
 	GOWORK=off $(GO) build -modfile=build/bench/pebble.mod -o build/bench/pebble github.com/letsencrypt/pebble/v2/cmd/pebble
 	$(GO) build -o build/bench/bench ./bench
-	@build/bench/bench $(BENCH)
 
 sandbox-all: light ## rehearse: one certificate at each kind of CA, ordered from stand-ins, served, renewed, with what it would have cost
 	$(GO) build -o build/bin/demo ./examples/demo
@@ -85,7 +91,7 @@ proto-check: ## the generated Go is that of the .proto files, and nothing in the
 	else $(BUF) breaking --against '.git#branch=HEAD'; echo "no release yet: compared with the last commit"; fi
 
 tidy-check: ## go.mod and go.sum are tidy in every module
-	for m in . examples/ca-plugin; do (cd $$m && $(GO) mod tidy -diff); done
+	for m in . examples/ca-plugin bench/peers; do (cd $$m && $(GO) mod tidy -diff); done
 
 fuzz-short: ## every fuzz target for $(FUZZTIME)
 	@tools/fuzz.sh $(FUZZTIME)

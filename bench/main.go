@@ -36,8 +36,11 @@ type options struct {
 	retryAfter       int
 	daemon, plugins  string
 	pebble, dir, out string
-	keep             bool
-	env              []string
+	// peers is the program of bench/peers, peerOrders how many certificates are ordered with each peer.
+	peers      string
+	peerOrders int
+	keep       bool
+	env        []string
 }
 
 func main() {
@@ -60,7 +63,7 @@ func readFlags() (options, error) {
 		}
 	}
 	o.orders, o.managed, o.inFlight = []int{100, 300, 1000}, []int{1000, 3000, 10000}, []int{8, 32, 128}
-	flag.StringVar(&o.parts, "parts", "abcdefgh", "which `parts` to run")
+	flag.StringVar(&o.parts, "parts", "abcdefgh", "which `parts` to run; p compares with other clients (make bench-peers)")
 	flag.Func("orders", "numbers of certificates to order, parts a and b (default 100,300,1000)", sizes(&o.orders, &errs[0]))
 	flag.Func("managed", "numbers of certificates to manage, parts c, d and e (default 1000,3000,10000; 100000 is worth a try)", sizes(&o.managed, &errs[1]))
 	flag.Func("in-flight", "orders in flight to look for the ceiling with (default 8,32,128)", sizes(&o.inFlight, &errs[2]))
@@ -73,6 +76,8 @@ func readFlags() (options, error) {
 	flag.StringVar(&o.daemon, "daemon", "build/bin/certbridged", "the daemon")
 	flag.StringVar(&o.plugins, "plugins", "build/plugins", "the folder of its plugins")
 	flag.StringVar(&o.pebble, "pebble", "build/bench/pebble", "the mended Pebble")
+	flag.StringVar(&o.peers, "peers", "build/bench/peers", "the program that orders with other clients' libraries, part p")
+	flag.IntVar(&o.peerOrders, "peer-orders", 300, "how many certificates to order with each other client, part p")
 	flag.StringVar(&o.dir, "dir", "build/bench", "where to work; it must be on a real disk")
 	flag.StringVar(&o.out, "json", "build/bench/result.json", "where to write the result")
 	flag.BoolVar(&o.keep, "keep", false, "leave the folders of the runs, with the daemon's log")
@@ -84,7 +89,7 @@ func readFlags() (options, error) {
 	if flag.NArg() > 0 {
 		errs[0] = errors.Join(errs[0], fmt.Errorf("unexpected argument %q", flag.Arg(0)))
 	}
-	for _, path := range []*string{&o.daemon, &o.plugins, &o.pebble, &o.dir} {
+	for _, path := range []*string{&o.daemon, &o.plugins, &o.pebble, &o.peers, &o.dir} {
 		absolute, err := filepath.Abs(*path)
 		errs[0] = errors.Join(errs[0], err)
 		*path = absolute
@@ -142,6 +147,7 @@ func run(ctx context.Context) error {
 		{"cde", "many certificates at rest: start, memory, rescan, reaction", b.atRest},
 		{"f", "a limited CA, a hung CA, a hung command", b.underLimits},
 		{"g", "plugins: a call, a start", b.plugin},
+		{"p", "other clients at the same work", b.besidePeers},
 	} {
 		if !strings.ContainsAny(o.parts, p.letter) || ctx.Err() != nil {
 			continue
