@@ -1,7 +1,6 @@
 package pluginhost
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -199,7 +198,8 @@ func (f *folder) sum(x *executable, fresh bool) (string, error) {
 	case ok:
 		return known, nil
 	case under != nil:
-		return under.wait(context.Background()) // a caller that hashed it itself could not hurry either
+		<-under.done // who hashed it himself could not hurry either
+		return under.value, under.err
 	}
 	sum, err := f.hash(x)
 	f.mu.Lock()
