@@ -45,10 +45,13 @@ func (o *before) describe() *copied {
 type batch struct {
 	disk    disk
 	folders map[string]*folder // by real path, each held open once
+	direct  map[string]*folder // by configured path: those that no link leads to
 	changes []*change
 }
 
-func newBatch(d disk) *batch { return &batch{disk: d, folders: make(map[string]*folder)} }
+func newBatch(d disk) *batch {
+	return &batch{disk: d, folders: make(map[string]*folder), direct: make(map[string]*folder)}
+}
 
 func (b *batch) close() {
 	for _, f := range b.folders {
@@ -67,6 +70,30 @@ func (b *batch) at(r resolved) (*folder, error) {
 	}
 	b.folders[r.dir] = f
 	return f, nil
+}
+
+// locate opens the folder that a path leads to and returns the name in it. The way to a folder is followed once for all files that
+// are configured in it: it is held open, so that it stays the one that was checked.
+func (b *batch) locate(path string) (*folder, string, error) {
+	dir, base := filepath.Split(filepath.Clean(path))
+	dir = filepath.Clean(dir)
+	if f, known := b.direct[dir]; known {
+		if info, err := f.root.Lstat(base); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return f, base, nil
+		}
+	}
+	where, err := resolve(path)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := b.at(where)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	if len(where.hops) == 1 { // no link was on the way
+		b.direct[dir] = f
+	}
+	return f, where.base, nil
 }
 
 // plan works out every change of a generation and records it in the manifest. It changes nothing on disk and reports
@@ -100,16 +127,12 @@ func (b *batch) plan(g Generation, m *manifest) error {
 }
 
 func (b *batch) planFile(file File, g Generation) (*change, error) {
-	where, err := resolve(file.Path)
+	f, base, err := b.locate(file.Path)
 	if err != nil {
 		return nil, err
 	}
-	f, err := b.at(where)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Path, err)
-	}
-	c := &change{path: file.Path, folder: f, base: where.base}
-	if c.before, err = readBefore(f, where.base); err != nil {
+	c := &change{path: file.Path, folder: f, base: base}
+	if c.before, err = readBefore(f, base); err != nil {
 		return nil, fmt.Errorf("%s: read the file that is there: %w", file.Path, err)
 	}
 	var old *attributes

@@ -1,6 +1,7 @@
 package certstore
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -207,22 +208,25 @@ func (f *folder) room(bytes, files int) error {
 	return nil
 }
 
+// readRegular returns a file's bytes and what the disk said about it before they were read; that also with an error, where
+// it is known.
 func readRegular(file *os.File) ([]byte, fs.FileInfo, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: not a regular file", file.Name())
+		return nil, info, fmt.Errorf("%s: not a regular file", file.Name())
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
-	if err != nil {
-		return nil, nil, err
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), maxFileSize)) + bytes.MinRead) // so that it takes one reading, and one that finds no more
+	if _, err := data.ReadFrom(io.LimitReader(file, maxFileSize+1)); err != nil {
+		return nil, info, err
 	}
-	if len(data) > maxFileSize {
-		return nil, nil, fmt.Errorf("%s: larger than %d MiB, so not a certificate file", file.Name(), maxFileSize>>20)
+	if data.Len() > maxFileSize {
+		return nil, info, fmt.Errorf("%s: larger than %d MiB, so not a certificate file", file.Name(), maxFileSize>>20)
 	}
-	return data, info, nil
+	return data.Bytes(), info, nil
 }
 
 func sumOf(data []byte) string {

@@ -1,6 +1,7 @@
 package certstore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -144,7 +145,7 @@ func (f File) encode(key crypto.Signer, chain []*x509.Certificate, old []byte) (
 }
 
 func dhParameters(old []byte) []byte {
-	if old == nil {
+	if !bytes.Contains(old, []byte("DH PARAMETERS")) { // most have none, and need not be parsed to know it
 		return nil
 	}
 	contents, _ := cert.ParsePEM(old) // what can be read of a damaged file is good enough here

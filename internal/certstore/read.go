@@ -75,18 +75,43 @@ func (snap Snapshot) Err() error {
 // Read reads the files of a certificate. What is wrong with them stands in the Snapshot; the error is for files that
 // no configuration may name.
 func (s *Store) Read(files []File) (Snapshot, error) {
-	var snap Snapshot
-	held := make([]parsed, len(files))
+	loaded, err := load(files)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return snapshotOf(loaded), nil
+}
+
+// loadedFile is a file with its bytes, where it could be read.
+type loadedFile struct {
+	state FileState
+	data  []byte
+}
+
+// load reads files without looking into them.
+func load(files []File) ([]loadedFile, error) {
+	loaded := make([]loadedFile, len(files))
 	for i, f := range files {
 		if err := f.validate(); err != nil {
-			return Snapshot{}, fmt.Errorf("read certificate files: %w", err)
+			return nil, fmt.Errorf("read certificate files: %w", err)
 		}
-		var state FileState
-		state, held[i] = s.readFile(f)
-		snap.Files = append(snap.Files, state)
+		loaded[i] = loadFile(f)
 	}
-	snap.assemble(files, held)
-	return snap, nil
+	return loaded, nil
+}
+
+// snapshotOf says what files hold.
+func snapshotOf(loaded []loadedFile) Snapshot {
+	var snap Snapshot
+	held := make([]parsed, len(loaded))
+	for i, f := range loaded {
+		if f.state.Problem == nil {
+			held[i], _, f.state.Problem = f.state.File.parse(f.data)
+		}
+		snap.Files = append(snap.Files, f.state)
+	}
+	snap.assemble(held)
+	return snap
 }
 
 // Key reads the private key of a set. It is read afresh each time and not kept. A set without one that can be read is an
@@ -111,23 +136,32 @@ func (s *Store) Key(files []File) (crypto.Signer, error) {
 	return nil, errors.Join(errs...)
 }
 
-func (s *Store) readFile(f File) (FileState, parsed) {
+func loadFile(f File) loadedFile {
 	state := FileState{File: f}
-	info, err := os.Stat(f.Path)
+	file, err := openQuietly(f.Path)
 	if err != nil {
-		state.Problem, state.unread = bare(err), !errors.Is(err, fs.ErrNotExist)
-		return state, parsed{}
+		info, missing := os.Stat(f.Path)
+		if missing != nil {
+			state.Problem, state.unread = bare(missing), !errors.Is(missing, fs.ErrNotExist)
+			return loadedFile{state: state}
+		}
+		state.see(info)
+		state.Problem, state.unread = bare(err), true
+		return loadedFile{state: state}
 	}
-	state.Exists = true
-	state.Identity, state.stamp = identify(info), stampOfInfo(info)
-	data, err := readWhole(f.Path)
+	defer func() { _ = file.Close() }()
+	data, info, err := readRegular(file)
+	if info != nil {
+		state.see(info)
+	}
 	if err != nil {
 		state.Problem, state.unread = bare(err), true
-		return state, parsed{}
 	}
-	held, _, err := f.parse(data)
-	state.Problem = err
-	return state, held
+	return loadedFile{state: state, data: data}
+}
+
+func (f *FileState) see(info fs.FileInfo) {
+	f.Exists, f.Identity, f.stamp = true, identify(info), stampOfInfo(info)
 }
 
 // bare drops the path from an error of the system; the caller names it.
@@ -140,14 +174,18 @@ func bare(err error) error {
 }
 
 func readWhole(path string) ([]byte, error) {
-	// Not to hang on a named pipe.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openQuietly(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
 	data, _, err := readRegular(file)
 	return data, err
+}
+
+// openQuietly opens a file for reading, and does not hang on a named pipe.
+func openQuietly(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 func identify(info fs.FileInfo) Identity {
@@ -160,12 +198,12 @@ func identify(info fs.FileInfo) Identity {
 }
 
 // assemble draws the conclusions from what the files hold one by one.
-func (snap *Snapshot) assemble(files []File, held []parsed) {
+func (snap *Snapshot) assemble(held []parsed) {
 	var source string // the file the leaf is from
 	var intermediates []*x509.Certificate
 	var complete bool
-	for i, f := range files {
-		p := held[i]
+	for i := range snap.Files {
+		p, f := held[i], snap.Files[i].File
 		switch {
 		case f.Form == Chain:
 			if !complete {
@@ -187,13 +225,13 @@ func (snap *Snapshot) assemble(files []File, held []parsed) {
 	if snap.Chain != nil {
 		snap.Chain = append(snap.Chain, intermediates...)
 	}
-	snap.matchKeys(files, held)
+	snap.matchKeys(held)
 }
 
-func (snap *Snapshot) matchKeys(files []File, held []parsed) {
+func (snap *Snapshot) matchKeys(held []parsed) {
 	leaf := snap.Leaf()
 	snap.KeyMatches = leaf != nil
-	for i, f := range files {
+	for i, f := range snap.Files {
 		// A key may also lie in a file that is only expected to have certificates.
 		if held[i].public == nil {
 			continue
@@ -201,7 +239,7 @@ func (snap *Snapshot) matchKeys(files []File, held []parsed) {
 		snap.KeyPresent = true
 		if leaf != nil && !cert.SamePublicKey(leaf.PublicKey, held[i].public) {
 			snap.KeyMatches = false
-			snap.Problems = append(snap.Problems, fmt.Errorf("%s: the private key does not belong to the certificate (serial %s)", f.Path, cert.Serial(leaf)))
+			snap.Problems = append(snap.Problems, fmt.Errorf("%s: the private key does not belong to the certificate (serial %s)", f.File.Path, cert.Serial(leaf)))
 		}
 	}
 	snap.KeyMatches = snap.KeyMatches && snap.KeyPresent

@@ -36,6 +36,7 @@ type Store struct {
 
 	mu    sync.Mutex
 	locks map[string]chan struct{} // per certificate, one token each
+	left  map[uint64]*View         // by their files: what installations have left that nobody has looked at
 
 	seed maphash.Seed // of digests
 }
@@ -56,7 +57,9 @@ func Open(journal Journal, log *slog.Logger) *Store {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{journal: journal, log: log, locks: make(map[string]chan struct{}), seed: maphash.MakeSeed()}
+	return &Store{
+		journal: journal, log: log, locks: make(map[string]chan struct{}), left: make(map[uint64]*View), seed: maphash.MakeSeed(),
+	}
 }
 
 // lock waits for a certificate's turn. The caller calls the function it gets when done.
@@ -179,6 +182,7 @@ func (s *Store) replaceSet(ctx context.Context, g Generation, h *history) error 
 		}
 		return err
 	}
+	s.leave(g, b)
 	m.Phase = switched
 	if err := s.save(h, nil); err != nil {
 		// The set is in place. The next look finds "begun", sees that all is done, and notes it.

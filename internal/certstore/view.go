@@ -2,6 +2,7 @@ package certstore
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -21,8 +22,9 @@ type View struct {
 
 	// snapshot is what was seen in full, where the set is not whole; else it is nil.
 	snapshot *Snapshot
-	// files is a digest of the files that were asked for, state one of what they were like.
-	files, state uint64
+	// files is a digest of the files that were asked for, state one of what they were like, content one of what they held; where
+	// not all could be read, that is zero.
+	files, state, content uint64
 	// settled is false when files were read so soon after their last change that a further one might not show, or could
 	// not be read and may be readable the next time without having changed.
 	settled bool
@@ -58,32 +60,103 @@ func (l *Leaf) Missing(names []string) []string { return cert.Uncovered(l.covere
 const settleTime = 2 * time.Second
 
 // Look returns what is to be known of the files of a certificate. It is the view before, which may be nil, when they have
-// not changed since: that costs one call of the system for each file. The error is for files that no configuration may name.
+// not changed since: that costs one call of the system for each file. Files that hold what they held before, or what was
+// installed a moment ago, are read and not parsed. The error is for files that no configuration may name.
 func (s *Store) Look(files []File, before *View) (*View, error) {
-	if before != nil && before.settled && before.files == s.digest(files) && s.same(before, files) {
+	digest := s.digest(files)
+	if before != nil && before.files != digest {
+		before = nil
+	}
+	if before != nil && before.settled && s.same(before, files) {
 		return before, nil
 	}
-	snap, err := s.Read(files)
+	loaded, err := load(files)
 	if err != nil {
 		return nil, err
 	}
+	v := &View{files: digest, content: s.contentOf(loaded), settled: true}
 	now := time.Now()
-	v := &View{files: s.digest(files), settled: true, Whole: snap.Err() == nil}
 	var sum maphash.Hash
 	sum.SetSeed(s.seed)
-	for _, f := range snap.Files {
-		f.stamp.add(&sum)
-		if f.unread || f.Exists && now.Sub(f.Identity.Modified) <= settleTime {
+	for _, f := range loaded {
+		f.state.stamp.add(&sum)
+		if f.state.unread || f.state.Exists && now.Sub(f.state.Identity.Modified) <= settleTime {
 			v.settled = false
 		}
 	}
 	v.state = sum.Sum64()
-	if !v.Whole {
+	if same := s.known(v, before); same != nil {
+		v.Leaf, v.Whole, v.snapshot = same.Leaf, same.Whole, same.snapshot
+		return v, nil
+	}
+	snap := snapshotOf(loaded)
+	if v.Whole = snap.Err() == nil; !v.Whole {
 		v.snapshot = &snap
 	}
-	v.Leaf = snap.leaf()
+	if c := snap.Leaf(); c != nil {
+		v.Leaf = leafOf(c)
+	}
 	return v, nil
 }
+
+// contentOf is a digest of what files hold, or zero when one of them could not be read.
+func (s *Store) contentOf(loaded []loadedFile) uint64 {
+	texts := make([][]byte, 0, len(loaded))
+	for _, f := range loaded {
+		if f.state.Problem != nil {
+			return 0
+		}
+		texts = append(texts, f.data)
+	}
+	return s.contentDigest(texts)
+}
+
+func (s *Store) contentDigest(texts [][]byte) uint64 {
+	var sum maphash.Hash
+	sum.SetSeed(s.seed)
+	for _, text := range texts {
+		maphash.WriteComparable(&sum, len(text))
+		_, _ = sum.Write(text) // never fails
+	}
+	return max(sum.Sum64(), 1)
+}
+
+// known returns the view before, or what an installation has left, where it is of the same files with the same content and
+// so shows the same, or nil. A set that is not whole is parsed, since its view has what the files were like.
+func (s *Store) known(v, before *View) *View {
+	s.mu.Lock()
+	left := s.left[v.files]
+	delete(s.left, v.files)
+	s.mu.Unlock()
+	for _, other := range []*View{before, left} {
+		if other != nil && other.Whole && v.content != 0 && other.content == v.content {
+			return other
+		}
+	}
+	return nil
+}
+
+// leave keeps, for the look that follows at once, what reading the files of a generation would show.
+func (s *Store) leave(g Generation, b *batch) {
+	v := &View{files: s.digest(g.Files), Leaf: leafOf(g.Chain[0]), Whole: true}
+	var texts [][]byte
+	for i, f := range g.Files {
+		if f.Form == PKCS12 || f.Form == JKS {
+			return // it may hold more than was put into it
+		}
+		texts = append(texts, b.changes[i].data)
+	}
+	v.content = s.contentDigest(texts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.left) >= mostLeft { // nobody has looked
+		clear(s.left)
+	}
+	s.left[v.files] = v
+}
+
+// mostLeft bounds what is kept for looks that never come.
+const mostLeft = 256
 
 // same reports whether the files are as they were.
 func (s *Store) same(v *View, files []File) bool {
@@ -119,12 +192,8 @@ func (s *Store) Unchanged(paths []string, v *View) bool {
 	return sum.Sum64() == v.state
 }
 
-// leaf takes out of the certificate what is remembered of it.
-func (snap Snapshot) leaf() *Leaf {
-	c := snap.Leaf()
-	if c == nil {
-		return nil
-	}
+// leafOf takes out of a certificate what is remembered of it.
+func leafOf(c *x509.Certificate) *Leaf {
 	l := &Leaf{
 		Serial: cert.Serial(c), Issuer: unique.Make(c.Issuer.String()).Value(), Names: cert.Names(c), covered: cert.Covered(c),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: sha256.Sum256(c.Raw),

@@ -4,19 +4,23 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	runtimemetrics "runtime/metrics"
 	"sync"
 	"time"
 )
 
 // While it waits, and it mostly does, the daemon keeps little room for garbage, unless the environment says how much: the
-// memory would be held all year. While orders are worked on it has the usual room, since theirs is the processor time that
-// collecting more often would cost.
+// memory would be held all year. While orders are worked on it has the usual room, and never less than workRoom, since theirs
+// is the processor time that collecting more often would cost: a daemon with few certificates would collect all the time.
 const (
 	trimAfter     = 10 * time.Second
 	restGCPercent = 20
 	loadGCPercent = 50 // of many files
 	workGCPercent = 100
 	manyFiles     = 20_000
+
+	workRoom  = 48 << 20 // bytes of garbage
+	roomEvery = 250 * time.Millisecond
 )
 
 // loadDensely has the collector run more often until the function that it returns is called: what stays of reading the
@@ -38,11 +42,27 @@ func setGCPercent(percent int) {
 	}
 }
 
+// roomyGCPercent is the percentage that gives workRoom beside so many bytes that are alive.
+func roomyGCPercent(live uint64) int {
+	return max(workGCPercent, int(workRoom*100/max(live, 1<<20)))
+}
+
+// alive is how many bytes the last collection found to be in use.
+func alive() uint64 {
+	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	runtimemetrics.Read(sample)
+	if sample[0].Value.Kind() != runtimemetrics.KindUint64 {
+		return workRoom // a Go that does not tell: the usual room it is
+	}
+	return sample[0].Value.Uint64()
+}
+
 // repose knows whether the daemon rests.
 type repose struct {
 	mu      sync.Mutex
 	resting bool
 	worked  time.Time // when an order was last worked on
+	roomy   time.Time // when the collector was last told how much room there is
 }
 
 // wake notes that an order is worked on. It reports true when the daemon rested until now.
@@ -51,8 +71,10 @@ func (r *repose) wake() bool {
 	defer r.mu.Unlock()
 	r.worked = time.Now()
 	rested := r.resting
-	if r.resting = false; rested {
-		setGCPercent(workGCPercent)
+	r.resting = false
+	if r.worked.Sub(r.roomy) >= roomEvery { // what is alive grows with the orders
+		r.roomy = r.worked
+		setGCPercent(roomyGCPercent(alive()))
 	}
 	return rested
 }
@@ -64,7 +86,7 @@ func (r *repose) rest() bool {
 	if time.Since(r.worked) < trimAfter {
 		return false
 	}
-	r.resting = true
+	r.resting, r.roomy = true, time.Time{}
 	setGCPercent(restGCPercent)
 	return true
 }

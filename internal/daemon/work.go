@@ -314,8 +314,8 @@ func (d *Daemon) step(ctx context.Context, id string) {
 			return
 		}
 	}
-	err := d.engine.Step(ctx, id)
-	d.learnLimit(ctx, id)
+	r, err := d.engine.Advance(ctx, id)
+	d.learnLimit(ctx, r.Account)
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case errors.Is(err, order.ErrNotConfigured): // until the configuration changes
@@ -332,22 +332,25 @@ func (d *Daemon) step(ctx context.Context, id string) {
 		d.timer.Set(stepKey+id, time.Now().Add(journalAgain))
 		return
 	}
-	d.scheduleOrder(id)
+	if r.Phase.Final() && !r.ToWithdraw() {
+		d.schedule(r) // nothing changes it any more, and it would have to be read from the journal
+	} else {
+		d.scheduleOrder(id)
+	}
 }
 
 // learnLimit remembers how many orders a plugin wants at once; it has just been called, so it is known.
-func (d *Daemon) learnLimit(ctx context.Context, id string) {
-	r, ok := d.engine.Order(id)
-	if !ok || d.limitOf(r.Account) > 0 {
+func (d *Daemon) learnLimit(ctx context.Context, account string) {
+	if account == "" || d.limitOf(account) > 0 {
 		return
 	}
-	ca, ok := catalog{d}.CA(r.Account)
+	ca, ok := catalog{d}.CA(account)
 	if !ok {
 		return
 	}
 	if description, err := ca.Describe(ctx); err == nil {
 		d.mu.Lock()
-		d.limits[r.Account] = cmp.Or(description.MaxConcurrentOrders, ordersAtOnce)
+		d.limits[account] = cmp.Or(description.MaxConcurrentOrders, ordersAtOnce)
 		d.mu.Unlock()
 	}
 }
@@ -358,12 +361,16 @@ const busyAgain = time.Second
 // journalAgain is how soon a journal that could not be written is tried again.
 const journalAgain = 10 * time.Second
 
-// scheduleOrder sees to what comes next for an order.
+// scheduleOrder sees to what comes next for an order as it is now.
 func (d *Daemon) scheduleOrder(id string) {
-	r, ok := d.engine.Order(id)
-	if !ok {
-		return
+	if r, ok := d.engine.Order(id); ok {
+		d.schedule(r)
 	}
+}
+
+// schedule sees to what comes next for an order.
+func (d *Daemon) schedule(r order.Record) {
+	id := r.ID
 	_, configured := d.setup.Load().certificate(r.Certificate)
 	if !configured && r.Shows() {
 		r = d.rest(r)

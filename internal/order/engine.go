@@ -174,6 +174,7 @@ type entry struct {
 	live bool
 	// installed is when this process has put the certificate in place; zero once it has been looked whether it still is there.
 	installed time.Time
+	parsed    parsed
 }
 
 const (

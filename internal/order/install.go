@@ -18,11 +18,11 @@ const unusableTries = 5
 
 // install checks what was issued and puts it in place as one set.
 func (w *work) install(ctx context.Context) error {
-	key, err := cert.ParseKey(w.record.Key)
+	key, err := w.key()
 	if err != nil {
 		return w.fail("unusable", problem("key", err, w.Now()))
 	}
-	chain, err := cert.ParseChain(w.record.Chain)
+	chain, err := w.chain()
 	if err == nil {
 		chain, err = cert.OrderChain(chain, key.Public())
 	}
@@ -47,6 +47,7 @@ func (w *work) install(ctx context.Context) error {
 		return w.retry("install", "install", err)
 	}
 	w.entry.noteInstalled(w.Now())
+	w.entry.keepChain(chain)
 	return w.update("installed", func(r *Record) {
 		r.Phase, r.NextAt = Installed, w.Now()
 		if r.Deploy == nil { // the first time: later what was on disk was ours, rolled back
@@ -136,7 +137,7 @@ func (en *entry) noteInstalled(at time.Time) (before time.Time) {
 // deploy makes servers use the new set and looks at what they serve; where that fails, the old set comes back, and
 // installing is tried again later.
 func (w *work) deploy(ctx context.Context) error {
-	chain, err := cert.ParseChain(w.record.Chain)
+	chain, err := w.chain()
 	if err != nil || len(chain) == 0 {
 		return w.fail("unusable", problem("unusable-certificate", fmt.Errorf("the journaled chain: %w", err), w.Now()))
 	}

@@ -47,6 +47,7 @@ func (w *work) prepare(ctx context.Context) (goOn bool, err error) {
 	if err != nil {
 		return false, w.fail("prepare", problem("key", err, w.Now()))
 	}
+	w.entry.keepKey(der, key)
 	prepared := func(r *Record) {
 		r.Key, r.KeyType, r.CSR = der, string(keyType), csr
 		r.Attempts, r.LastError, r.NextAt = 0, nil, w.Now()

@@ -10,25 +10,36 @@ import (
 // What goes wrong at a CA or on disk is journaled and no error here; an error means that the order could not be worked
 // on at all (ErrNoOrder, ErrBusy, ErrNotConfigured, a journal that cannot be written).
 func (e *Engine) Step(ctx context.Context, id string) error {
+	_, err := e.Advance(ctx, id)
+	return err
+}
+
+// Advance is Step, and returns the order as it is then: one that is over would have to be read from the journal.
+func (e *Engine) Advance(ctx context.Context, id string) (Record, error) {
 	en := e.entry(id)
 	if en == nil {
-		return fmt.Errorf("order %s: %w", id, ErrNoOrder)
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrNoOrder)
 	}
 	if !en.claim(&en.stepping) {
-		return fmt.Errorf("order %s: %w", id, ErrBusy)
+		return Record{}, fmt.Errorf("order %s: %w", id, ErrBusy)
 	}
 	defer en.release(&en.stepping)
+	err := e.stepEntry(ctx, en)
+	return en.snapshot(), err
+}
+
+func (e *Engine) stepEntry(ctx context.Context, en *entry) error {
 	if err := e.flush(en); err != nil {
 		return err
 	}
 	r := en.snapshot()
 	spec, ok := e.Catalog.Spec(r.Certificate)
 	if !ok {
-		return fmt.Errorf("order %s: certificate %s: %w", id, r.Certificate, ErrNotConfigured)
+		return fmt.Errorf("order %s: certificate %s: %w", r.ID, r.Certificate, ErrNotConfigured)
 	}
 	ca, ok := e.Catalog.CA(r.Account)
 	if !ok {
-		return fmt.Errorf("order %s: CA account %s: %w", id, r.Account, ErrNotConfigured)
+		return fmt.Errorf("order %s: CA account %s: %w", r.ID, r.Account, ErrNotConfigured)
 	}
 	return e.step(ctx, &work{Engine: e, entry: en, record: r, spec: spec, ca: ca})
 }

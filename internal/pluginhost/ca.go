@@ -60,7 +60,7 @@ func (c *CA) Preflight(ctx context.Context, orderSettings []pluginapi.Settings) 
 }
 
 // CheckOrders implements pluginapi.OrderChecker. A plugin that does not promise to look without the network is not asked:
-// it might log in.
+// it might log in. A process that found nothing to say about some settings is not asked about them again.
 func (c *CA) CheckOrders(ctx context.Context, orderSettings []pluginapi.Settings) ([]pluginapi.Finding, error) {
 	d, err := c.Describe(ctx)
 	if err != nil {
@@ -75,7 +75,14 @@ func (c *CA) CheckOrders(ctx context.Context, orderSettings []pluginapi.Settings
 		c.inst.mask.add(s.Secrets)
 	}
 	return use(ctx, c.inst, func(ctx context.Context, r *running) ([]pluginapi.Finding, error) {
+		sum, good := r.good.has(orderSettings)
+		if good {
+			return nil, nil
+		}
 		findings, err := r.ca.CheckOrders(ctx, orderSettings)
+		if err == nil && len(findings) == 0 {
+			r.good.add(sum)
+		}
 		return c.inst.masked(findings), err
 	})
 }

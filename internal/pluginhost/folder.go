@@ -34,9 +34,10 @@ type folder struct {
 	dir   string
 	owner int // beside root
 
-	mu   sync.Mutex
-	sums map[identity]string
-	seen map[string]glimpse // by name: files that were found fit
+	mu      sync.Mutex
+	sums    map[identity]string
+	hashing map[identity]*flight[string] // under way, for all who ask meanwhile
+	seen    map[string]glimpse           // by name: files that were found fit
 }
 
 // glimpse is what was found at a look that found nothing wrong.
@@ -179,16 +180,41 @@ func pinned(path, pin, sum string) error {
 		ErrRefused, path, sum, strings.ToLower(pin))
 }
 
-// sum returns the hash of an open file, from memory where the file has not changed since, unless fresh is wanted.
+// sum returns the hash of an open file, from memory where the file has not changed since, unless fresh is wanted. Many orders
+// that begin at once have it hashed once.
 func (f *folder) sum(x *executable, fresh bool) (string, error) {
+	if fresh {
+		return f.hash(x)
+	}
 	f.mu.Lock()
 	known, ok := f.sums[x.id]
-	f.mu.Unlock()
-	if ok && !fresh {
-		return known, nil
+	under := f.hashing[x.id]
+	own := newFlight[string]()
+	if !ok && under == nil {
+		f.hashing[x.id] = own
 	}
+	f.mu.Unlock()
+	switch {
+	case ok:
+		return known, nil
+	case under != nil:
+		<-under.done // who hashed it himself could not hurry either
+		return under.value, under.err
+	}
+	sum, err := f.hash(x)
+	f.mu.Lock()
+	delete(f.hashing, x.id)
+	f.mu.Unlock()
+	own.finish(sum, err)
+	return sum, err
+}
+
+// hashBuffer is what is read of a file at once: a plugin has some fifteen megabytes.
+const hashBuffer = 256 << 10
+
+func (f *folder) hash(x *executable) (string, error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(x.file, 0, x.id.size)); err != nil {
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(x.file, 0, x.id.size), make([]byte, hashBuffer)); err != nil {
 		return "", fmt.Errorf("%w: read %s: %w", ErrRefused, x.real, err)
 	}
 	sum := hex.EncodeToString(h.Sum(nil))

@@ -68,7 +68,7 @@ func BenchmarkFileBeforeACall(b *testing.B) {
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca-test"), []byte("x"), 0o755)); err != nil {
 		b.Fatal(err)
 	}
-	f := &folder{dir: dir, owner: os.Geteuid(), sums: map[identity]string{}, seen: map[string]glimpse{}}
+	f := &folder{dir: dir, owner: os.Geteuid(), sums: map[identity]string{}, hashing: map[identity]*flight[string]{}, seen: map[string]glimpse{}}
 	b.Run("look", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -108,7 +108,7 @@ func New(opt Options) (*Host, error) {
 	}
 	return &Host{
 		opt: opt, log: opt.Logger, lock: lock, starter: newStarter(),
-		folder:    &folder{dir: opt.Dir, owner: opt.OwnerUID, sums: map[identity]string{}, seen: map[string]glimpse{}},
+		folder:    &folder{dir: opt.Dir, owner: opt.OwnerUID, sums: map[identity]string{}, hashing: map[identity]*flight[string]{}, seen: map[string]glimpse{}},
 		instances: map[instanceKey]*instance{},
 		running:   map[*running]struct{}{},
 		cas:       map[string]pluginapi.Description{},

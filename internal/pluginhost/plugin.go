@@ -35,6 +35,7 @@ type running struct {
 	ca      *wire.CAClient
 	dcv     *wire.DCVClient
 	out     *output
+	good    goodSettings // of orders
 	started time.Time
 	stop    chan struct{} // closed to end it in good order
 	gone    chan struct{} // closed when nothing of it is left

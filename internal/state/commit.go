@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -55,8 +56,10 @@ func (c *committer) write(bucket string, records map[string][]byte) error {
 }
 
 // lead commits what waits and hands the lead to the first of those that came meanwhile: nobody commits for others
-// longer than one transaction takes.
+// longer than one transaction takes. Whoever is about to write gets the processor first, so that he is in it: a transaction
+// costs as much with ten writes as with one.
 func (c *committer) lead() {
+	runtime.Gosched()
 	c.mu.Lock()
 	batch := c.waiting
 	c.waiting = nil

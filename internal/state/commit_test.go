@@ -48,7 +48,7 @@ func behind(t *testing.T, s *Store, writes ...map[string][]byte) []error {
 			n := len(s.commits.waiting)
 			led = led || s.commits.leading && n == 0
 			s.commits.mu.Unlock()
-			if n == i || i == 0 && led {
+			if i == 0 && led || i > 0 && n == i {
 				break
 			}
 		}

@@ -120,36 +120,41 @@ func parsePrevious(path string, m *pb.PreviousOrder) (*pluginapi.PreviousOrder, 
 	if err := sized(path+".state", m.GetState(), maxState); err != nil {
 		return nil, err
 	}
-	if err := checkChain(path+".chain", m.GetChain()); err != nil {
+	if _, err := parseChain(path+".chain", m.GetChain()); err != nil {
 		return nil, err
 	}
 	return &pluginapi.PreviousOrder{Reference: m.GetReference(), State: m.GetState(), Chain: m.GetChain()}, nil
 }
 
-func checkChain(path string, chain [][]byte) error {
+func parseChain(path string, chain [][]byte) ([]*x509.Certificate, error) {
 	if err := counted(path, len(chain), maxChain); err != nil {
-		return err
+		return nil, err
 	}
+	parsed := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
-		if err := checkCertificate(item(path, i), der); err != nil {
-			return err
+		var err error
+		if parsed[i], err = parseCertificate(item(path, i), der); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return parsed, nil
 }
 
-func checkCertificate(path string, der []byte) error {
+func parseCertificate(path string, der []byte) (*x509.Certificate, error) {
 	if len(der) == 0 {
-		return bad(path, "is empty")
+		return nil, bad(path, "is empty")
 	}
 	if err := sized(path, der, maxCertificate); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := x509.ParseCertificate(der); err != nil {
-		return bad(path, "is not a certificate in DER")
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, bad(path, "is not a certificate in DER")
 	}
-	return nil
+	return c, nil
 }
+
+func checkCertificate(path string, der []byte) error { return check(parseCertificate(path, der)) }
 
 // parsePlaced reads what names an order in later calls.
 func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csrs *goodCSRs) (pluginapi.PlacedOrder, error) {
@@ -308,18 +313,18 @@ func parseIssuedChain(status pluginapi.OrderStatus, chain [][]byte) ([][]byte, e
 	if status != pluginapi.Issued && len(chain) > 0 {
 		return nil, bad("chain", "belongs to an order that is issued, and to no other; this one is %s", status)
 	}
-	if err := checkChain("chain", chain); err != nil {
+	parsed, err := parseChain("chain", chain)
+	if err != nil {
 		return nil, err
 	}
-	for len(chain) > 1 && isRoot(chain[len(chain)-1]) {
+	for len(chain) > 1 && isRoot(parsed[len(chain)-1]) {
 		chain = chain[:len(chain)-1]
 	}
 	return chain, nil
 }
 
-func isRoot(der []byte) bool {
-	c, err := x509.ParseCertificate(der)
-	return err == nil && c.IsCA && bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignatureFrom(c) == nil
+func isRoot(c *x509.Certificate) bool {
+	return c.IsCA && bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignatureFrom(c) == nil
 }
 
 func parseAuthorizations(list []*pb.Authorization) ([]pluginapi.Authorization, error) {
