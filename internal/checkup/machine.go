@@ -86,7 +86,7 @@ func files(c *config.Config) []Remark {
 		}
 		remarks = append(remarks, remark(c, severity, path, "%v", err))
 	}
-	return remarks
+	return append(remarks, onDisk(c, sets)...)
 }
 
 // StoreFile is a configured file as the certificate store wants it.
