@@ -100,7 +100,7 @@ var floors = map[string][]string{
 
 	// Tests, examples and what lies beside the programs.
 	"test/e2e":           {},
-	"test/cadrive":       {"pkg/pluginapi", "internal/sandbox", "internal/sandbox/sandboxtest"},
+	"test/cadrive":       {"pkg/pluginapi", "internal/sandbox"},
 	"test/dcvplugins":    {"pkg/pluginapi"},
 	"test/peer":          {},
 	"examples":           {},

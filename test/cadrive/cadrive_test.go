@@ -143,7 +143,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestWorld(t *testing.T) {
-	w := cadrive.NewWorld(t).WithHTTPS()
+	w := cadrive.NewWorld(t).WithHTTPS(t)
 	look, ctx := w.Look(), t.Context()
 	publish := func(c pluginapi.Challenge) func() {
 		t.Helper()

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,21 +92,6 @@ func (w *World) Publish(record string) {
 	w.zone[at] = append(w.zone[at], rr)
 }
 
-// Remove takes one record away, and leaves those beside it.
-func (w *World) Remove(record string) {
-	w.t.Helper()
-	rr, err := dns.NewRR(record)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	at := strings.ToLower(rr.Header().Name) + dns.TypeToString[rr.Header().Rrtype]
-	if i := slices.IndexFunc(w.zone[at], func(there dns.RR) bool { return dns.IsDuplicate(there, rr) }); i >= 0 {
-		w.zone[at] = slices.Delete(slices.Clone(w.zone[at]), i, i+1) // an answer may have the list
-	}
-}
-
 // Withdraw removes all records of a name and type.
 func (w *World) Withdraw(name, kind string) {
 	w.mu.Lock()
@@ -127,15 +111,6 @@ func (w *World) File(scheme, where, body string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.files[scheme+"://"+where] = body
-}
-
-// RemoveFile takes a file away, unless it has another content by now.
-func (w *World) RemoveFile(scheme, where, body string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if at := scheme + "://" + where; w.files[at] == body {
-		delete(w.files, at)
-	}
 }
 
 func (w *World) web(scheme string) http.Handler {

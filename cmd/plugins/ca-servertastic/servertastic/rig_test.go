@@ -52,7 +52,7 @@ func newRig(t testing.TB, change ...func(*standin.Settings)) *rig {
 	for _, c := range change {
 		c(&settings)
 	}
-	world := cadrive.NewWorld(t).WithHTTPS()
+	world := cadrive.NewWorld(t).WithHTTPS(t)
 	r.server, err = standin.New(standin.Options{Authority: signer, Settings: &settings, Look: world.Look(), Key: testKey})
 	if err != nil {
 		t.Fatal(err)
