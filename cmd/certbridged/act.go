@@ -20,7 +20,7 @@ func (a *app) renewCommand() *cobra.Command {
 		Long: `Order a certificate now. What is not due yet is not ordered without --force; with a CA that sends an invoice that
 may cost money: once the paid plan has ended, and not before. Where an order is open already no other is placed; its next step
 is taken at once, say after it was approved at the CA. With --dry-run nothing is ordered: it says what would be, and why.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              words(1, 1),
 		ValidArgsFunction: a.completeCertificates,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name = args[0]
@@ -97,7 +97,7 @@ func (a *app) deployCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "deploy NAME",
 		Short:             "Run check, reload and verify for the files that are in place",
-		Args:              cobra.ExactArgs(1),
+		Args:              words(1, 1),
 		ValidArgsFunction: a.completeCertificates,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(func(c *control.Client) error {
@@ -140,7 +140,7 @@ func (a *app) revokeCommand() *cobra.Command {
 		Short: "Revoke the certificate that is on disk",
 		Long: `Revoke the certificate that is on disk at the CA account it is configured with. That cannot be undone, so say --yes.
 A new one is ordered at once, unless the certificate is disabled.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              words(1, 1),
 		ValidArgsFunction: a.completeCertificates,
 		PreRunE: func(*cobra.Command, []string) error {
 			if _, ok := revocationReasons()[reason]; !ok {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,7 +100,7 @@ files in it and below it.
 
 With --ca naming an account of a CA that sells plans, the CA is asked which order each certificate belongs to. certbridged
 takes that order over: a certificate is reissued under it while it is paid, and nothing is bought.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: words(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var password pluginapi.Secret
 			if passwordFile != "" {

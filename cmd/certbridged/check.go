@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,24 @@ func (a *app) check(ctx context.Context, online bool) ([]finding, []string, erro
 	return found, cfg.Sources, nil
 }
 
+// warned counts the warnings, so that they are not passed over beside "no mistakes".
+func warned(found []finding) string {
+	n := 0
+	for _, f := range found {
+		if f.Level == levelWarning {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return ", but 1 warning"
+	default:
+		return fmt.Sprintf(", but %d warnings", n)
+	}
+}
+
 func (a *app) printFindings(found []finding, sources []string) error {
 	mistakes := 0
 	for _, f := range found {
@@ -112,7 +131,7 @@ func (a *app) printFindings(found []finding, sources []string) error {
 			a.printf("%s\n", paint(a.out, col, safe(f.String())))
 		}
 		if mistakes == 0 {
-			a.printf("%s: %s\n", paint(a.out, green, "no mistakes"), strings.Join(sources, ", "))
+			a.printf("%s: %s\n", paint(a.out, green, "no mistakes"+warned(found)), strings.Join(sources, ", "))
 		}
 	}
 	if mistakes > 0 {

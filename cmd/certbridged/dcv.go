@@ -38,7 +38,7 @@ exit code is 1 when a CA would not see it.`,
 		Example: `  certbridged dcv test cloudflare shop.example.com
   certbridged dcv test own shop.example.com --type cname --place _test
   certbridged dcv test web shop.example.com --type http --place pki-validation/fileauth.txt`,
-		Args:              cobra.ExactArgs(2),
+		Args:              words(2, 2),
 		ValidArgsFunction: a.completeProfiles,
 		PreRunE: func(*cobra.Command, []string) error {
 			switch {

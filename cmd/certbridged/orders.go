@@ -142,7 +142,7 @@ func wayOut(o control.Order) string {
 // orderCommand makes a command that asks something about one order and prints what it is then.
 func (a *app) orderCommand(use, short string, ask func(c *control.Client, cmd *cobra.Command, id string) (control.Order, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		Use: use, Short: short, Args: words(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(func(c *control.Client) error {
 				o, err := ask(c, cmd, args[0])

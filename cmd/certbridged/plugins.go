@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +18,7 @@ import (
 	"github.com/certbridge/certbridged/internal/cert"
 	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/control"
+	"github.com/certbridge/certbridged/internal/daemon"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/plugintest"
 )
@@ -66,21 +70,37 @@ func (a *app) pluginsListCommand() *cobra.Command {
 
 func (a *app) pluginDescribeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "describe NAME", Short: "Say what a plugin is and which settings it takes", Args: cobra.ExactArgs(1),
+		Use: "describe NAME", Short: "Say what a plugin is and which settings it takes",
+		Long: "Say what a plugin is and which settings it takes. Where no daemon runs, the plugin is started for that.",
+		Args: words(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withClient(func(c *control.Client) error {
-				d, err := c.DescribePlugin(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(d)
-				}
-				a.printDescription(d)
-				return nil
-			})
+			d, err := a.describePlugin(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(d)
+			}
+			a.printDescription(d)
+			return nil
 		},
 	}
+}
+
+// describePlugin asks the daemon or, where none runs, the plugin itself: settings are written before the first start.
+func (a *app) describePlugin(ctx context.Context, name string) (d control.PluginDescription, err error) {
+	err = a.withClient(func(c *control.Client) error {
+		d, err = c.DescribePlugin(ctx, name)
+		return err
+	})
+	if control.KindOf(err) != control.NotRunning {
+		return d, err
+	}
+	settings, err := config.LoadDaemon(a.configPath)
+	if err != nil {
+		return d, err
+	}
+	return daemon.DescribePlugin(ctx, settings, name)
 }
 
 func (a *app) printDescription(d control.PluginDescription) {
@@ -124,7 +144,7 @@ func (a *app) printSettings(title string, list []control.Setting) {
 
 func (a *app) pluginReleaseCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "release NAME", Short: "End a plugin's quarantine", Args: cobra.ExactArgs(1),
+		Use: "release NAME", Short: "End a plugin's quarantine", Args: words(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(func(c *control.Client) error { return c.ReleasePlugin(cmd.Context(), args[0]) })
 		},
@@ -133,7 +153,7 @@ func (a *app) pluginReleaseCommand() *cobra.Command {
 
 func (a *app) pluginPinCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "pin FILE", Short: "Print the sha256 line that pins a plugin", Args: cobra.ExactArgs(1),
+		Use: "pin FILE", Short: "Print the sha256 line that pins a plugin", Args: words(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {
@@ -159,7 +179,7 @@ func (a *app) pluginPinCommand() *cobra.Command {
 
 // notFound gives an error of the file system the exit code that fits.
 func notFound(err error) error {
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return &codeError{code: exitNotFound, err: err}
 	}
 	return err
@@ -174,7 +194,7 @@ func (a *app) pluginTestCommand() *cobra.Command {
 		Long: `Run the conformance suite against a plugin's file. What needs settings is skipped unless --account names a CA
 account or DCV profile of the configuration; with --domain certificates are ordered, up to ten. A plugin whose orders cost
 money is not asked for any without --spend-money.`,
-		Args: cobra.ExactArgs(1),
+		Args: words(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := a.testOptions(args[0], account, domains)
 			if err != nil {
@@ -209,7 +229,7 @@ func (a *app) testOptions(file, account string, domains []string) (plugintest.Op
 		return plugintest.Options{}, fmt.Errorf("find %s: %w", file, err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return plugintest.Options{}, notFound(err)
+		return plugintest.Options{}, notFound(fmt.Errorf("find the plugin's file: %w", err))
 	}
 	options := plugintest.Options{Path: path}
 	for _, d := range domains {

@@ -156,6 +156,16 @@ server serves the new ones. "certbridged run" is the daemon; the other commands 
 	return root
 }
 
+// words says how many words a command takes after its own. Where they are too few or too many, the error shows which.
+func words(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if least <= len(args) && len(args) <= most {
+			return nil
+		}
+		return fmt.Errorf("write: %s", cmd.UseLine())
+	}
+}
+
 // withClient calls do with a client of the daemon.
 func (a *app) withClient(do func(c *control.Client) error) (err error) {
 	socket := a.socket

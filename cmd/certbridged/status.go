@@ -14,7 +14,7 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "status [NAME]",
 		Short:             "Show how the certificates are",
-		Args:              cobra.MaximumNArgs(1),
+		Args:              words(0, 1),
 		ValidArgsFunction: a.completeCertificates,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
@@ -198,7 +198,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "explain NAME",
 		Short:             "Say why a certificate is or is not being renewed, and what comes next",
-		Args:              cobra.ExactArgs(1),
+		Args:              words(1, 1),
 		ValidArgsFunction: a.completeCertificates,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(func(c *control.Client) error {

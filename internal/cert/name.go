@@ -36,7 +36,7 @@ func NormalizeName(s string) (string, error) {
 	if !utf8.ValidString(s) {
 		return "", fmt.Errorf("name %q: not valid UTF-8", s)
 	}
-	if strings.ContainsAny(s, "[]:/@ \t\r\n") {
+	if strings.ContainsAny(s, "[]:/@_ \t\r\n") {
 		return "", fmt.Errorf("name %q: %s", s, misplaced(s))
 	}
 	rest, wildcard := strings.CutPrefix(s, "*.")
@@ -67,6 +67,8 @@ func misplaced(s string) string {
 		return "an e-mail address cannot be in a TLS certificate"
 	case strings.Contains(s, ":"):
 		return "give the name or address without a port"
+	case strings.Contains(s, "_"):
+		return "a host name in a certificate has no underscore"
 	default:
 		return "it holds a character that no DNS name has"
 	}

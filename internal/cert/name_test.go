@@ -35,7 +35,7 @@ func TestNormalizeName(t *testing.T) {
 		strings.Repeat("a.", 130):   {wantErr: "253"},
 		"-a.example.com":            {wantErr: "hyphen"},
 		"a-.example.com":            {wantErr: "hyphen"},
-		"_dmarc.example.com":        {wantErr: "_"},
+		"_dmarc.example.com":        {wantErr: "underscore"},
 		"a b.example.com":           {wantErr: "character"},
 		"foo*.example.com":          {wantErr: "left-most"},
 		"*.*.example.com":           {wantErr: "left-most"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -243,4 +244,17 @@ func (snap *Snapshot) matchKeys(held []parsed) {
 		}
 	}
 	snap.KeyMatches = snap.KeyMatches && snap.KeyPresent
+	if !snap.KeyMatches {
+		snap.findMisplaced(held)
+	}
+}
+
+// findMisplaced says where the certificate that belongs to a key stands after another: CAs send chains in any order, and servers
+// take the first one for their own.
+func (snap *Snapshot) findMisplaced(held []parsed) {
+	for i, c := range snap.Chain {
+		if i > 0 && slices.ContainsFunc(held, func(p parsed) bool { return p.public != nil && cert.SamePublicKey(c.PublicKey, p.public) }) {
+			snap.Problems = append(snap.Problems, fmt.Errorf("certificate %d of the chain is the one of the private key: it must stand first in its file", i+1))
+		}
+	}
 }

@@ -184,6 +184,10 @@ func TestReadProblems(t *testing.T) {
 			writeFile(t, files[1].Path, data, 0o600)
 			return files
 		}, want: "does not belong to the certificate", leaf: true, key: true},
+		"leaf after another": {spoil: func(t *testing.T, files []File) []File {
+			writeFile(t, files[0].Path, append(cert.EncodeChain(q.chain[:1]), chainPEM...), 0o644)
+			return files
+		}, want: "certificate 2 of the chain is the one of the private key", leaf: true, key: true},
 		"damaged": {spoil: func(t *testing.T, files []File) []File {
 			writeFile(t, files[0].Path, chainPEM[:len(chainPEM)-50], 0o644)
 			return files

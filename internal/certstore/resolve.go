@@ -30,6 +30,15 @@ func (r resolved) path() string { return filepath.Join(r.dir, r.base) }
 // errUntrustedLink is returned for a link that is not followed.
 var errUntrustedLink = errors.New("the link could have been planted there")
 
+// missingFolder is the error for a folder that is not there. It is fs.ErrNotExist.
+type missingFolder string
+
+func (m missingFolder) Error() string {
+	return fmt.Sprintf("the folder %s does not exist: create it with the owner and mode it should have", string(m))
+}
+
+func (missingFolder) Is(target error) bool { return target == fs.ErrNotExist }
+
 // resolve follows a path to the place where its file is or would be. Folders must exist; the file need not. On an error
 // hops says how far it got.
 func resolve(path string) (resolved, error) {
@@ -46,7 +55,7 @@ func resolve(path string) (resolved, error) {
 			return r.end(path, dir, name, leash)
 		case errors.Is(err, fs.ErrNotExist):
 			r.hops = append(r.hops, hop{dir, name})
-			return r, fmt.Errorf("%s: the folder %s does not exist: create it with the owner and mode it should have: %w", path, place, fs.ErrNotExist)
+			return r, fmt.Errorf("%s: %w", path, missingFolder(place))
 		case err != nil:
 			r.hops = append(r.hops, hop{dir, name})
 			return r, fmt.Errorf("%s: %w", path, err)

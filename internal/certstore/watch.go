@@ -128,8 +128,10 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 			if !ok {
 				return errors.New("watch certificate files: the watcher was closed")
 			}
-			// Mostly an overflow: events were lost, so everything must be looked at.
+			// Mostly an overflow: events were lost, so everything must be looked at. First it is watched, so that
+			// whoever looks then hears of every later change.
 			w.options.Log.Warn("watching certificate files: events were lost, looking at all of them", "error", err)
+			loop.again()
 			w.options.Lost()
 		case <-renew.C:
 			loop.renew()

@@ -86,6 +86,16 @@ func (l *watchLoop) renew() {
 	}
 }
 
+// again watches everything anew, after events were lost: among them may have been the last one of a folder that another has
+// taken the place of since.
+func (l *watchLoop) again() {
+	clear(l.active)
+	look := newSurvey()
+	for certificate := range l.sets {
+		l.watch(certificate, look)
+	}
+}
+
 // findActive asks which folders are watched.
 func (l *watchLoop) findActive() {
 	clear(l.active)

@@ -2,6 +2,7 @@ package checkup
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -45,7 +46,7 @@ func machine(c *config.Config) []Remark {
 		}
 		for key, words := range map[string][]string{"check": cert.Deploy.Check, "reload": cert.Deploy.Reload} {
 			if len(words) > 0 && !executable(words[0]) {
-				warn([]string{"certificate", cert.Name, "deploy", key}, "there is no command %q", words[0])
+				warn([]string{"certificate", cert.Name, "deploy", key}, "%s", noCommand(words[0]))
 			}
 		}
 	}
@@ -85,7 +86,7 @@ func files(c *config.Config) []Remark {
 		}
 		remarks = append(remarks, remark(c, severity, path, "%v", err))
 	}
-	return remarks
+	return append(remarks, onDisk(c, sets)...)
 }
 
 // StoreFile is a configured file as the certificate store wants it.
@@ -137,6 +138,17 @@ func executable(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 	})
+}
+
+// noCommand says why a command cannot be run, and what may have been meant.
+func noCommand(name string) string {
+	if info, err := os.Stat(name); filepath.IsAbs(name) && err == nil && info.Mode().IsRegular() {
+		return fmt.Sprintf("%s is not executable; run: chmod +x %s", name, name)
+	}
+	if words := strings.Fields(name); len(words) > 1 {
+		return fmt.Sprintf(`there is no command %q; write each word for itself: ["%s"]`, name, strings.Join(words, `", "`))
+	}
+	return fmt.Sprintf("there is no command %q", name)
 }
 
 func userExists(name string) bool {

@@ -1,8 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"log/slog"
+	"strings"
 
+	"github.com/certbridge/certbridged/internal/config"
 	"github.com/certbridge/certbridged/internal/control"
 	"github.com/certbridge/certbridged/internal/pluginhost"
 	"github.com/certbridge/certbridged/pkg/pluginapi"
@@ -34,14 +39,29 @@ func pluginOf(info pluginhost.Info) control.Plugin {
 
 // DescribePlugin implements control.PluginDesk. The plugin is started if it has never been.
 func (b backend) DescribePlugin(ctx context.Context, name string) (control.PluginDescription, error) {
-	info, err := b.plugin(name)
+	return describePlugin(ctx, b.d.host, name)
+}
+
+// DescribePlugin says what a plugin of a plugin folder is where no daemon runs that could be asked, such as before its first
+// configuration is written. Its errors are of the same kinds.
+func DescribePlugin(ctx context.Context, c config.Daemon, name string) (_ control.PluginDescription, err error) {
+	host, closeHost, err := ownHost(&config.Config{Daemon: c}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return control.PluginDescription{}, err
+	}
+	defer func() { err = errors.Join(err, closeHost()) }()
+	return describePlugin(ctx, host, name)
+}
+
+func describePlugin(ctx context.Context, host *pluginhost.Host, name string) (control.PluginDescription, error) {
+	info, err := findPlugin(host, name)
 	if err != nil {
 		return control.PluginDescription{}, err
 	}
 	out := control.PluginDescription{Plugin: pluginOf(info)}
 	instance := pluginhost.Instance{Name: "describe " + info.File, Plugin: info.Name}
 	if info.Kind == pluginhost.KindDCV {
-		probe := b.d.host.DCV(instance)
+		probe := host.DCV(instance)
 		defer probe.Close()
 		d, err := probe.Describe(ctx)
 		if err != nil {
@@ -50,7 +70,7 @@ func (b backend) DescribePlugin(ctx context.Context, name string) (control.Plugi
 		out.Plugin.Version, out.Summary, out.Settings = d.Version, d.Summary, settingsOf("", d.Settings)
 		return out, nil
 	}
-	probe := b.d.host.CA(instance)
+	probe := host.CA(instance)
 	defer probe.Close()
 	d, err := probe.Describe(ctx)
 	if err != nil {
@@ -67,13 +87,15 @@ func (b backend) DescribePlugin(ctx context.Context, name string) (control.Plugi
 	return out, nil
 }
 
-// plugin finds a plugin by its file name or, where only one has it, by its name.
-func (b backend) plugin(name string) (pluginhost.Info, error) {
+// findPlugin finds a plugin by its file name or, where only one has it, by its name.
+func findPlugin(host *pluginhost.Host, name string) (pluginhost.Info, error) {
 	var found []pluginhost.Info
-	for _, info := range b.d.host.List() {
+	var there []string
+	for _, info := range host.List() {
 		if info.File == name {
 			return info, nil
 		}
+		there = append(there, info.File)
 		if info.Name == name {
 			found = append(found, info)
 		}
@@ -82,7 +104,7 @@ func (b backend) plugin(name string) (pluginhost.Info, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return pluginhost.Info{}, control.Errorf(control.NotFound, "there is no plugin %q in the plugin folder", name)
+		return pluginhost.Info{}, control.Errorf(control.NotFound, "there is no plugin %q in the plugin folder, only %s", name, cmp.Or(strings.Join(there, ", "), "nothing"))
 	default:
 		return pluginhost.Info{}, control.Errorf(control.Invalid, "both %s and %s have the name %q; give the file's", found[0].File, found[1].File, name)
 	}

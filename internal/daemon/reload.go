@@ -221,6 +221,7 @@ func (d *Daemon) watchConfiguration(ctx context.Context, folder string) error {
 			}
 		case err := <-w.Errors:
 			d.log.WarnContext(ctx, "watching conf.d", "error", err)
+			_ = w.Add(folder) // that it was made anew may be among what was lost
 			settle.Reset(configSettle)
 		case <-settle.C:
 			_, _ = d.Reload(ctx) // told as an event

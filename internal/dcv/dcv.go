@@ -189,7 +189,7 @@ func (s *Solver) publisher(p Profile) (publisher, error) {
 func (s *Solver) webroot(path string) *webroot {
 	path = filepath.Clean(path)
 	if s.webroots[path] == nil {
-		s.webroots[path] = &webroot{path: path, log: s.log, shown: map[string]*shownFile{}}
+		s.webroots[path] = newWebroot(path, s.log)
 	}
 	return s.webroots[path]
 }

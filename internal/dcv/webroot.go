@@ -19,20 +19,41 @@ import (
 const (
 	fileMode   = 0o644
 	folderMode = 0o755
-	// marker is a file in each folder that was made here. Where it is the last file, the folder goes: also after a
-	// restart, and when the answer of Publish was lost.
-	marker     = ownPrefix + "folder"
-	markerText = "certbridged made this folder for a domain control challenge and removes it when it is empty.\n"
+	// markPrefix and its name make the mark of a folder that was made here, a file beside it. It is there before the
+	// folder and goes after it, so that a crash at any instant leaves no folder of ours without one: whoever withdraws
+	// next removes both.
+	markPrefix = ownPrefix + "made-"
+	markText   = "certbridged made the folder beside this file for a domain control challenge and removes it when it is empty.\n"
 )
 
 // webroot publishes files below the document root of a web server. Everything it does stays inside that folder, whatever
 // symbolic links there are.
 type webroot struct {
 	path string
+	open func(path string) (folder, error)
 	log  *slog.Logger
 	mu   sync.Mutex // one change at a time; none of them waits for a network, unless the folder is on one
 	// shown are the files that this process has published, by their names below the folder.
 	shown map[string]*shownFile
+}
+
+// folder is what an os.Root offers: nothing outside of it can be reached.
+type folder interface {
+	io.Closer
+	Lstat(name string) (fs.FileInfo, error)
+	Stat(name string) (fs.FileInfo, error)
+	Open(name string) (*os.File, error)
+	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
+	WriteFile(name string, data []byte, mode fs.FileMode) error
+	Mkdir(name string, mode fs.FileMode) error
+	Chmod(name string, mode fs.FileMode) error
+	Rename(from, to string) error
+	Remove(name string) error
+}
+
+func newWebroot(path string, log *slog.Logger) *webroot {
+	open := func(path string) (folder, error) { return os.OpenRoot(path) }
+	return &webroot{path: path, open: open, log: log, shown: map[string]*shownFile{}}
 }
 
 // shownFile is a file and whom it is for. One document root may be that of several hosts, and some CAs want the same file
@@ -54,7 +75,7 @@ func (w *webroot) publish(_ context.Context, c pluginapi.Challenge) ([]byte, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	root, err := os.OpenRoot(w.path)
+	root, err := w.open(w.path)
 	if err != nil {
 		return nil, pluginapi.Errorf(pluginapi.Unavailable, "open webroot: %w", err)
 	}
@@ -125,7 +146,7 @@ func (w *webroot) withdraw(_ context.Context, c pluginapi.Challenge, _ []byte) e
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	root, err := os.OpenRoot(w.path)
+	root, err := w.open(w.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -173,7 +194,7 @@ const (
 	other
 )
 
-func look(root *os.Root, name, body string) (content, error) {
+func look(root folder, name, body string) (content, error) {
 	info, err := root.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nothing, nil
@@ -200,59 +221,60 @@ func look(root *os.Root, name, body string) (content, error) {
 }
 
 // makeFolders makes a folder and those above it, as far as they are missing, and marks them as ours.
-func makeFolders(root *os.Root, folder string) error {
+func makeFolders(root folder, name string) error {
 	made := ""
-	for segment := range strings.SplitSeq(folder, "/") {
+	for segment := range strings.SplitSeq(name, "/") {
 		made = path.Join(made, segment)
-		err := root.Mkdir(made, folderMode)
-		if errors.Is(err, fs.ErrExist) {
-			continue // what is there and is no folder fails at the next step
-		}
-		if err != nil {
+		if err := makeFolder(root, made); err != nil {
 			return err
-		}
-		if err := setMode(root, made, folderMode); err != nil {
-			return errors.Join(err, root.Remove(made))
-		}
-		mark := path.Join(made, marker)
-		if err := root.WriteFile(mark, []byte(markerText), fileMode); err != nil {
-			// Without its mark the folder would stay for ever.
-			_ = root.Remove(mark)
-			return errors.Join(err, root.Remove(made))
 		}
 	}
 	return nil
 }
 
+// makeFolder makes a folder that is not there. What is there and is no folder fails at the next step.
+func makeFolder(root folder, name string) error {
+	info, err := root.Lstat(name)
+	switch {
+	case err == nil && info.Mode() != fs.ModeDir|folderMode && marked(root, name):
+		return root.Chmod(name, folderMode) // it was made here, by a process that died before it came to that
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := root.WriteFile(markOf(name), []byte(markText), fileMode); err != nil {
+		return err
+	}
+	err = root.Mkdir(name, folderMode)
+	if errors.Is(err, fs.ErrExist) {
+		return root.Remove(markOf(name)) // somebody else was faster
+	}
+	if err != nil {
+		return err
+	}
+	return root.Chmod(name, folderMode) // again, for the daemon's umask may be strict
+}
+
 // removeFolders removes a folder and those above it, as far as they are marked as ours and empty.
-func removeFolders(root *os.Root, folder string) {
-	for ; folder != "."; folder = path.Dir(folder) {
-		if _, err := root.Lstat(folder); errors.Is(err, fs.ErrNotExist) {
-			continue // gone already, maybe by a process that died before it came to those above
+func removeFolders(root folder, name string) {
+	for ; name != "."; name = path.Dir(name) {
+		ours := marked(root, name)
+		if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			// Gone already, maybe by a process that died before it came to the mark, or to the folders above.
+		} else if !ours || root.Remove(name) != nil {
+			return // it is somebody else's, or holds something of somebody else's
 		}
-		if !onlyMarker(root, folder) {
-			return
-		}
-		if root.Remove(path.Join(folder, marker)) != nil {
-			return
-		}
-		if root.Remove(folder) != nil {
-			// Somebody put something there just now. The mark goes back for when that is gone.
-			_ = root.WriteFile(path.Join(folder, marker), []byte(markerText), fileMode)
+		if ours && root.Remove(markOf(name)) != nil {
 			return
 		}
 	}
 }
 
-func onlyMarker(root *os.Root, folder string) bool {
-	f, err := root.Open(folder)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	entries, err := f.ReadDir(2)
-	return err == nil && len(entries) == 1 && entries[0].Name() == marker
+func marked(root folder, name string) bool {
+	_, err := root.Lstat(markOf(name))
+	return err == nil
 }
+
+func markOf(name string) string { return path.Join(path.Dir(name), markPrefix+path.Base(name)) }
 
 // temporary is the name of a file while it is written: always the same, so that nothing is left but what the next
 // attempt or Withdraw removes.
@@ -261,7 +283,7 @@ func temporary(name string) string {
 }
 
 // writeFile makes the file appear whole or not at all, also after a power cut.
-func writeFile(root *os.Root, name, body string) (err error) {
+func writeFile(root folder, name, body string) (err error) {
 	tmp := temporary(name)
 	if err := root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -280,13 +302,4 @@ func writeFile(root *os.Root, name, body string) (err error) {
 		return errors.Join(fmt.Errorf("write: %w", err), root.Remove(tmp))
 	}
 	return nil
-}
-
-func setMode(root *os.Root, name string, mode fs.FileMode) error {
-	f, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Chmod(mode)
 }

@@ -73,9 +73,9 @@ func TestWebrootLeavesNothingBehind(t *testing.T) {
 	rb := mustPublish(t, s, "web", b)
 	wantTree(t, dir, append(before,
 		"drwxr-xr-x .well-known",
-		"-rw------- .well-known/.certbridged-folder",
+		"-rw------- .certbridged-made-.well-known",
 		"drwxr-xr-x .well-known/acme-challenge",
-		"-rw------- .well-known/acme-challenge/.certbridged-folder",
+		"-rw------- .well-known/.certbridged-made-acme-challenge",
 		"-rw-r--r-- .well-known/acme-challenge/a",
 		"-rw-r--r-- .well-known/acme-challenge/b")...)
 	if got, err := os.ReadFile(filepath.Join(dir, a.HTTP.Path)); err != nil || string(got) != "body a" {
@@ -100,7 +100,7 @@ func TestWebrootKeepsFoldersOfOthers(t *testing.T) {
 	write(t, filepath.Join(dir, ".well-known/acme-challenge/theirs"), "x")
 	mustWithdraw(t, s, "web", c, nil)
 	wantTree(t, dir, "drwx------ .well-known", "drwxr-xr-x .well-known/acme-challenge",
-		"-rw-r--r-- .well-known/acme-challenge/.certbridged-folder", "-rw------- .well-known/acme-challenge/theirs")
+		"-rw-r--r-- .well-known/.certbridged-made-acme-challenge", "-rw------- .well-known/acme-challenge/theirs")
 	// Once that is gone, the folder that was made here goes with the next withdrawal.
 	if err := os.Remove(filepath.Join(dir, ".well-known/acme-challenge/theirs")); err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func smallDisk(t *testing.T) string {
 func FuzzWebrootStaysInside(f *testing.F) {
 	for _, path := range []string{
 		token, "/.well-known/../../etc/passwd", "/.well-known/a/../../../x", "/.well-known//x", "/.well-known/a\x00b",
-		"/.well-known/.", "/.well-known/%2e%2e/x", `/.well-known/..\x`, "/.well-known/.certbridged-folder", "/.well-known/",
+		"/.well-known/.", "/.well-known/%2e%2e/x", `/.well-known/..\x`, "/.well-known/.certbridged-made-x", "/.well-known/",
 		"/.well-known/pki-validation/fileauth.txt", "/.well-known/" + strings.Repeat("a/", 200) + "b",
 	} {
 		f.Add(path, "example.com")

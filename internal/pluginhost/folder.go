@@ -246,6 +246,9 @@ func missing(name, dir string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: there is no file %s in %s", ErrNotInstalled, name, dir)
 	}
+	if errors.Is(err, ErrRefused) {
+		return err
+	}
 	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
 

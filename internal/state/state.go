@@ -14,7 +14,7 @@ import (
 )
 
 // ErrLocked says that another process has the file open.
-var ErrLocked = errors.New("in use by another process")
+var ErrLocked = errors.New("in use by another process: is certbridged running already?")
 
 // lockWait is how long Open waits for the file's lock: long enough for a predecessor that is just stopping, short
 // enough that a second daemon is told at once.

@@ -75,7 +75,7 @@ func (c crash) run(t *testing.T, w *world) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	finished := await(ctx, patience, func() bool { return !w.alive() || c.perhaps && w.finished() })
+	finished := await(ctx, patience, func() bool { return !w.alive() || c.perhaps && w.through("web", w.old) })
 	switch {
 	case !finished:
 		t.Fatalf("this instant did not come within %s", patience)

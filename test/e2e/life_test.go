@@ -177,16 +177,6 @@ func (w *world) nothingPublished() {
 	}
 }
 
-// finished reports whether the order is through and nothing is left to do.
-func (w *world) finished() bool {
-	c, err := w.certificate("web")
-	if err != nil || c.Leaf == nil || c.Leaf.Serial == fmt.Sprintf("%x", w.old.SerialNumber) || c.Order != nil {
-		return false
-	}
-	left, err := w.publications()
-	return err == nil && len(left) == 0
-}
-
 func TestOrderOfEachKindIsBoughtOnceAndInstalled(t *testing.T) {
 	pasts := newPasts(t)
 	for _, kind := range []string{"new", "renew", "reissue"} {

@@ -210,24 +210,46 @@ func (r *rig) certificate(name string) (control.Certificate, error) {
 // until waits for a certificate's status to be as wanted.
 func (r *rig) until(name, what string, wanted func(control.Certificate) bool) control.Certificate {
 	r.t.Helper()
+	return r.untilWithin(patience, name, what, wanted)
+}
+
+func (r *rig) untilWithin(limit time.Duration, name, what string, wanted func(control.Certificate) bool) control.Certificate {
+	r.t.Helper()
 	var c control.Certificate
 	var err error
-	ok := await(r.t.Context(), patience, func() bool {
+	ok := await(r.t.Context(), limit, func() bool {
 		c, err = r.certificate(name)
 		return err == nil && wanted(c)
 	})
 	if !ok {
-		r.t.Fatalf("%s: waited %s for %q in vain; last seen %+v, order %+v, %v", name, patience, what, c, c.Order, err)
+		r.t.Fatalf("%s: waited %s for %q in vain; last seen %+v, order %+v, %v", name, limit, what, c, c.Order, err)
 	}
 	return c
+}
+
+// replaced reports whether a certificate is another one than before, and no order for it is under way.
+func replaced(c control.Certificate, before *x509.Certificate) bool {
+	return c.Leaf != nil && c.Leaf.Serial != serialOf(before) && c.Order == nil
+}
+
+// serialOf is a serial number as the daemon writes it.
+func serialOf(c *x509.Certificate) string { return fmt.Sprintf("%x", c.SerialNumber) }
+
+// through reports whether another certificate than before is in place and nothing is left to do.
+func (r *rig) through(name string, before *x509.Certificate) bool {
+	c, err := r.certificate(name)
+	if err != nil || !replaced(c, before) {
+		return false
+	}
+	left, err := r.publications()
+	return err == nil && len(left) == 0
 }
 
 // untilRenewed waits until another certificate than before is in place and served, and nothing is left to be done.
 func (r *rig) untilRenewed(name string, before *x509.Certificate) control.Certificate {
 	r.t.Helper()
-	old := fmt.Sprintf("%x", before.SerialNumber)
 	return r.until(name, "renewed", func(c control.Certificate) bool {
-		return c.Leaf != nil && c.Leaf.Serial != old && c.Order == nil && c.Problem == "" && !c.Next.Due
+		return replaced(c, before) && c.Problem == "" && !c.Next.Due
 	})
 }
 

@@ -245,15 +245,7 @@ func (d *seller) booked(purchases, reissues int) {
 // chain leads to the stand-in's root.
 func (d *seller) installed(before *x509.Certificate) *x509.Certificate {
 	d.t.Helper()
-	old := fmt.Sprintf("%x", before.SerialNumber)
-	var c control.Certificate
-	var err error
-	if !await(d.t.Context(), d.patience, func() bool {
-		c, err = d.certificate("web")
-		return err == nil && c.Leaf != nil && c.Leaf.Serial != old && c.Order == nil && c.Problem == ""
-	}) {
-		d.t.Fatalf("not renewed within %s; last seen %+v, order %+v, %v", d.patience, c, c.Order, err)
-	}
+	d.untilWithin(d.patience, "web", "installed", func(c control.Certificate) bool { return replaced(c, before) && c.Problem == "" })
 	d.untilWithdrawn()
 	chain := d.pair("web")
 	roots, between := x509.NewCertPool(), x509.NewCertPool()

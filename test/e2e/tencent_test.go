@@ -114,7 +114,7 @@ func TestTencentRejectedReviewEndsTheOrder(t *testing.T) {
 		if c.Order != nil && c.Order.Hold != nil && c.Order.ID != held.Order.ID {
 			_, _ = d.run("orders", "approve", c.Order.ID)
 		}
-		return c.Order == nil && c.Leaf != nil && c.Leaf.Serial != fmt.Sprintf("%x", d.old.SerialNumber)
+		return replaced(c, d.old)
 	})
 	if got := d.ca.Certificates(); len(got) != 1 || got[0].Status != 1 {
 		t.Errorf("at the CA: %v", got)

@@ -60,7 +60,10 @@ func newRigOf(t testing.TB, o Options, change ...func(*Settings)) *rig {
 	for _, c := range change {
 		c(&settings)
 	}
-	o.Authority, o.Look = authority, r.world.Look()
+	o.Authority = authority
+	if o.Look == nil {
+		o.Look = r.world.Look()
+	}
 	if o.Settings == nil {
 		o.Settings = &settings
 	}

@@ -26,22 +26,12 @@ const (
 )
 
 // Options are what the process knows about itself.
-type Options struct {
-	// Version is the plugin's version; it stands in Describe and in the user agent.
-	Version string
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// Logger takes remarks; nil is the process's default at the time of Configure.
-	Logger *slog.Logger
-}
+type Options = restca.Process
 
 // CA is one API key of CertCentral.
 type CA struct {
-	version string
-	now     func() time.Time
-	log     *slog.Logger
-
-	up restca.Configured[session]
+	process Options
+	up      restca.Configured[session]
 }
 
 // session is a configured CA.
@@ -64,20 +54,12 @@ var _ interface {
 } = (*CA)(nil)
 
 // New makes a CA that waits for Configure.
-func New(o Options) *CA {
-	if o.Version == "" {
-		o.Version = "devel"
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &CA{version: o.Version, now: o.Now, log: o.Logger}
-}
+func New(o Options) *CA { return &CA{process: o.WithDefaults()} }
 
 // Describe says what the plugin is and can do.
 func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 	return pluginapi.Description{
-		Name: "digicert", Version: c.version,
+		Name: "digicert", Version: c.process.Version,
 		Summary:   "Public and private TLS certificates from DigiCert CertCentral (DigiCert, GeoTrust, RapidSSL, Thawte).",
 		Abilities: []pluginapi.Ability{pluginapi.AbilityReissue, pluginapi.AbilityRenew},
 		ChallengeTypes: []pluginapi.ChallengeType{
@@ -109,17 +91,13 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 		return pluginapi.Configured{Findings: findings}, nil
 	}
 	client, err := certcentral.New(certcentral.Options{
-		BaseURL: settings.baseURL, Key: settings.key, UserAgent: "certbridged/" + c.version,
+		BaseURL: settings.baseURL, Key: settings.key, UserAgent: c.process.UserAgent(),
 		Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
 	})
 	if err != nil {
 		return pluginapi.Configured{}, pluginapi.FieldErrorf("base_url", "%w", err)
 	}
-	log := c.log
-	if log == nil {
-		log = slog.Default()
-	}
-	if before := c.up.Set(&session{settings: settings, client: client, now: c.now, log: log}); before != nil {
+	if before := c.up.Set(&session{settings: settings, client: client, now: c.process.Now, log: c.process.Log()}); before != nil {
 		before.client.Close()
 	}
 	return pluginapi.Configured{Findings: findings}, nil

@@ -154,9 +154,9 @@ func TestReissueApprovedLate(t *testing.T) {
 		"GET /order/certificate/900/duplicate":            says(200, `{"certificates":[]}`),
 		"GET /certificate/800/download/format/pem_noroot": says(404, `{"errors":[{"code":"not_found|certificate"}]}`),
 	})
-	c.now = func() time.Time { return now }
+	c.process.Now = func() time.Time { return now }
 	if s, err := c.up.Get(); err == nil {
-		s.now = c.now
+		s.now = c.process.Now
 	}
 	placed := reissueOf900(t, state{Placed: now.Add(-21 * day), RequestID: 55})
 	for _, step := range []struct {

@@ -29,23 +29,13 @@ const (
 )
 
 // Options are what the process knows about itself.
-type Options struct {
-	// Version is the plugin's version; it stands in Describe and in the user agent.
-	Version string
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
-	// Logger takes remarks; nil is the process's default at the time of Configure.
-	Logger *slog.Logger
-}
+type Options = restca.Process
 
 // CA is one account at ServerTastic.
 type CA struct {
-	version string
-	now     func() time.Time
-	log     *slog.Logger
-
-	up    restca.Configured[session]
-	notes notes
+	process Options
+	up      restca.Configured[session]
+	notes   notes
 }
 
 // session is a configured CA.
@@ -70,20 +60,12 @@ var _ interface {
 } = (*CA)(nil)
 
 // New makes a CA that waits for Configure.
-func New(o Options) *CA {
-	if o.Version == "" {
-		o.Version = "devel"
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &CA{version: o.Version, now: o.Now, log: o.Logger}
-}
+func New(o Options) *CA { return &CA{process: o.WithDefaults()} }
 
 // Describe says what the plugin is and can do.
 func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 	return pluginapi.Description{
-		Name: "servertastic", Version: c.version,
+		Name: "servertastic", Version: c.process.Version,
 		Summary:         "TLS certificates from ServerTastic (RapidSSL, GeoTrust, Thawte, Secure Site, PositiveSSL).",
 		Abilities:       []pluginapi.Ability{pluginapi.AbilityReissue, pluginapi.AbilityRenew},
 		ChallengeTypes:  []pluginapi.ChallengeType{pluginapi.ChallengeDNS, pluginapi.ChallengeHTTP, pluginapi.ChallengeEmail},
@@ -114,17 +96,13 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 		return pluginapi.Configured{Findings: findings}, nil
 	}
 	client, err := ordertoken.New(ordertoken.Options{
-		BaseURL: settings.baseURL, Key: settings.key, UserAgent: "certbridged/" + c.version,
+		BaseURL: settings.baseURL, Key: settings.key, UserAgent: c.process.UserAgent(),
 		Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
 	})
 	if err != nil {
 		return pluginapi.Configured{}, pluginapi.FieldErrorf("base_url", "%w", err)
 	}
-	log := c.log
-	if log == nil {
-		log = slog.Default()
-	}
-	if before := c.up.Set(&session{settings: settings, client: client, now: c.now, log: log, notes: &c.notes}); before != nil {
+	if before := c.up.Set(&session{settings: settings, client: client, now: c.process.Now, log: c.process.Log(), notes: &c.notes}); before != nil {
 		before.client.Close()
 	}
 	return pluginapi.Configured{Findings: findings}, nil

@@ -23,22 +23,12 @@ const (
 )
 
 // Options are what the process knows about itself.
-type Options struct {
-	// Version is the plugin's version; it stands in Describe and in the user agent.
-	Version string
-	// Now is the clock that decisions are made by; nil is time.Now. Signatures have the machine's own time.
-	Now func() time.Time
-	// Logger takes remarks; nil is the process's default at the time of Configure.
-	Logger *slog.Logger
-}
+type Options = restca.Process
 
 // CA is one API key of Tencent Cloud.
 type CA struct {
-	version string
-	now     func() time.Time
-	log     *slog.Logger
-
-	up restca.Configured[session]
+	process Options
+	up      restca.Configured[session]
 }
 
 // session is a configured CA.
@@ -62,20 +52,12 @@ var _ interface {
 } = (*CA)(nil)
 
 // New makes a CA that waits for Configure.
-func New(o Options) *CA {
-	if o.Version == "" {
-		o.Version = "devel"
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &CA{version: o.Version, now: o.Now, log: o.Logger}
-}
+func New(o Options) *CA { return &CA{process: o.WithDefaults()} }
 
 // Describe says what the plugin is and can do.
 func (c *CA) Describe(context.Context) (pluginapi.Description, error) {
 	return pluginapi.Description{
-		Name: "tencent", Version: c.version,
+		Name: "tencent", Version: c.process.Version,
 		Summary:        "Public TLS certificates from Tencent Cloud SSL (TrustAsia, WoTrus, DNSPod, GeoTrust, SecureSite, GlobalSign).",
 		Abilities:      []pluginapi.Ability{pluginapi.AbilityReissue, pluginapi.AbilityRenew},
 		ChallengeTypes: []pluginapi.ChallengeType{pluginapi.ChallengeDNS, pluginapi.ChallengeHTTP},
@@ -99,16 +81,12 @@ func (c *CA) Configure(_ context.Context, account pluginapi.Account) (pluginapi.
 	}
 	client, err := sslapi.New(sslapi.Options{
 		BaseURL: settings.baseURL, SecretID: settings.secretID, SecretKey: settings.secretKey, Token: settings.token, Region: settings.region,
-		UserAgent: "certbridged/" + c.version, Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
+		UserAgent: c.process.UserAgent(), Timeout: settings.requestTimeout, PerSecond: settings.perSecond,
 	})
 	if err != nil {
 		return pluginapi.Configured{}, pluginapi.FieldErrorf("base_url", "%w", err)
 	}
-	log := c.log
-	if log == nil {
-		log = slog.Default()
-	}
-	if before := c.up.Set(&session{settings: settings, client: client, now: c.now, log: log}); before != nil {
+	if before := c.up.Set(&session{settings: settings, client: client, now: c.process.Now, log: c.process.Log()}); before != nil {
 		before.client.Close()
 	}
 	return pluginapi.Configured{Findings: findings}, nil
