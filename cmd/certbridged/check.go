@@ -86,7 +86,7 @@ func (a *app) check(ctx context.Context, online bool) ([]finding, []string, erro
 		}
 		found = append(found, finding{level, r.File, r.Line, r.Path, r.Message})
 	}
-	return found, cfg.Sources, nil
+	return found, cfg.Sources(), nil
 }
 
 func (a *app) printFindings(found []finding, sources []string) error {

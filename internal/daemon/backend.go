@@ -58,8 +58,9 @@ func (b backend) Status(_ context.Context, name string) ([]control.Certificate, 
 		}
 		return []control.Certificate{b.status(c)}, nil
 	}
-	list := make([]control.Certificate, 0, len(b.d.setup.Load().config.Certificates))
-	for _, c := range b.d.setup.Load().config.Certificates {
+	configured := b.d.setup.Load().config
+	list := make([]control.Certificate, 0, configured.Len())
+	for c := range configured.All() {
 		list = append(list, b.status(c))
 	}
 	return list, nil

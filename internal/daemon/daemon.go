@@ -294,7 +294,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.recheckSettings(func(order.Record) bool { return true }) // the configuration may have been mended meanwhile
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
-		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.config.Certificates), len(s.cas))})
+		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, s.config.Len(), len(s.cas))})
 	d.notify("READY=1")
 	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)

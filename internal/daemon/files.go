@@ -46,7 +46,7 @@ func (d *Daemon) standing(name string) *standing {
 	if known == nil {
 		known = &standing{}
 		d.known[name] = known
-		if s := d.setup.Load(); s != nil && len(d.known) >= len(s.config.Certificates) {
+		if s := d.setup.Load(); s != nil && len(d.known) >= s.config.Len() {
 			d.loaded()
 		}
 	}

@@ -84,7 +84,7 @@ func (d *Daemon) trim() {
 		return
 	}
 	debug.FreeOSMemory()
-	configured := len(d.setup.Load().config.Certificates)
+	configured := d.setup.Load().config.Len()
 	d.mu.Lock()
 	known := len(d.known)
 	more := known > d.trimmed && known < configured // what hangs is not waited for

@@ -40,7 +40,7 @@ func (d *Daemon) Reload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	d.metrics.reloads.WithLabelValues("ok").Inc()
-	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().config.Certificates))})
+	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", d.setup.Load().config.Len())})
 	return warnings, nil
 }
 
@@ -124,9 +124,9 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for _, c := range before.config.Certificates {
-		name := c.Name
-		if _, still := next.certificate(name); still {
+	for n := range before.config.Len() {
+		name := before.config.Name(n)
+		if _, still := next.config.Find(name); still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})
@@ -160,9 +160,9 @@ func needRestart(before, after config.Daemon) []string {
 }
 
 func watchedFiles(s *setup) map[string][]string {
-	sets := make(map[string][]string, len(s.config.Certificates))
-	for _, c := range s.config.Certificates {
-		sets[c.Name] = pathsOf(c, nil)
+	sets := make(map[string][]string, s.config.Len())
+	for n := range s.config.Len() {
+		sets[s.config.Name(n)] = s.config.Paths(n, nil)
 	}
 	return sets
 }
