@@ -73,7 +73,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.setup.Store(next)
 	before.retire(next)
 	d.forgetRemoved(before, next)
-	d.watcher.Set(watchedFiles(next))
+	d.watcher.Set(next.config)
 	d.resume()
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
@@ -159,14 +159,6 @@ func needRestart(before, after config.Daemon) []string {
 	return list
 }
 
-func watchedFiles(s *setup) map[string][]string {
-	sets := make(map[string][]string, s.config.Len())
-	for n := range s.config.Len() {
-		sets[s.config.Name(n)] = s.config.Paths(n, nil)
-	}
-	return sets
-}
-
 // startWatching starts watching certificate files and the configuration.
 func (d *Daemon) startWatching(start func(string, func(context.Context) error)) error {
 	s := d.setup.Load()
@@ -177,7 +169,7 @@ func (d *Daemon) startWatching(start func(string, func(context.Context) error)) 
 		return err
 	}
 	d.watcher = w
-	w.Set(watchedFiles(s))
+	w.Set(s.config)
 	start("certificate files", func(ctx context.Context) error {
 		return w.Run(ctx, func(name string) { d.timer.Set(evaluateKey+name, time.Now()) })
 	})
