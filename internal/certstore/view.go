@@ -9,13 +9,12 @@ import (
 	"unique"
 
 	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/packed"
 )
 
 // View is what is remembered of a look at a certificate's files: what decisions need, and what tells that the files are
 // still the same. It is never changed.
 type View struct {
-	// Leaf is nil when no file has one that can be read.
-	Leaf *Leaf
 	// Whole: nothing keeps a server from using the set.
 	Whole bool
 
@@ -23,6 +22,9 @@ type View struct {
 	snapshot *Snapshot
 	// files is a digest of the files that were asked for, state one of what they were like.
 	files, state uint64
+	// issuer and leaf are the certificate, where any file has one that can be read: see Leaf.pack.
+	issuer unique.Handle[string]
+	leaf   string
 	// settled is false when files were read so soon after their last change that a further one might not show, or could
 	// not be read and may be readable the next time without having changed.
 	settled bool
@@ -34,6 +36,38 @@ func (v *View) Snapshot() Snapshot {
 		return Snapshot{}
 	}
 	return *v.snapshot
+}
+
+// Leaf returns what is remembered of the certificate; nil when no file has one that can be read.
+func (v *View) Leaf() *Leaf {
+	if v.leaf == "" {
+		return nil
+	}
+	r := packed.Reader(v.leaf)
+	l := &Leaf{
+		Serial: r.Text(), Issuer: v.issuer.Value(), Names: r.Texts(), NotBefore: r.Time(), NotAfter: r.Time(), KeyType: cert.KeyType(r.Text()),
+	}
+	copy(l.Digest[:], r.Bytes(sha256.Size))
+	if l.covered = l.Names; r.Flag() {
+		l.covered = r.Texts()
+	}
+	return l
+}
+
+// pack keeps what is remembered of a certificate, but for the issuer, which it shares with others.
+func (l *Leaf) pack() string {
+	var w packed.Writer
+	w.Text(l.Serial)
+	w.Texts(l.Names)
+	w.Time(l.NotBefore)
+	w.Time(l.NotAfter)
+	w.Text(string(l.KeyType))
+	w.Bytes(l.Digest[:])
+	others := !slices.Equal(l.Names, l.covered)
+	if w.Flag(others); others {
+		w.Texts(l.covered)
+	}
+	return string(w)
 }
 
 // Leaf is what is remembered of a leaf certificate.
@@ -81,7 +115,9 @@ func (s *Store) Look(files []File, before *View) (*View, error) {
 	if !v.Whole {
 		v.snapshot = &snap
 	}
-	v.Leaf = snap.leaf()
+	if l := snap.leaf(); l != nil {
+		v.issuer, v.leaf = unique.Make(l.Issuer), l.pack()
+	}
 	return v, nil
 }
 
@@ -126,11 +162,8 @@ func (snap Snapshot) leaf() *Leaf {
 		return nil
 	}
 	l := &Leaf{
-		Serial: cert.Serial(c), Issuer: unique.Make(c.Issuer.String()).Value(), Names: cert.Names(c), covered: cert.Covered(c),
+		Serial: cert.Serial(c), Issuer: c.Issuer.String(), Names: cert.Names(c), covered: cert.Covered(c),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: sha256.Sum256(c.Raw),
-	}
-	if slices.Equal(l.Names, l.covered) {
-		l.covered = l.Names
 	}
 	if t, err := cert.KeyTypeOf(c.PublicKey); err == nil {
 		l.KeyType = t

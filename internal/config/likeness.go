@@ -1,8 +1,10 @@
 package config
 
 import (
-	"encoding/binary"
+	"fmt"
 	"math"
+
+	"github.com/certbridge/certbridged/internal/packed"
 )
 
 // likeness is a text that is the same for two certificates of one configuration when they differ in nothing but what is
@@ -12,85 +14,78 @@ func likeness(crt *Certificate, ownOrder bool) string {
 	if ownOrder && len(crt.Order.Secrets) > 0 {
 		return ""
 	}
-	b := make([]byte, 0, 256)
-	text := func(s string) { b = appendText(b, s) }
-	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
-	texts := func(list []string) {
-		number(uint64(len(list)))
-		for _, s := range list {
-			text(s)
-		}
-	}
-	b = appendValue(b, crt.Enabled)
-	b = appendValue(b, crt.ReuseKey)
-	b = appendValue(b, crt.RenewBefore.Fraction)
-	number(uint64(crt.RenewBefore.Duration))
-	text(crt.CA)
-	text(string(crt.Key))
-	number(uint64(len(crt.DCV)))
+	w := make(packed.Writer, 0, 256)
+	w.Flag(crt.Enabled)
+	w.Flag(crt.ReuseKey)
+	w.Number(int64(math.Float64bits(crt.RenewBefore.Fraction)))
+	w.Number(int64(crt.RenewBefore.Duration))
+	w.Text(crt.CA)
+	w.Text(string(crt.Key))
+	w.Number(int64(len(crt.DCV)))
 	for _, r := range crt.DCV {
-		text(r.Pattern)
-		texts(r.Profiles)
+		w.Text(r.Pattern)
+		w.Texts(r.Profiles)
 	}
-	number(uint64(len(crt.Files)))
+	w.Number(int64(len(crt.Files)))
 	for _, f := range crt.Files {
 		if !f.Password.Empty() {
 			return ""
 		}
-		text(string(f.Form))
-		text(f.Owner)
-		text(f.Group)
-		number(uint64(f.Mode))
-		text(f.Alias)
+		w.Text(string(f.Form))
+		w.Text(f.Owner)
+		w.Text(f.Group)
+		w.Number(int64(f.Mode))
+		w.Text(f.Alias)
 	}
-	texts(crt.Deploy.Check)
-	texts(crt.Deploy.Reload)
-	number(uint64(crt.Deploy.Timeout))
-	number(uint64(len(crt.Deploy.Verify)))
+	w.Texts(crt.Deploy.Check)
+	w.Texts(crt.Deploy.Reload)
+	w.Number(int64(crt.Deploy.Timeout))
+	w.Number(int64(len(crt.Deploy.Verify)))
 	named := namedByDomain(crt)
 	for i, v := range crt.Deploy.Verify {
-		text(v.Address)
-		text(v.Protocol)
-		if own := named&(1<<i) != 0; own {
-			number(1)
-		} else {
-			number(0)
-			text(v.ServerName)
+		w.Text(v.Address)
+		w.Text(v.Protocol)
+		own := named&(1<<i) != 0
+		if w.Flag(own); !own {
+			w.Text(v.ServerName)
 		}
 	}
 	if ownOrder {
-		b = appendValue(b, crt.Order.Values)
+		addValue(&w, crt.Order.Values)
 	}
-	return string(b)
+	return string(w)
 }
 
-// appendValue appends a setting: its type, and what two values of the type differ in.
-func appendValue(b []byte, v any) []byte {
+// addValue adds a setting: its type, and what two values of the type differ in.
+func addValue(w *packed.Writer, v any) {
+	kind := func(k byte) { *w = append(*w, k) }
 	switch v := v.(type) {
 	case string:
-		return appendText(append(b, 's'), v)
+		kind('s')
+		w.Text(v)
 	case bool:
-		if v {
-			return append(b, 't')
-		}
-		return append(b, 'f')
+		kind('b')
+		w.Flag(v)
 	case int64:
-		return binary.AppendVarint(append(b, 'i'), v)
+		kind('i')
+		w.Number(v)
 	case float64:
-		return binary.LittleEndian.AppendUint64(append(b, 'd'), math.Float64bits(v))
+		kind('f')
+		w.Number(int64(math.Float64bits(v)))
 	case []any:
-		b = binary.AppendUvarint(append(b, 'l'), uint64(len(v)))
+		kind('l')
+		w.Number(int64(len(v)))
 		for _, element := range v {
-			b = appendValue(b, element)
+			addValue(w, element)
 		}
-		return b
 	case map[string]any:
-		b = binary.AppendUvarint(append(b, 'm'), uint64(len(v)))
+		kind('m')
+		w.Number(int64(len(v)))
 		for _, key := range sortedKeys(v) {
-			b = appendValue(appendText(b, key), v[key])
+			w.Text(key)
+			addValue(w, v[key])
 		}
-		return b
 	default: // settings have no others
-		panic("config: a setting of an unknown type")
+		panic(fmt.Sprintf("config: a setting of type %T", v))
 	}
 }

@@ -2,24 +2,25 @@ package config
 
 import (
 	"cmp"
-	"encoding/binary"
 	"iter"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certbridge/certbridged/internal/packed"
 )
 
 // managed holds the certificates of a configuration. There may be a hundred thousand, nearly all of which differ in their
 // name, their domains and their files alone: what they share is held once, and what is a certificate's own is packed.
 type managed struct {
-	list    []packed
+	list    []entry
 	folders []string // of files, by their numbers
 	byName  []int32  // places in list, sorted by name
 }
 
-// packed is a certificate that Config.At makes whole again.
-type packed struct {
+// entry is a certificate that Config.At makes whole again.
+type entry struct {
 	// own is what other certificates do not have: see pack.
 	own string
 	// like is the rest: a certificate without what is in own.
@@ -37,13 +38,13 @@ func (c *Config) Name(n int) string { return c.managed.list[n].name() }
 func (c *Config) At(n int) Certificate {
 	p := &c.managed.list[n]
 	crt := *p.like
-	r := reader{p.own}
-	crt.Name, crt.Domains = r.text(), r.texts()
+	r := packed.Reader(p.own)
+	crt.Name, crt.Domains = r.Text(), r.Texts()
 	crt.Files = slices.Clone(crt.Files)
 	for i := range crt.Files {
 		crt.Files[i].Path = c.managed.path(&r)
 	}
-	if named := r.number(); named != 0 {
+	if named := uint64(r.Number()); named != 0 {
 		crt.Deploy.Verify = slices.Clone(crt.Deploy.Verify)
 		for i := range crt.Deploy.Verify {
 			if named&(1<<i) != 0 {
@@ -109,17 +110,17 @@ func Of(certificates ...Certificate) *Config {
 	return c
 }
 
-func (p *packed) name() string {
-	r := reader{p.own}
-	return r.text()
+func (p *entry) name() string {
+	r := packed.Reader(p.own)
+	return r.Text()
 }
 
 func (m *managed) paths(n int, list []string) []string {
 	p := &m.list[n]
-	r := reader{p.own}
-	r.text()
-	for range r.number() {
-		r.text()
+	r := packed.Reader(p.own)
+	r.Text()
+	for range r.Number() {
+		r.Text()
 	}
 	for range p.like.Files {
 		list = append(list, m.path(&r))
@@ -128,14 +129,14 @@ func (m *managed) paths(n int, list []string) []string {
 }
 
 // path takes the path of a file.
-func (m *managed) path(r *reader) string { return m.folders[r.number()] + r.text() }
+func (m *managed) path(r *packed.Reader) string { return m.folders[r.Number()] + r.Text() }
 
 // manager packs the certificates of a configuration.
 type manager struct {
 	*managed
 	folders map[string]int          // numbers of folders
 	likes   map[string]*Certificate // by their likeness
-	buffer  []byte
+	buffer  packed.Writer
 }
 
 func newManager(c *Config) *manager {
@@ -145,17 +146,16 @@ func newManager(c *Config) *manager {
 // add packs a certificate. What it has in common with those of the same likeness is held once; an empty likeness is like
 // no other.
 func (m *manager) add(crt Certificate, likeness string) {
-	b := appendText(m.buffer[:0], crt.Name)
-	b = binary.AppendUvarint(b, uint64(len(crt.Domains)))
-	for _, d := range crt.Domains {
-		b = appendText(b, d)
-	}
+	w := m.buffer[:0]
+	w.Text(crt.Name)
+	w.Texts(crt.Domains)
 	for _, f := range crt.Files {
 		folder, base := filepath.Split(f.Path)
-		b = appendText(binary.AppendUvarint(b, uint64(m.folder(folder))), base)
+		w.Number(int64(m.folder(folder)))
+		w.Text(base)
 	}
-	b = binary.AppendUvarint(b, namedByDomain(&crt))
-	m.buffer = b
+	w.Number(int64(namedByDomain(&crt)))
+	m.buffer = w
 	like := m.likes[likeness]
 	if like == nil {
 		like = crt.common()
@@ -163,7 +163,7 @@ func (m *manager) add(crt Certificate, likeness string) {
 			m.likes[likeness] = like
 		}
 	}
-	m.list = append(m.list, packed{own: string(b), like: like, source: int32(crt.source), line: int32(crt.Line)})
+	m.list = append(m.list, entry{own: string(w), like: like, source: int32(crt.source), line: int32(crt.Line)})
 }
 
 // folder returns the number of a folder.
@@ -232,41 +232,4 @@ func serverName(domains []string) string {
 		return d
 	}
 	return ""
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// reader takes out of what is packed one thing after the other. Texts are parts of it, which is kept anyway.
-type reader struct{ rest string }
-
-func (r *reader) number() (n uint64) {
-	for shift := 0; ; shift += 7 {
-		b := r.rest[0]
-		r.rest = r.rest[1:]
-		n |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return n
-		}
-	}
-}
-
-func (r *reader) text() string {
-	n := r.number()
-	s := r.rest[:n]
-	r.rest = r.rest[n:]
-	return s
-}
-
-func (r *reader) texts() []string {
-	n := r.number()
-	if n == 0 {
-		return nil
-	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = r.text()
-	}
-	return list
 }

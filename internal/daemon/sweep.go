@@ -51,14 +51,14 @@ func (d *Daemon) sweepPart(ctx context.Context, s *setup, members []int) {
 		}
 		name := s.config.Name(n)
 		paths = s.config.Paths(n, paths[:0])
-		look, _ := d.lookOf(name)
-		switch same := d.store.Unchanged(paths, look.View); {
+		switch same := d.store.Unchanged(paths, d.viewOf(name)); {
 		case !same:
 			d.watcher.Moved(name)
 			d.timer.Set(evaluateKey+name, time.Now())
 		case d.timer.Due(evaluateKey + name).IsZero():
 			d.timer.Set(evaluateKey+name, time.Now()) // it waits for an order or a person
 		case d.timer.Due(windowKey + name).IsZero():
+			look, _ := d.lookOf(name)
 			d.scheduleWindow(s.config.At(n), look) // its CA may have learned to answer
 		}
 	}
