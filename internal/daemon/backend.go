@@ -50,7 +50,7 @@ func orNone(list []string) string {
 }
 
 // Status implements control.Viewer.
-func (b backend) Status(_ context.Context, name string) ([]control.Certificate, error) {
+func (b backend) Status(ctx context.Context, name string) ([]control.Certificate, error) {
 	if name != "" {
 		c, err := b.certificate(name)
 		if err != nil {
@@ -58,10 +58,23 @@ func (b backend) Status(_ context.Context, name string) ([]control.Certificate, 
 		}
 		return []control.Certificate{b.status(c)}, nil
 	}
+	return b.StatusPage(ctx, "", b.d.setup.Load().config.Len())
+}
+
+// StatusPage implements control.Viewer.
+func (b backend) StatusPage(_ context.Context, after string, limit int) ([]control.Certificate, error) {
 	configured := b.d.setup.Load().config
-	list := make([]control.Certificate, 0, configured.Len())
-	for c := range configured.All() {
-		list = append(list, b.status(c))
+	first := 0
+	if after != "" {
+		n, ok := configured.Find(after)
+		if !ok {
+			return nil, control.Errorf(control.Conflict, "the configuration has changed meanwhile, and has no certificate %q any more; ask again", after)
+		}
+		first = n + 1
+	}
+	var list []control.Certificate
+	for n := first; n < configured.Len() && len(list) < limit; n++ {
+		list = append(list, b.status(configured.At(n)))
 	}
 	return list, nil
 }

@@ -75,6 +75,7 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.forgetRemoved(before, next)
 	d.watcher.Set(next.config)
 	d.resume()
+	d.timer.Set(trimKey, time.Now().Add(trimAfter))  // there were two configurations for a while
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
 	d.recheckSettings(func(r order.Record) bool {
