@@ -53,11 +53,21 @@ func TestALongWalkGivesPagesBackOnItsWay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	s := open(t, path)
 	const n, size = 40, 1 << 20
+	records := map[string][]byte{}
 	for i := range n {
-		if err := s.Write("orders", map[string][]byte{fmt.Sprint(i): bytes.Repeat([]byte{byte(i)}, size)}); err != nil {
-			t.Fatal(err)
-		}
+		records[fmt.Sprint(i)] = bytes.Repeat([]byte{byte(i)}, size)
 	}
+	if err := s.Write("orders", records); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := state.Open(path) // writing reads, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
 	most, visited := 0, 0
 	if err := s.Each("orders", func(_ string, value []byte) error {
 		if bytes.Count(value, value[:1]) != size { // all of it is read
