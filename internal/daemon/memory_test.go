@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/certbridge/certbridged/internal/config"
 )
 
 // The daemon rests once no order was worked on for a while, and its collector knows.
@@ -34,4 +36,21 @@ func TestRepose(t *testing.T) {
 			t.Errorf("it is not awake, at %d", percent())
 		}
 	})
+}
+
+// Memory is given back once all certificates have been looked at; what hangs is not waited for.
+func TestLookingAtTheFirstOnes(t *testing.T) {
+	d := &Daemon{known: map[string]*standing{}}
+	d.setup.Store(&setup{config: config.Of(config.Certificate{Name: "a"}, config.Certificate{Name: "b"}, config.Certificate{Name: "c"})})
+	for i, step := range []struct {
+		looked string
+		want   bool
+	}{{"a", true}, {"b", true}, {"", false}, {"c", false}, {"", false}} {
+		if step.looked != "" {
+			d.known[step.looked] = &standing{}
+		}
+		if got := d.looking(); got != step.want {
+			t.Errorf("step %d: %t", i, got)
+		}
+	}
 }
