@@ -115,6 +115,20 @@ func (p *entry) name() string {
 	return r.Text()
 }
 
+// Folder returns the folder of the nth certificate's first file, with a slash at its end; empty for one without files.
+func (c *Config) Folder(n int) string {
+	p := &c.managed.list[n]
+	if len(p.like.Files) == 0 {
+		return ""
+	}
+	r := packed.Reader(p.own)
+	r.Text()
+	for range r.Number() {
+		r.Text()
+	}
+	return c.managed.folders[r.Number()]
+}
+
 func (m *managed) paths(n int, list []string) []string {
 	p := &m.list[n]
 	r := packed.Reader(p.own)

@@ -83,6 +83,9 @@ func TestPackedCertificatesComeBack(t *testing.T) {
 		for _, f := range want.Files {
 			paths = append(paths, f.Path)
 		}
+		if folder := c.Folder(i); (folder != "") != (len(paths) > 0) || len(paths) > 0 && folder != "/tls/" {
+			t.Errorf("folder of %s: %q", want.Name, folder)
+		}
 		if diff := cmp.Diff(paths, c.Paths(i, nil)); diff != "" {
 			t.Errorf("paths of %s (-want +got):\n%s", want.Name, diff)
 		}

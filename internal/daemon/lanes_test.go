@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -129,7 +130,7 @@ func TestEvaluationsAreApartByPartOfTheFileSystem(t *testing.T) { // invariant 6
 		{"/srv/a.pem", "/srv/deep/deeper/deepest/b.pem"}:   false,
 		{"/srv/deep/a.pem", "/srv/deep/deeper/deep/b.pem"}: true,
 	} {
-		part := func(path string) string { return partOf([]string{path}) }
+		part := func(path string) string { return partOf(filepath.Dir(path) + "/") }
 		if (part(paths[0]) == part(paths[1])) != together {
 			t.Errorf("%s in %s, %s in %s", paths[0], part(paths[0]), paths[1], part(paths[1]))
 		}

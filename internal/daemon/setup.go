@@ -34,7 +34,7 @@ func (s *setup) partOf(name string) string {
 	if !ok {
 		return ""
 	}
-	return partOf(s.config.Paths(n, nil))
+	return partOf(s.config.Folder(n))
 }
 
 // names are those of all certificates, sorted.

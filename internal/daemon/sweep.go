@@ -28,10 +28,8 @@ func (d *Daemon) swept(s *setup) {
 func (d *Daemon) sweep() {
 	s := d.setup.Load()
 	parts := map[string][]int{}
-	var paths []string
 	for n := range s.config.Len() {
-		paths = s.config.Paths(n, paths[:0])
-		part := partOf(paths)
+		part := partOf(s.config.Folder(n))
 		parts[part] = append(parts[part], n)
 	}
 	for part, members := range parts {
@@ -64,13 +62,13 @@ func (d *Daemon) sweepPart(ctx context.Context, s *setup, members []int) {
 	}
 }
 
-// partOf is the part of the file system a certificate's files, given by their paths, are in, such as /etc/nginx: fine enough to tell one mounted
-// server from another, coarse enough to keep many certificates in one lane.
-func partOf(paths []string) string {
-	if len(paths) == 0 {
+// partOf is the part of the file system a certificate's files are in, given by the folder of the first, such as /etc/nginx:
+// fine enough to tell one mounted server from another, coarse enough to keep many certificates in one lane.
+func partOf(folder string) string {
+	if folder == "" {
 		return ""
 	}
-	dir := path.Dir(paths[0])
+	dir := path.Clean(folder)
 	const depth = 2 // folders below the root
 	at := 0
 	for range depth + 1 {
