@@ -26,6 +26,7 @@ var floors = map[string][]string{
 	// What is known by itself.
 	"pkg/pluginapi":               {},
 	"internal/cert":               {},
+	"internal/packed":             {},
 	"internal/state":              {}, // named byte records: who writes them knows what they are
 	"proto/certbridge/plugin/v1":  {},
 	"proto/certbridge/control/v1": {},
@@ -39,16 +40,16 @@ var floors = map[string][]string{
 	"pkg/pluginapi/plugintest":               {"pkg/pluginapi", "pkg/pluginapi/wire", "proto/certbridge/plugin/v1"},
 
 	// Adapters: each speaks to one thing outside, and none knows another.
-	"internal/config":     {"pkg/pluginapi", "internal/cert"},
+	"internal/config":     {"pkg/pluginapi", "internal/cert", "internal/packed"},
 	"internal/pluginhost": {"pkg/pluginapi", "pkg/pluginapi/wire", "internal/cert"},
 	"internal/dcv":        {"pkg/pluginapi", "internal/cert"},
-	"internal/certstore":  {"pkg/pluginapi", "internal/cert"},
+	"internal/certstore":  {"pkg/pluginapi", "internal/cert", "internal/packed"},
 	"internal/deploy":     {"pkg/pluginapi", "internal/cert"},
 	"internal/control":    {"pkg/pluginapi", "proto/certbridge/control/v1"},
 
 	// Decisions: they declare what they need as small interfaces.
 	"internal/schedule": {"pkg/pluginapi", "internal/cert"},
-	"internal/order":    {"pkg/pluginapi", "internal/cert", "internal/schedule"},
+	"internal/order":    {"pkg/pluginapi", "internal/cert", "internal/packed", "internal/schedule"},
 
 	// Wiring.
 	"internal/checkup": {"pkg/pluginapi", "internal/cert", "internal/config", "internal/certstore", "internal/deploy", "internal/pluginhost"},
@@ -162,7 +163,7 @@ var owners = map[string][]string{
 }
 
 // pure are the packages that decide. They reach nothing outside the process, and know no time but what they are given.
-var pure = []string{"internal/order", "internal/schedule", "pkg/pluginapi", "internal/cert"}
+var pure = []string{"internal/order", "internal/schedule", "pkg/pluginapi", "internal/cert", "internal/packed"}
 
 // impure is what they may not import, each with all that is below it.
 var impure = []string{"os", "net/http", "net", "syscall", "io/ioutil", "plugin"}

@@ -24,7 +24,7 @@ func TestConfigurationIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, cert := range c.Certificates {
+	for cert := range c.All() {
 		names = append(names, cert.Name)
 	}
 	if !slices.Contains(names, "shop") || !slices.Contains(names, "intranet") || len(c.Warnings) > 0 {

@@ -87,7 +87,7 @@ func (a *app) check(ctx context.Context, online bool) ([]finding, []string, erro
 		}
 		found = append(found, finding{level, r.File, r.Line, r.Path, r.Message})
 	}
-	return found, cfg.Sources, nil
+	return found, cfg.Sources(), nil
 }
 
 // warned counts the warnings, so that they are not passed over beside "no mistakes".

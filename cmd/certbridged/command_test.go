@@ -35,6 +35,10 @@ func (d *desk) Info(context.Context) (control.Info, error) { return control.Info
 
 func (d *desk) Status(context.Context, string) ([]control.Certificate, error) { return d.list, d.err }
 
+func (d *desk) StatusPage(context.Context, string, int) ([]control.Certificate, error) {
+	return d.list, d.err
+}
+
 func (d *desk) Renew(context.Context, control.RenewRequest) (control.Renewal, error) {
 	return d.renewal, d.err
 }

@@ -194,8 +194,8 @@ func (a *app) completeCertificates(_ *cobra.Command, args []string, _ string) ([
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string
-	for _, c := range cfg.Certificates {
-		names = append(names, c.Name)
+	for n := range cfg.Len() {
+		names = append(names, cfg.Name(n))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -1,47 +1,70 @@
 package certstore
 
-import "iter"
+import (
+	"hash/maphash"
+	"iter"
+	"maps"
+)
 
-// crowd is a set of certificates' names: mostly of one, since a file is that of one certificate, and of thousands for a
-// folder that they share.
-type crowd struct {
-	one  string          // empty: none, or all are in more
-	more map[string]bool // nil for one or none
+// place is a name in a folder, as a number: that of the folder above, a digest of the name below. Two names may share a
+// place: a change of one is then reported for the certificates of the other, too, which costs them a look at their files.
+type place uint64
+
+func placeOf(folder uint32, seed maphash.Seed, base string) place {
+	return place(folder)<<32 | place(uint32(maphash.String(seed, base)))
 }
 
-// with returns the set with a name added; the set itself must not be used any more.
-func (c crowd) with(name string) crowd {
-	switch {
-	case c.more != nil:
-		c.more[name] = true
-	case c.one == "":
-		c.one = name
-	case c.one != name:
-		return crowd{more: map[string]bool{c.one: true, name: true}}
+func (p place) folder() uint32 { return uint32(p >> 32) }
+
+// crowds knows which certificates care about a place: mostly one, since a file is that of one certificate, and thousands
+// about a folder that they share.
+type crowds struct {
+	one  map[place]int32
+	more map[place]map[int32]bool
+}
+
+func newCrowds() crowds { return crowds{map[place]int32{}, map[place]map[int32]bool{}} }
+
+// add adds a certificate to those that care about a place. It reports true when it is the first.
+func (c crowds) add(p place, certificate int32) (first bool) {
+	if more := c.more[p]; more != nil {
+		more[certificate] = true
+		return false
 	}
-	return c
-}
-
-// without returns the set with a name taken out; the set itself must not be used any more.
-func (c crowd) without(name string) crowd {
-	if c.one == name {
-		c.one = ""
+	other, taken := c.one[p]
+	if taken && other != certificate {
+		delete(c.one, p)
+		c.more[p] = map[int32]bool{other: true, certificate: true}
+		return false
 	}
-	delete(c.more, name)
-	return c
+	c.one[p] = certificate
+	return !taken
 }
 
-func (c crowd) empty() bool { return c.one == "" && len(c.more) == 0 }
-
-func (c crowd) all() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if c.one != "" && !yield(c.one) {
-			return
+// remove takes a certificate out of those that care about a place. It reports true when it was the last.
+func (c crowds) remove(p place, certificate int32) (last bool) {
+	if more := c.more[p]; more != nil {
+		if delete(more, certificate); len(more) > 0 {
+			return false
 		}
-		for name := range c.more {
-			if !yield(name) {
-				return
-			}
+		delete(c.more, p)
+		return true
+	}
+	if other, taken := c.one[p]; !taken || other != certificate {
+		return false
+	}
+	delete(c.one, p)
+	return true
+}
+
+// of returns the certificates that care about a place.
+func (c crowds) of(p place) iter.Seq[int32] {
+	if more := c.more[p]; more != nil {
+		return maps.Keys(more)
+	}
+	return func(yield func(int32) bool) {
+		if certificate, taken := c.one[p]; taken {
+			yield(certificate)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func TestLookDependsOnTheFilesAskedFor(t *testing.T) {
 	install(t, s, p.generation("1", files...))
 	age(t, files)
 	first, err := s.Look(files, nil)
-	if err != nil || !first.Whole || first.Leaf.Serial != cert.Serial(p.chain[0]) || first.Leaf.Fingerprint() != cert.Fingerprint(p.chain[0]) {
+	if err != nil || !first.Whole || first.Leaf().Serial != cert.Serial(p.chain[0]) || first.Leaf().Fingerprint() != cert.Fingerprint(p.chain[0]) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	other := slices.Clone(files)

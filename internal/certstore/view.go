@@ -10,13 +10,12 @@ import (
 	"unique"
 
 	"github.com/certbridge/certbridged/internal/cert"
+	"github.com/certbridge/certbridged/internal/packed"
 )
 
 // View is what is remembered of a look at a certificate's files: what decisions need, and what tells that the files are
 // still the same. It is never changed.
 type View struct {
-	// Leaf is nil when no file has one that can be read.
-	Leaf *Leaf
 	// Whole: nothing keeps a server from using the set.
 	Whole bool
 
@@ -25,6 +24,9 @@ type View struct {
 	// files is a digest of the files that were asked for, state one of what they were like, content one of what they held; where
 	// not all could be read, that is zero.
 	files, state, content uint64
+	// issuer and leaf are the certificate, where any file has one that can be read: see Leaf.pack.
+	issuer unique.Handle[string]
+	leaf   string
 	// settled is false when files were read so soon after their last change that a further one might not show, or could
 	// not be read and may be readable the next time without having changed.
 	settled bool
@@ -36,6 +38,40 @@ func (v *View) Snapshot() Snapshot {
 		return Snapshot{}
 	}
 	return *v.snapshot
+}
+
+// Leaf returns what is remembered of the certificate; nil when no file has one that can be read.
+func (v *View) Leaf() *Leaf {
+	if v.leaf == "" {
+		return nil
+	}
+	r := packed.Reader(v.leaf)
+	l := &Leaf{
+		Serial: r.Text(), Issuer: v.issuer.Value(), Names: r.Texts(), NotBefore: r.Time(), NotAfter: r.Time(), KeyType: cert.KeyType(r.Text()),
+	}
+	copy(l.Digest[:], r.Bytes(sha256.Size))
+	if l.covered = l.Names; r.Flag() {
+		l.covered = r.Texts()
+	}
+	return l
+}
+
+func (v *View) hold(l *Leaf) { v.issuer, v.leaf = unique.Make(l.Issuer), l.pack() }
+
+// pack keeps what is remembered of a certificate, but for the issuer, which it shares with others.
+func (l *Leaf) pack() string {
+	var w packed.Writer
+	w.Text(l.Serial)
+	w.Texts(l.Names)
+	w.Time(l.NotBefore)
+	w.Time(l.NotAfter)
+	w.Text(string(l.KeyType))
+	w.Bytes(l.Digest[:])
+	others := !slices.Equal(l.Names, l.covered)
+	if w.Flag(others); others {
+		w.Texts(l.covered)
+	}
+	return string(w)
 }
 
 // Leaf is what is remembered of a leaf certificate.
@@ -86,7 +122,7 @@ func (s *Store) Look(files []File, before *View) (*View, error) {
 	}
 	v.state = sum.Sum64()
 	if same := s.known(v, before); same != nil {
-		v.Leaf, v.Whole, v.snapshot = same.Leaf, same.Whole, same.snapshot
+		v.issuer, v.leaf, v.Whole, v.snapshot = same.issuer, same.leaf, same.Whole, same.snapshot
 		return v, nil
 	}
 	snap := snapshotOf(loaded)
@@ -94,7 +130,7 @@ func (s *Store) Look(files []File, before *View) (*View, error) {
 		v.snapshot = &snap
 	}
 	if c := snap.Leaf(); c != nil {
-		v.Leaf = leafOf(c)
+		v.hold(leafOf(c))
 	}
 	return v, nil
 }
@@ -138,7 +174,8 @@ func (s *Store) known(v, before *View) *View {
 
 // leave keeps, for the look that follows at once, what reading the files of a generation would show.
 func (s *Store) leave(g Generation, b *batch) {
-	v := &View{files: s.digest(g.Files), Leaf: leafOf(g.Chain[0]), Whole: true}
+	v := &View{files: s.digest(g.Files), Whole: true}
+	v.hold(leafOf(g.Chain[0]))
 	var texts [][]byte
 	for i, f := range g.Files {
 		if f.Form == PKCS12 || f.Form == JKS {
@@ -195,11 +232,8 @@ func (s *Store) Unchanged(paths []string, v *View) bool {
 // leafOf takes out of a certificate what is remembered of it.
 func leafOf(c *x509.Certificate) *Leaf {
 	l := &Leaf{
-		Serial: cert.Serial(c), Issuer: unique.Make(c.Issuer.String()).Value(), Names: cert.Names(c), covered: cert.Covered(c),
+		Serial: cert.Serial(c), Issuer: c.Issuer.String(), Names: cert.Names(c), covered: cert.Covered(c),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: sha256.Sum256(c.Raw),
-	}
-	if slices.Equal(l.Names, l.covered) {
-		l.covered = l.Names
 	}
 	if t, err := cert.KeyTypeOf(c.PublicKey); err == nil {
 		l.KeyType = t

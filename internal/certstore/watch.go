@@ -43,9 +43,28 @@ type Watcher struct {
 	wake    chan struct{} // holds a token after Set and Moved
 
 	mu    sync.Mutex
-	sets  map[string][]string // as given to Set, until they are taken over
-	moved []string            // as given to Moved
+	sets  Sets     // as given to Set, until they are taken over
+	moved []string // as given to Moved
 }
+
+// Sets says which files belong to which certificate. It never changes, and is asked again later: the watcher keeps no paths.
+type Sets interface {
+	// Len is how many certificates there are; they are numbered from zero.
+	Len() int
+	Name(certificate int) string
+	// Find returns the number of a certificate.
+	Find(name string) (certificate int, ok bool)
+	// Paths appends the paths of a certificate's files to a list.
+	Paths(certificate int, list []string) []string
+}
+
+// noSets are those of a watcher that has not been told yet.
+type noSets struct{}
+
+func (noSets) Len() int                            { return 0 }
+func (noSets) Name(int) string                     { return "" }
+func (noSets) Find(string) (int, bool)             { return 0, false }
+func (noSets) Paths(_ int, list []string) []string { return list }
 
 // NewWatcher makes a watcher. Close it, or let Run do so.
 func NewWatcher(options WatcherOptions) (*Watcher, error) {
@@ -68,9 +87,9 @@ func NewWatcher(options WatcherOptions) (*Watcher, error) {
 	return &Watcher{options: options, notify: notify, wake: make(chan struct{}, 1)}, nil
 }
 
-// Set says which files belong to which certificate, in place of what was said before; the map is the watcher's from then on.
+// Set says which files belong to which certificate, in place of what was said before.
 // It does not wait for the watching to begin: of what changes before then, only Store.Unchanged knows.
-func (w *Watcher) Set(sets map[string][]string) {
+func (w *Watcher) Set(sets Sets) {
 	w.mu.Lock()
 	w.sets = sets
 	w.mu.Unlock()
@@ -86,7 +105,7 @@ func (w *Watcher) Moved(certificate string) {
 }
 
 // take returns what was said since it was last called; the sets are nil when they are as before.
-func (w *Watcher) take() (sets map[string][]string, moved []string) {
+func (w *Watcher) take() (sets Sets, moved []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sets, moved = w.sets, w.moved

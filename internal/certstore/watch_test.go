@@ -3,6 +3,7 @@ package certstore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,21 @@ type watching struct {
 	*Watcher
 	changes chan string
 }
+
+// listedSets are Sets by name.
+type listedSets struct {
+	names []string
+	paths map[string][]string
+}
+
+func setsOf(paths map[string][]string) listedSets {
+	return listedSets{slices.Sorted(maps.Keys(paths)), paths}
+}
+
+func (s listedSets) Len() int                            { return len(s.names) }
+func (s listedSets) Name(n int) string                   { return s.names[n] }
+func (s listedSets) Find(name string) (int, bool)        { return slices.BinarySearch(s.names, name) }
+func (s listedSets) Paths(n int, list []string) []string { return append(list, s.paths[s.names[n]]...) }
 
 // patience is how long an event may take on a busy machine; silence how long none must come.
 const (
@@ -48,7 +64,7 @@ func (w *watching) watch(t *testing.T, sets map[string][]string) {
 	t.Helper()
 	probe := filepath.Join(t.TempDir(), "probe")
 	sets["probe"] = []string{probe}
-	w.Set(sets)
+	w.Set(setsOf(sets))
 	deadline := time.After(patience)
 	for n := 0; ; n++ {
 		writeFile(t, probe, fmt.Append(nil, n), 0o600)
@@ -275,7 +291,7 @@ func TestWatcherRenews(t *testing.T) {
 	}
 	defer func() { _ = w.Close() }()
 	loop := newWatchLoop(w, func(string) {})
-	loop.take(map[string][]string{"a": {path}}, nil)
+	loop.take(setsOf(map[string][]string{"a": {path}}), nil)
 	if !slices.Contains(w.notify.WatchList(), dir) {
 		t.Fatalf("%s is not watched, only %q", dir, w.notify.WatchList())
 	}
@@ -303,7 +319,7 @@ func TestWatcherIsToldOfAMove(t *testing.T) {
 	}
 	defer func() { _ = w.Close() }()
 	loop := newWatchLoop(w, func(string) {})
-	w.Set(map[string][]string{"a": {filepath.Join(link, "a.pem")}})
+	w.Set(setsOf(map[string][]string{"a": {filepath.Join(link, "a.pem")}}))
 	loop.take(w.take())
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)
@@ -319,11 +335,11 @@ func TestWatcherIsToldOfAMove(t *testing.T) {
 
 func TestWatcherReportsOnceForASet(t *testing.T) {
 	var got []string
-	w := &Watcher{options: WatcherOptions{Settle: time.Second}}
-	loop := newWatchLoop(w, func(c string) { got = append(got, c) })
-	loop.watched = map[string]map[string]crowd{"/tls": {"a.pem": {one: "a"}, "a.key": {one: "a"}, "b.pem": {one: "b"}}}
+	loop, dir := deafLoop(t, func(c string) { got = append(got, c) })
+	in := func(name string) string { return filepath.Join(dir, name) }
+	loop.set(setsOf(map[string][]string{"a": {in("a.pem"), in("a.key")}, "b": {in("b.pem")}}))
 	start := time.Now()
-	for _, name := range []string{"/tls/a.pem", "/tls/a.key", "/tls/a.pem", "/tls/.certbridged-1-0.tmp", "/other/b.pem"} {
+	for _, name := range []string{in("a.pem"), in("a.key"), in("a.pem"), in(".certbridged-1-0.tmp"), "/other/b.pem"} {
 		loop.event(fsnotify.Event{Name: name, Op: fsnotify.Create})
 	}
 	if wait, more := loop.flush(start); len(got) != 0 || !more || wait <= 0 {
@@ -334,15 +350,48 @@ func TestWatcherReportsOnceForASet(t *testing.T) {
 	}
 }
 
+// deafLoop makes a watch loop that hears of what it is told alone, and a folder.
+func deafLoop(t *testing.T, changed func(string)) (*watchLoop, string) {
+	t.Helper()
+	w, err := NewWatcher(WatcherOptions{Settle: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return newWatchLoop(w, changed), t.TempDir()
+}
+
+// New sets give the certificates other numbers; what is not reported yet stays due, and what nothing cares about is let go.
+func TestWatcherTakesNewSets(t *testing.T) {
+	var got []string
+	loop, dir := deafLoop(t, func(c string) { got = append(got, c) })
+	in := func(name string) string { return filepath.Join(dir, name, name+".pem") }
+	for _, name := range []string{"a", "b", "c"} {
+		mkdir(t, filepath.Join(dir, name))
+	}
+	loop.set(setsOf(map[string][]string{"a": {in("a")}, "b": {in("b")}, "c": {in("c")}}))
+	for _, name := range []string{"a", "c"} {
+		loop.event(fsnotify.Event{Name: in(name), Op: fsnotify.Create})
+	}
+	loop.set(setsOf(map[string][]string{"b": {in("b")}, "c": {in("c")}}))
+	loop.event(fsnotify.Event{Name: in("a"), Op: fsnotify.Create})
+	if _, more := loop.flush(time.Now().Add(time.Minute)); !slices.Equal(got, []string{"c"}) || more {
+		t.Errorf("reported %q, more to come %t", got, more)
+	}
+	if list := loop.notify.WatchList(); slices.Contains(list, filepath.Join(dir, "a")) || !slices.Contains(list, filepath.Join(dir, "b")) {
+		t.Errorf("watched are %q", list)
+	}
+}
+
 // TestWatcherNeverHoldsBackForEver has a certificate that never comes to rest.
 func TestWatcherNeverHoldsBackForEver(t *testing.T) {
-	loop := newWatchLoop(&Watcher{options: WatcherOptions{Settle: time.Second}}, func(string) {})
 	reported := 0
-	loop.changed = func(string) { reported++ }
+	loop, dir := deafLoop(t, func(string) { reported++ })
+	loop.set(setsOf(map[string][]string{"a": {filepath.Join(dir, "a.pem")}}))
 	start := time.Now()
 	for i := range 4 * settleLimit {
 		now := start.Add(time.Duration(i) * time.Second / 2)
-		loop.note("a", now)
+		loop.note(0, now)
 		loop.flush(now)
 	}
 	if reported != 1 {

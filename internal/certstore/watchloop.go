@@ -2,33 +2,40 @@ package certstore
 
 import (
 	"errors"
+	"hash/maphash"
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
 
 // watchLoop is the state of Watcher.Run. All work is in proportion to the certificates that something happened to, not
-// to all there are, but for set and renew.
+// to all there are, but for set and renew, and when a folder goes. Certificates go by their numbers in sets.
 type watchLoop struct {
 	options WatcherOptions
 	notify  *fsnotify.Watcher
 	changed func(string)
 
-	sets map[string]*watchedSet // by certificate
-	// watched: folder, name in it, the certificates that care. A folder's own name is that of all certificates in it.
-	watched map[string]map[string]crowd
-	// active are the folders that the system watches for us; refused those it would not, so that it is said once.
-	active, refused map[string]bool
-	pending         map[string]pending
+	sets    Sets
+	places  [][]place // by certificate: those that matter to it
+	watched crowds
+	seed    maphash.Seed // of places
+	folders []*watchedFolder
+	byPath  map[string]*watchedFolder
+	former  map[string]*watchedFolder // while new sets are taken: those of the sets before
+	pending map[int32]pending
 }
 
-// watchedSet is what is watched for a certificate.
-type watchedSet struct {
-	paths []string
-	hops  []hop // the places that matter to them
+// watchedFolder is a folder with places that matter. It keeps its number until new sets are taken.
+type watchedFolder struct {
+	path   string
+	number uint32
+	places int // that matter
+	// active: the system watches it for us. refused: it would not, which has been said.
+	active, refused bool
 }
 
 // pending is a certificate with changes that are not reported yet.
@@ -36,52 +43,56 @@ type pending struct{ first, last time.Time }
 
 func newWatchLoop(w *Watcher, changed func(string)) *watchLoop {
 	return &watchLoop{
-		options: w.options, notify: w.notify, changed: changed,
-		sets: make(map[string]*watchedSet), watched: make(map[string]map[string]crowd),
-		active: make(map[string]bool), refused: make(map[string]bool), pending: make(map[string]pending),
+		options: w.options, notify: w.notify, changed: changed, sets: noSets{}, watched: newCrowds(), seed: maphash.MakeSeed(),
+		byPath: make(map[string]*watchedFolder), pending: make(map[int32]pending),
 	}
 }
 
 // take takes what was said to the watcher: new sets of files, unless they are nil, and certificates whose paths may lead
 // elsewhere now.
-func (l *watchLoop) take(sets map[string][]string, moved []string) {
+func (l *watchLoop) take(sets Sets, moved []string) {
 	if sets != nil {
 		l.set(sets)
 	}
 	look := newSurvey()
 	for _, certificate := range moved {
-		l.watch(certificate, look)
+		if n, ok := l.sets.Find(certificate); ok { // it may have left the configuration
+			l.watch(int32(n), look)
+		}
 	}
 }
 
-// set takes new sets of files.
-func (l *watchLoop) set(sets map[string][]string) {
-	for certificate, before := range l.sets {
-		if _, ok := sets[certificate]; !ok {
-			l.unwatch(certificate, before.hops, nil)
-			delete(l.sets, certificate)
-			delete(l.pending, certificate)
+// set takes new sets of files: all that matters is found anew, and what nothing cares about any more is let go.
+func (l *watchLoop) set(sets Sets) {
+	before, late := l.sets, l.pending
+	l.sets, l.pending = sets, make(map[int32]pending)
+	for n, p := range late {
+		if now, still := sets.Find(before.Name(int(n))); still {
+			l.pending[int32(now)] = p
 		}
 	}
+	l.places, l.watched = make([][]place, sets.Len()), newCrowds()
 	l.findActive()
+	l.folders, l.byPath, l.former = nil, make(map[string]*watchedFolder), l.byPath
 	look := newSurvey()
-	for certificate, paths := range sets {
-		if set := l.sets[certificate]; set != nil {
-			set.paths = paths
-		} else {
-			l.sets[certificate] = &watchedSet{paths: paths}
-		}
-		l.watch(certificate, look)
+	for n := range l.places {
+		l.watch(int32(n), look)
 	}
+	for path, f := range l.former {
+		if l.byPath[path] == nil {
+			l.drop(f)
+		}
+	}
+	l.former = nil
 }
 
 // renew watches what the system would not watch before, or does not any more.
 func (l *watchLoop) renew() {
 	l.findActive()
 	look := newSurvey()
-	for certificate, set := range l.sets {
-		if slices.ContainsFunc(set.hops, func(h hop) bool { return !l.active[h.dir] }) {
-			l.watch(certificate, look)
+	for n, places := range l.places {
+		if slices.ContainsFunc(places, func(p place) bool { return !l.folders[p.folder()].active }) {
+			l.watch(int32(n), look)
 		}
 	}
 }
@@ -89,81 +100,85 @@ func (l *watchLoop) renew() {
 // again watches everything anew, after events were lost: among them may have been the last one of a folder that another has
 // taken the place of since.
 func (l *watchLoop) again() {
-	clear(l.active)
+	for _, f := range l.folders {
+		f.active = false
+	}
 	look := newSurvey()
-	for certificate := range l.sets {
-		l.watch(certificate, look)
+	for n := range l.places {
+		l.watch(int32(n), look)
 	}
 }
 
 // findActive asks which folders are watched.
 func (l *watchLoop) findActive() {
-	clear(l.active)
-	for _, dir := range l.notify.WatchList() {
-		l.active[dir] = true
+	for _, f := range l.folders {
+		f.active = false
 	}
+	for _, dir := range l.notify.WatchList() {
+		if f := l.byPath[dir]; f != nil {
+			f.active = true
+		}
+	}
+}
+
+// folder returns the folder of a path.
+func (l *watchLoop) folder(path string) *watchedFolder {
+	f := l.byPath[path]
+	if f == nil {
+		f = &watchedFolder{path: strings.Clone(path), number: uint32(len(l.folders))}
+		if before := l.former[path]; before != nil {
+			f.active, f.refused = before.active, before.refused
+		}
+		l.folders, l.byPath[f.path] = append(l.folders, f), f
+	}
+	return f
 }
 
 // watch makes sure that everything is watched that matters to a certificate, and nothing that mattered before.
-func (l *watchLoop) watch(certificate string, look *survey) {
-	set := l.sets[certificate]
-	if set == nil {
-		return // it has left the configuration
-	}
-	hops := look.look(set.paths)
+func (l *watchLoop) watch(certificate int32, look *survey) {
+	before := l.places[certificate]
+	hops := look.look(l.sets.Paths(int(certificate), nil))
+	places := make([]place, 0, len(hops))
 	for _, h := range hops {
-		names := l.watched[h.dir]
-		if names == nil {
-			names = make(map[string]crowd)
-			l.watched[h.dir] = names
+		f := l.folder(h.dir)
+		p := placeOf(f.number, l.seed, h.base)
+		places = append(places, p)
+		if l.watched.add(p, certificate) {
+			f.places++
 		}
-		names[h.base] = names[h.base].with(certificate)
-		if !l.active[h.dir] {
-			l.add(h.dir)
+		if !f.active {
+			l.add(f)
 		}
 	}
-	l.unwatch(certificate, set.hops, hops)
-	set.hops = hops
-}
-
-// unwatch drops what mattered to a certificate and is not among keep.
-func (l *watchLoop) unwatch(certificate string, hops, keep []hop) {
-	for _, h := range hops {
-		if slices.Contains(keep, h) {
+	for _, p := range before {
+		if slices.Contains(places, p) || !l.watched.remove(p, certificate) {
 			continue
 		}
-		names := l.watched[h.dir]
-		if rest := names[h.base].without(certificate); rest.empty() {
-			delete(names, h.base)
-		} else {
-			names[h.base] = rest
-		}
-		if len(names) == 0 {
-			delete(l.watched, h.dir)
-			l.drop(h.dir)
+		f := l.folders[p.folder()]
+		if f.places--; f.places == 0 {
+			l.drop(f)
 		}
 	}
+	l.places[certificate] = places
 }
 
-func (l *watchLoop) add(dir string) {
-	err := l.notify.Add(dir)
+func (l *watchLoop) add(f *watchedFolder) {
+	err := l.notify.Add(f.path)
 	if err == nil {
-		l.active[dir] = true
-		delete(l.refused, dir)
+		f.active, f.refused = true, false
 		return
 	}
-	if errors.Is(err, fs.ErrNotExist) || l.refused[dir] {
+	if errors.Is(err, fs.ErrNotExist) || f.refused {
 		return // gone again: the folder above tells
 	}
-	l.refused[dir] = true
+	f.refused = true
 	l.options.Log.Warn("cannot watch a folder of certificate files, its changes are found only by looking now and then",
-		"folder", dir, "error", err, "hint", "raise fs.inotify.max_user_watches")
+		"folder", f.path, "error", err, "hint", "raise fs.inotify.max_user_watches")
 }
 
-func (l *watchLoop) drop(dir string) {
-	_ = l.notify.Remove(dir) // it may be gone, which ends the watching just as well
-	delete(l.active, dir)
-	delete(l.refused, dir)
+func (l *watchLoop) drop(f *watchedFolder) {
+	_ = l.notify.Remove(f.path) // it may be gone, which ends the watching just as well
+	f.active, f.refused = false, false
 }
 
 // hopsOf lists the places where a change can alter what a path leads to.
@@ -182,25 +197,27 @@ func hopsOf(path string) []hop {
 // event takes one event of the system.
 func (l *watchLoop) event(event fsnotify.Event) {
 	now := time.Now()
-	for certificate := range l.watched[filepath.Dir(event.Name)][filepath.Base(event.Name)].all() {
-		l.note(certificate, now)
+	if f := l.byPath[filepath.Dir(event.Name)]; f != nil {
+		for certificate := range l.watched.of(placeOf(f.number, l.seed, filepath.Base(event.Name))) {
+			l.note(certificate, now)
+		}
 	}
 	if !event.Has(fsnotify.Remove) && !event.Has(fsnotify.Rename) {
 		return
 	}
-	if names := l.watched[event.Name]; names != nil {
+	if f := l.byPath[event.Name]; f != nil && f.places > 0 {
 		// The folder itself went. Where it was only renamed the system would go on watching it under the old name.
-		for _, certificates := range names {
-			for certificate := range certificates.all() {
-				l.note(certificate, now)
+		for n, places := range l.places {
+			if slices.ContainsFunc(places, func(p place) bool { return p.folder() == f.number }) {
+				l.note(int32(n), now)
 			}
 		}
 		_ = l.notify.Remove(event.Name) // an error means that the watching has ended already
-		delete(l.active, event.Name)
+		f.active = false
 	}
 }
 
-func (l *watchLoop) note(certificate string, now time.Time) {
+func (l *watchLoop) note(certificate int32, now time.Time) {
 	p, ok := l.pending[certificate]
 	if !ok {
 		p.first = now
@@ -226,7 +243,7 @@ func (l *watchLoop) flush(now time.Time) (wait time.Duration, more bool) {
 		// A link or folder may lead elsewhere now. Only once that is watched is the change reported, so that whoever
 		// reads the files then hears of every later one.
 		l.watch(certificate, newSurvey())
-		l.changed(certificate)
+		l.changed(l.sets.Name(int(certificate)))
 	}
 	return wait, more
 }

@@ -98,8 +98,12 @@ func Run(ctx context.Context, c *config.Config, plugins Plugins, online *Online)
 		}
 	}
 	_ = group.Wait() // what goes wrong is a remark
+	rank := map[string]int{}
+	for i, file := range c.Sources() {
+		rank[file] = i
+	}
 	slices.SortStableFunc(remarks, func(x, y Remark) int {
-		return cmp.Or(cmp.Compare(slices.Index(c.Sources, x.File), slices.Index(c.Sources, y.File)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Path, y.Path))
+		return cmp.Or(cmp.Compare(rank[x.File], rank[y.File]), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Path, y.Path))
 	})
 	return once(remarks)
 }
@@ -153,7 +157,7 @@ func caa(ctx context.Context, c *config.Config, name string, plugins Plugins, on
 	}
 	var remarks []Remark
 	var a Account
-	for _, cert := range c.Certificates {
+	for cert := range c.All() {
 		if cert.CA != name || !cert.Enabled || len(cert.Domains) == 0 {
 			continue
 		}
@@ -192,7 +196,7 @@ func configurable(c *config.Config, account string, d pluginapi.Description) boo
 
 // certificates are those that are ordered from an account.
 func certificates(c *config.Config, account string) []config.Certificate {
-	return slices.DeleteFunc(slices.Clone(c.Certificates), func(cert config.Certificate) bool { return cert.CA != account })
+	return c.Select(func(cert *config.Certificate) bool { return cert.CA == account })
 }
 
 func profile(ctx context.Context, c *config.Config, name string, p Profile, online bool) []Remark {

@@ -175,13 +175,15 @@ func TestOrderFindingsStandWhereTheSettingIsWritten(t *testing.T) {
 		"":                {"11: certificate.one.order: no", "20: certificate.two.order: no"},
 	} {
 		a := &ruled{fault: pluginapi.Faultf(field, "no")}
-		remarks, err := Orders(t.Context(), c, "paid", ruler(pluginapi.AbilityCheckOrders), a, c.Certificates)
+		remarks, err := Orders(t.Context(), c, "paid", ruler(pluginapi.AbilityCheckOrders), a, every(c))
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantRemarks(t, c, remarks, want...)
 	}
 }
+
+func every(c *config.Config) []config.Certificate { return slices.Collect(c.All()) }
 
 func TestOrdersAsksOnlyWhatCanBeAnswered(t *testing.T) {
 	c := load(t, t.TempDir(), twoOrders)
@@ -190,18 +192,18 @@ func TestOrdersAsksOnlyWhatCanBeAnswered(t *testing.T) {
 	keyed.AccountSettings = []pluginapi.Field{{Name: "key", Type: pluginapi.String, Required: true}}
 	narrow := able
 	narrow.OrderSettings = able.OrderSettings[:3]
-	many := slices.Repeat(c.Certificates, ordersAtOnce)
+	many := slices.Repeat(every(c), ordersAtOnce)
 	for name, r := range map[string]struct {
 		d     pluginapi.Description
 		certs []config.Certificate
 		want  []int
 	}{
-		"a plugin that may log in":         {ruler(pluginapi.AbilityPreflight), c.Certificates, nil},
-		"an account that is at fault":      {keyed, c.Certificates, nil},
-		"settings that are no such":        {narrow, c.Certificates, []int{1}},
+		"a plugin that may log in":         {ruler(pluginapi.AbilityPreflight), every(c), nil},
+		"an account that is at fault":      {keyed, every(c), nil},
+		"settings that are no such":        {narrow, every(c), []int{1}},
 		"no certificate":                   {able, nil, nil},
 		"more than fit into one reply":     {able, many, []int{ordersAtOnce, ordersAtOnce}},
-		"what there is, all in one call":   {able, c.Certificates, []int{2}},
+		"what there is, all in one call":   {able, every(c), []int{2}},
 		"one more than fits into one call": {able, many[:ordersAtOnce+1], []int{ordersAtOnce, 1}},
 	} {
 		a := &ruled{fault: pluginapi.Faultf("", "no")}
@@ -209,7 +211,7 @@ func TestOrdersAsksOnlyWhatCanBeAnswered(t *testing.T) {
 			t.Errorf("%s: asked about %v orders, want %v; %v", name, a.asked, r.want, err)
 		}
 	}
-	if _, err := Orders(t.Context(), c, "paid", able, &ruled{err: errors.New("gone")}, c.Certificates); err == nil {
+	if _, err := Orders(t.Context(), c, "paid", able, &ruled{err: errors.New("gone")}, every(c)); err == nil {
 		t.Error("a plugin that did not answer has no fault to find")
 	}
 }

@@ -40,7 +40,7 @@ func machine(c *config.Config) []Remark {
 	if info, err := os.Stat(c.Daemon.StateDir); err == nil && !info.IsDir() {
 		remarks = append(remarks, remark(c, pluginapi.Fault, []string{"daemon", "state_dir"}, "%s is not a folder", c.Daemon.StateDir))
 	}
-	for _, cert := range c.Certificates {
+	for cert := range c.All() {
 		if len(cert.Domains) == 0 && !present(cert) {
 			warn([]string{"certificate", cert.Name}, "has no domains, and no certificate is on disk to take them from: nothing can be ordered")
 		}
@@ -58,7 +58,7 @@ func machine(c *config.Config) []Remark {
 func files(c *config.Config) []Remark {
 	var remarks []Remark
 	sets := map[string][]certstore.File{}
-	for _, cert := range c.Certificates {
+	for cert := range c.All() {
 		for _, f := range cert.Files {
 			at := []string{"certificate", cert.Name, "files", strings.ReplaceAll(string(f.Form), "-", "_")}
 			// The store would stop at the first of these.

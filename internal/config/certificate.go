@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io/fs"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,74 +10,6 @@ import (
 
 	"github.com/certbridge/certbridged/internal/cert"
 )
-
-// certificates reads every [[certificate]] of every document.
-func (c *checker) certificates(cfg *Config) {
-	writers := map[string]writer{}
-	lists := make([][]any, len(c.docs))
-	count := 0
-	for i, d := range c.docs {
-		v, ok := d.top.raw["certificate"]
-		if !ok {
-			continue
-		}
-		if lists[i], ok = asList(v); !ok {
-			d.top.fail("certificate", "write [[certificate]], in double brackets")
-		}
-		count += len(lists[i])
-	}
-	cfg.Certificates = make([]Certificate, 0, count)
-	for i, d := range c.docs {
-		at := d.top.at.below("certificate")
-		for n, element := range lists[i] {
-			raw, ok := element.(map[string]any)
-			if !ok {
-				d.top.failItem("certificate", n, "wants a table, not %s", kindOf(element))
-				continue
-			}
-			t := c.table(d.path, fmt.Sprintf("certificate[%d]", n), raw, at.item(n), sectionCert)
-			c.certificate(cfg, t, d.source, writers)
-		}
-	}
-}
-
-// writer is a file that a certificate writes, and where that is configured.
-type writer struct {
-	certificate, file string
-	line              int
-}
-
-func (c *checker) certificate(cfg *Config, t *table, source int, writers map[string]writer) {
-	name := t.certificateName()
-	if name != "" {
-		if i, taken := cfg.byName[name]; taken {
-			first := cfg.Certificates[i]
-			t.fail("name", "the certificate %q stands in %s:%d already", name, first.File, first.Line)
-		} else {
-			cfg.byName[name] = len(cfg.Certificates)
-		}
-		t.path = "certificate." + name
-	}
-	t.refuseUnknown()
-	crt := Certificate{
-		Name:     name,
-		Enabled:  t.boolean("enabled"),
-		Domains:  t.domains("domains"),
-		CA:       t.caName(cfg),
-		Key:      t.keyType("key"),
-		ReuseKey: t.boolean("reuse_key"),
-		File:     t.file, Line: t.at.line, source: source,
-	}
-	crt.DCV = t.dcvRules(cfg, crt.Domains)
-	crt.RenewBefore = cfg.Daemon.DefaultRenewBefore
-	if t.given("renew_before") {
-		crt.RenewBefore = t.renewBefore("renew_before")
-	}
-	crt.Order = mergeSettings(cfg.CA[crt.CA].OrderDefaults, t.settings("order"))
-	crt.Files = t.files(name, writers)
-	crt.Deploy = t.deploy(crt.Domains)
-	cfg.Certificates = append(cfg.Certificates, crt)
-}
 
 func (t *table) keyType(key string) cert.KeyType {
 	var allowed []string
@@ -136,20 +67,18 @@ func (t *table) caName(cfg *Config) string {
 	if ca, known := cfg.CA[name]; known {
 		return ca.Name
 	}
-	if !t.c.broken {
-		known := sortedKeys(cfg.CA)
-		t.fail("ca", "there is no CA account [ca.%s]%s", name, didYouMean(name, known))
-	}
+	t.failUnknown("ca", "there is no CA account [ca.%s]%s", name, didYouMean(name, sortedKeys(cfg.CA)))
 	return ""
 }
 
-func (t *table) files(name string, writers map[string]writer) []File {
+// files reads the files of a certificate, and says where each that has a path is written.
+func (t *table) files() ([]File, []claim) {
 	if !t.require("files") {
-		return nil
+		return nil, nil
 	}
 	forms := t.table("files", sectionFiles)
 	if forms == nil {
-		return nil
+		return nil, nil
 	}
 	forms.refuseUnknown()
 	var out []File
@@ -158,12 +87,15 @@ func (t *table) files(name string, writers map[string]writer) []File {
 			out = append(out, forms.filesAt(e.Name, v)...)
 		}
 	}
-	out = slices.Clone(out) // without room for more: there may be a hundred thousand of these
+	var claims []claim
 	hasKey, hasLeaf := false, false
 	for _, f := range out {
 		hasKey = hasKey || f.Form.HasKey()
 		hasLeaf = hasLeaf || f.Form.HasLeaf()
-		t.claim(forms, f, name, writers)
+		if f.Path != "" {
+			key := f.Form.key()
+			claims = append(claims, claim{path: f.Path, real: t.c.realPath(f.Path), at: forms.pathOf(key), line: forms.at.below(key).line})
+		}
 	}
 	if !hasLeaf {
 		forms.fail("", "no file holds the certificate; name one of fullchain, cert, combined, pkcs12, jks, der")
@@ -171,22 +103,11 @@ func (t *table) files(name string, writers map[string]writer) []File {
 	if !hasKey {
 		forms.fail("", "no file holds the private key; name one of key, combined, pkcs12, jks, key_der")
 	}
-	return out
+	return out, claims
 }
 
-// claim notes that a certificate writes a file, and complains when something else does.
-func (t *table) claim(forms *table, f File, name string, writers map[string]writer) {
-	if f.Path == "" {
-		return
-	}
-	key := strings.ReplaceAll(string(f.Form), "-", "_")
-	real := t.c.realPath(f.Path)
-	if other, taken := writers[real]; taken {
-		forms.fail(key, "%s is written by certificate %q too, at %s:%d", f.Path, other.certificate, other.file, other.line)
-		return
-	}
-	writers[real] = writer{certificate: name, file: t.file, line: forms.at.below(key).line}
-}
+// key is how the configuration spells the form.
+func (f Form) key() string { return strings.ReplaceAll(string(f), "-", "_") }
 
 // filesAt reads a path, a table, or a list of them.
 func (t *table) filesAt(key string, v any) []File {
@@ -338,15 +259,10 @@ func (t *table) verifyTarget(v any, at *mark, path string, domains []string) (Ve
 		target.ServerName = name
 		return target, true
 	}
-	if len(domains) > 0 {
-		i := slices.IndexFunc(domains, func(d string) bool { return !strings.HasPrefix(d, "*.") })
-		if i < 0 {
-			f.fail("server_name", "is missing: all domains are wildcards, so say which name to ask the server for")
-			return target, true
-		}
-		if net.ParseIP(domains[i]) == nil {
-			target.ServerName = domains[i]
-		}
+	if len(domains) > 0 && !slices.ContainsFunc(domains, func(d string) bool { return !strings.HasPrefix(d, "*.") }) {
+		f.fail("server_name", "is missing: all domains are wildcards, so say which name to ask the server for")
+		return target, true
 	}
+	target.ServerName = serverName(domains)
 	return target, true
 }

@@ -17,30 +17,17 @@ const DefaultPath = "/etc/certbridged/config.toml"
 // Config is a checked configuration. It is never changed after Load.
 type Config struct {
 	// Path is the main file, absolute.
-	Path string
-	// Sources are the files that were read, the main file first.
-	Sources []string
-	Daemon  Daemon
+	Path   string
+	Daemon Daemon
 	// CA are the CA accounts by name.
 	CA map[string]CA
 	// DCV are the DCV profiles by name, the built-in BuiltinHTTP among them.
 	DCV map[string]DCV
-	// Certificates stand in the order of the files and of their lines.
-	Certificates []Certificate
 	// Warnings are things that work but deserve a look, such as a secret file everybody can read.
 	Warnings []Problem
 
-	byName map[string]int // of Certificates
-	places placeIndex
-}
-
-// Certificate returns the certificate of a name.
-func (c *Config) Certificate(name string) (Certificate, bool) {
-	i, ok := c.byName[name]
-	if !ok {
-		return Certificate{}, false
-	}
-	return c.Certificates[i], true
+	managed managed
+	places  placeIndex
 }
 
 // Position returns where something stands: Position("ca", "digicert", "settings", "api_key"),

@@ -124,8 +124,8 @@ func (t *table) profiles(key string, v any, cfg *Config) []string {
 				t.fail(key, "%q stands here twice", name)
 			}
 			known = append(known, p.Name)
-		} else if !t.c.broken {
-			t.fail(key, "there is no DCV profile [dcv.%s]%s", name, didYouMean(name, sortedKeys(cfg.DCV)))
+		} else {
+			t.failUnknown(key, "there is no DCV profile [dcv.%s]%s", name, didYouMean(name, sortedKeys(cfg.DCV)))
 		}
 	}
 	return known

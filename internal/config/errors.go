@@ -17,6 +17,8 @@ type Problem struct {
 	Message string `json:"message"`
 
 	cause error
+	// unknown: a name is unknown, unless it stands in a file that could not be parsed.
+	unknown bool
 }
 
 // String returns "file:line: path: message".
@@ -61,10 +63,16 @@ func (e *Errors) Unwrap() []error {
 }
 
 // sortProblems puts problems in the order in which the files were read.
-func sortProblems(problems []Problem, sources []string) {
-	rank := make(map[string]int, len(sources))
-	for i, s := range sources {
-		rank[s] = i
+func (c *checker) sortProblems(problems []Problem) {
+	rank := make(map[string]int, len(problems)) // of the files that have any
+	for _, p := range problems {
+		rank[p.File] = 0
+	}
+	for i := 0; i < c.places.len() && len(problems) > 1; i++ {
+		path := c.places.path(i)
+		if _, has := rank[path]; has {
+			rank[path] = i
+		}
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line))

@@ -153,7 +153,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		for _, c := range cfg.Certificates {
+		for c := range cfg.All() {
 			if _, ok := cfg.CA[c.CA]; !ok || c.Name == "" || len(c.Files) == 0 || c.RenewBefore == (RenewBefore{}) {
 				t.Errorf("incomplete certificate accepted: %+v", c)
 			}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,16 +36,15 @@ func Load(path string, opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths, err := confD(c.dir)
+	names, err := confD(c.dir)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: filepath.Join(c.dir, "conf.d"), Message: err.Error(), cause: err})
 	}
-	for _, f := range readAll(append([]string{c.main}, paths...)) {
-		c.take(f)
-	}
+	c.places.names = names
+	c.readAll()
 	cfg := c.config()
-	sortProblems(c.problems, c.sources)
-	sortProblems(c.warnings, c.sources)
+	c.sortProblems(c.problems)
+	c.sortProblems(c.warnings)
 	if len(c.problems) > 0 {
 		return nil, &Errors{Problems: c.problems}
 	}
@@ -59,9 +59,9 @@ func LoadDaemon(path string) (Daemon, error) {
 	if err != nil {
 		return Daemon{}, err
 	}
-	c.take(read(c.main))
+	c.readAll()
 	d := c.daemon()
-	sortProblems(c.problems, c.sources)
+	c.sortProblems(c.problems)
 	if len(c.problems) > 0 {
 		return Daemon{}, &Errors{Problems: c.problems}
 	}
@@ -74,9 +74,7 @@ type checker struct {
 	main     string // absolute
 	dir      string // folder of the main file; relative paths start here
 	sections map[string][]Entry
-	sources  []string
-	seed     maphash.Seed
-	sums     []uint64 // of the text of each of sources
+	places   placeIndex
 	docs     []document
 	// broken: a file could not be parsed, so names that seem unknown may stand in it.
 	broken   bool
@@ -86,12 +84,18 @@ type checker struct {
 	rules    map[string][]DCVRule // by the one profile that serves all domains
 }
 
-// document is one file that was parsed.
+// document is one file that was read. Of one that holds certificates alone, which may be one of a hundred thousand, there is
+// just the text until its certificates are checked.
 type document struct {
 	path   string
-	source int // its number
-	top    *table
+	source int    // its number
+	text   string // empty: it is parsed
+	raw    map[string]any
+	root   *mark
 }
+
+// top is the table that a parsed document is.
+func (c *checker) top(d document) *table { return c.table(d.path, "", d.raw, d.root, sectionTop) }
 
 func newChecker(path string, opts Options) (*checker, error) {
 	main, err := filepath.Abs(path)
@@ -104,7 +108,8 @@ func newChecker(path string, opts Options) (*checker, error) {
 	}
 	c := &checker{
 		opts: opts, main: main, dir: filepath.Dir(main),
-		sections: map[string][]Entry{}, real: map[string]string{}, rules: map[string][]DCVRule{}, seed: maphash.MakeSeed(),
+		sections: map[string][]Entry{}, places: placeIndex{main: main, seed: maphash.MakeSeed(), tables: map[string]int{}},
+		real: map[string]string{}, rules: map[string][]DCVRule{},
 	}
 	for _, s := range Reference() {
 		c.sections[s.Name] = s.Entries
@@ -112,7 +117,15 @@ func newChecker(path string, opts Options) (*checker, error) {
 	return c, nil
 }
 
-// confD lists conf.d/*.toml in lexical order. Hidden files, such as those of editors, do not count.
+// part is a checker beside c that may work at the same time, on documents of its own.
+func (c *checker) part() *checker {
+	part := *c
+	part.broken, part.problems, part.warnings = false, nil, nil
+	part.real, part.rules = map[string]string{}, map[string][]DCVRule{}
+	return &part
+}
+
+// confD lists the names of conf.d/*.toml in lexical order. Hidden files, such as those of editors, do not count.
 func confD(dir string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, "conf.d"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -121,63 +134,88 @@ func confD(dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list configuration files: %w", err)
 	}
-	var paths []string
+	var names []string
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".toml") && !strings.HasPrefix(e.Name(), ".") {
-			paths = append(paths, filepath.Join(dir, "conf.d", e.Name()))
+			names = append(names, e.Name())
 		}
 	}
-	return paths, nil
+	return slices.Clip(names), nil
 }
 
-// parsedFile is one file as it was read, or what is wrong with it.
-type parsedFile struct {
-	path, text string
-	raw        map[string]any
-	root       *mark
-	problem    *Problem
+// readAll reads the files, several at once: there may be one for each of thousands of certificates. Those that hold more than
+// certificates are parsed.
+func (c *checker) readAll() {
+	n := c.places.len()
+	c.docs, c.places.sums = make([]document, n), make([]uint64, n)
+	found := make([]*Problem, n)
+	sideBySide(n, func() func(int) {
+		return func(i int) { c.docs[i], found[i] = c.read(i) }
+	})
+	for i, problem := range found {
+		if problem != nil {
+			c.refuse(c.docs[i], problem)
+		}
+	}
+	c.docs = slices.DeleteFunc(c.docs, func(d document) bool { return d.text == "" && d.root == nil })
 }
 
-// readAll reads and parses files, several at once: there may be one for each of thousands of certificates.
-func readAll(paths []string) []parsedFile {
-	files := make([]parsedFile, len(paths))
+// sideBySide calls what worker makes with each number below n. Each of the workers has one of its own.
+func sideBySide(n int, worker func() func(int)) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(paths)) {
+	for range min(runtime.GOMAXPROCS(0), n) {
+		do := worker()
 		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(paths)); i = next.Add(1) - 1 {
-				files[i] = read(paths[i])
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
 			}
 		})
 	}
 	workers.Wait()
-	return files
 }
 
-// read parses one file.
-func read(path string) parsedFile {
-	f := parsedFile{path: path}
-	text, err := readFile(path)
+// read reads the file of a number, and parses it unless it holds certificates alone.
+func (c *checker) read(source int) (d document, problem *Problem) {
+	d.path, d.source = c.places.path(source), source
+	text, err := readFile(d.path)
 	if err != nil {
-		f.problem = &Problem{Message: err.Error(), cause: err}
-		return f
+		return d, &Problem{Message: err.Error(), cause: err}
 	}
-	f.text = text
-	f.raw, f.root, f.problem = parse(text)
-	return f
+	c.places.sums[source] = maphash.String(c.places.seed, text)
+	if certificatesAlone(text) {
+		d.text = text
+		return d, nil
+	}
+	d.raw, d.root, problem = parse(text)
+	return d, problem
 }
 
-// take adds a file to what is to be checked.
-func (c *checker) take(f parsedFile) {
-	source := len(c.sources)
-	c.sources, c.sums = append(c.sources, f.path), append(c.sums, maphash.String(c.seed, f.text))
-	if f.problem != nil {
-		c.broken = true
-		f.problem.File = f.path
-		c.problems = append(c.problems, *f.problem)
-		return
+// certificatesAlone reports whether a text that is TOML surely has nothing in it but certificates. A header, which must have
+// a line of its own, says what the lines after it are about.
+func certificatesAlone(text string) bool {
+	begun := false
+	for line := range strings.Lines(text) {
+		switch line = strings.TrimLeft(line, " \t"); {
+		case strings.HasPrefix(line, "[[certificate]]"):
+			begun = true
+		case strings.HasPrefix(line, "["):
+			if !strings.HasPrefix(line, "[certificate.") && !strings.HasPrefix(line, "[[certificate.") {
+				return false
+			}
+			begun = true
+		case !begun && line != "" && line[0] != '#' && line[0] != '\n' && line[0] != '\r':
+			return false
+		}
 	}
-	c.docs = append(c.docs, document{path: f.path, source: source, top: c.table(f.path, "", f.raw, f.root, sectionTop)})
+	return begun
+}
+
+// refuse notes what is wrong with a file as a whole.
+func (c *checker) refuse(d document, p *Problem) {
+	c.broken = true
+	p.File = d.path
+	c.problems = append(c.problems, *p)
 }
 
 // parse reads a TOML text into tables and the lines of their keys.

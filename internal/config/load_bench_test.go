@@ -39,7 +39,7 @@ key = "tls/%s.key"
 	b.ReportAllocs()
 	for b.Loop() {
 		c, err := config.Load(filepath.Join(dir, "config.toml"), config.Options{})
-		if err != nil || len(c.Certificates) != certificates {
+		if err != nil || c.Len() != certificates {
 			b.Fatal(err)
 		}
 	}

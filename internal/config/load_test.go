@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestExample(t *testing.T) {
 	}
 	shop, ok := cfg.Certificate("shop")
 	if !ok {
-		t.Fatalf("no certificate shop in %v", cfg.Sources)
+		t.Fatalf("no certificate shop in %v", cfg.Sources())
 	}
 	if got, want := shop.RenewBefore, (RenewBefore{Duration: 30 * day}); got != want {
 		t.Errorf("renew_before = %v, want %v", got, want)
@@ -109,8 +110,8 @@ func TestExample(t *testing.T) {
 	if d := cfg.Daemon; len(d.DNSResolvers) != 0 || d.DNSPropagation != PropagationAuthoritative || !cfg.CA["local"].CheckCAA {
 		t.Errorf("resolvers %v, propagation %q, CAA records looked at: %t", d.DNSResolvers, d.DNSPropagation, cfg.CA["local"].CheckCAA)
 	}
-	if len(cfg.Sources) != 3 || len(cfg.Warnings) != 0 {
-		t.Errorf("sources %v, warnings %v", cfg.Sources, cfg.Warnings)
+	if len(cfg.Sources()) != 3 || len(cfg.Warnings) != 0 {
+		t.Errorf("sources %v, warnings %v", cfg.Sources(), cfg.Warnings)
 	}
 }
 
@@ -219,10 +220,10 @@ files = { combined = "tls/off.pem" }
 		t.Errorf("dcv = %+v", cfg.DCV)
 	}
 
-	if len(cfg.Certificates) != 2 || cfg.Certificates[0].Name != "shop" {
-		t.Fatalf("certificates = %+v", cfg.Certificates)
+	if cfg.Len() != 2 || cfg.Name(0) != "shop" {
+		t.Fatalf("certificates = %+v", slices.Collect(cfg.All()))
 	}
-	shop, off := cfg.Certificates[0], cfg.Certificates[1]
+	shop, off := cfg.At(0), cfg.At(1)
 	if diff := cmp.Diff([]string{"shop.example.com", "*.shop.example.com", "192.0.2.1"}, shop.Domains); diff != "" {
 		t.Errorf("domains (-want +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"hash/maphash"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -9,24 +10,52 @@ import (
 // placeIndex finds the line of anything in the configuration. It keeps neither the files' text nor a mark for every key:
 // it is asked seldom, and then reads the file again.
 type placeIndex struct {
+	main   string   // the main file, which is number 0
+	names  []string // of the files in conf.d beside it
 	seed   maphash.Seed
-	sums   []uint64       // of the text of each of Config.Sources
-	tables map[string]int // "ca.NAME", "dcv.NAME": the number of its source
+	sums   []uint64       // of the text of each file
+	tables map[string]int // "ca.NAME", "dcv.NAME": the number of its file
+}
+
+// len is how many files there are.
+func (x *placeIndex) len() int {
+	if x.main == "" {
+		return 0
+	}
+	return 1 + len(x.names)
+}
+
+// path returns the path of the file of a number.
+func (x *placeIndex) path(source int) string {
+	if source == 0 {
+		return x.main
+	}
+	return filepath.Join(filepath.Dir(x.main), "conf.d", x.names[source-1])
+}
+
+// Sources are the files that were read, the main file first.
+func (c *Config) Sources() []string {
+	list := make([]string, c.places.len())
+	for i := range list {
+		list[i] = c.places.path(i)
+	}
+	return list
 }
 
 // find returns the place of what stands at a path, or of the nearest table around it.
 func (c *Config) find(path []string) (file string, line int) {
-	if len(c.Sources) == 0 {
+	if c.places.len() == 0 {
 		return "", 0
 	}
 	if len(path) >= 2 && path[0] == "certificate" {
-		if i, ok := c.byName[path[1]]; ok {
-			crt := &c.Certificates[i]
-			root, ok := c.marks(crt.source)
+		if n, ok := c.Find(path[1]); ok {
+			crt := &c.managed.list[n]
+			file := c.places.path(int(crt.source))
+			root, ok := c.marks(int(crt.source))
 			if !ok {
-				return crt.File, crt.Line
+				return file, int(crt.line)
 			}
-			return crt.File, root.below("certificate").item(c.itemOf(i)).descend(path[2:]).line
+			return file, root.below("certificate").item(c.itemOf(n)).descend(path[2:]).line
 		}
 	}
 	source := 0
@@ -35,14 +64,14 @@ func (c *Config) find(path []string) (file string, line int) {
 	}
 	root, ok := c.marks(source)
 	if !ok {
-		return c.Sources[source], 1
+		return c.places.path(source), 1
 	}
-	return c.Sources[source], root.descend(path).line
+	return c.places.path(source), root.descend(path).line
 }
 
 // marks reads a file of the configuration again. It returns false when that is not the text any more that was loaded.
 func (c *Config) marks(source int) (*mark, bool) {
-	text, err := readFile(c.Sources[source])
+	text, err := readFile(c.places.path(source))
 	if err != nil || maphash.String(c.places.seed, text) != c.places.sums[source] {
 		return nil, false
 	}
@@ -52,7 +81,8 @@ func (c *Config) marks(source int) (*mark, bool) {
 
 // itemOf is which of its file's certificates one is: those of a file stand side by side.
 func (c *Config) itemOf(certificate int) (n int) {
-	for i := certificate - 1; i >= 0 && c.Certificates[i].source == c.Certificates[certificate].source; i-- {
+	list := c.managed.list
+	for i := certificate - 1; i >= 0 && list[i].source == list[certificate].source; i-- {
 		n++
 	}
 	return n

@@ -27,20 +27,18 @@ var (
 
 // config checks all documents and joins them.
 func (c *checker) config() *Config {
-	cfg := &Config{
-		Path: c.main, Sources: c.sources, byName: map[string]int{},
-		CA: map[string]CA{}, DCV: map[string]DCV{BuiltinHTTP: {Name: BuiltinHTTP, Responder: true}},
-		places: placeIndex{seed: c.seed, sums: c.sums, tables: map[string]int{}},
-	}
-	for _, d := range c.docs {
-		d.top.refuseUnknown()
+	cfg := &Config{Path: c.main, CA: map[string]CA{}, DCV: map[string]DCV{BuiltinHTTP: {Name: BuiltinHTTP, Responder: true}}}
+	parsed := slices.DeleteFunc(slices.Clone(c.docs), func(d document) bool { return d.root == nil })
+	for _, d := range parsed {
+		c.top(d).refuseUnknown()
 	}
 	cfg.Daemon = c.daemon()
-	for _, d := range c.docs {
-		c.eachNamed(cfg, d, "ca", sectionCA, func(name string, t *table) { cfg.CA[name] = c.ca(name, t) })
-		c.eachNamed(cfg, d, "dcv", sectionDCV, func(name string, t *table) { cfg.DCV[name] = c.dcv(name, t) })
+	for _, d := range parsed {
+		c.eachNamed(d, "ca", sectionCA, func(name string, t *table) { cfg.CA[name] = c.ca(name, t) })
+		c.eachNamed(d, "dcv", sectionDCV, func(name string, t *table) { cfg.DCV[name] = c.dcv(name, t) })
 	}
 	c.certificates(cfg)
+	cfg.places = c.places
 	return cfg
 }
 
@@ -48,13 +46,16 @@ func (c *checker) config() *Config {
 func (c *checker) daemon() Daemon {
 	t := c.table(c.main, "daemon", nil, &mark{line: 1}, sectionDaemon)
 	for _, d := range c.docs {
-		switch {
-		case d.path == c.main:
-			if own := d.top.table("daemon", sectionDaemon); own != nil {
+		if d.root == nil {
+			continue // it holds certificates alone
+		}
+		switch top := c.top(d); {
+		case d.source == 0:
+			if own := top.table("daemon", sectionDaemon); own != nil {
 				t = own
 			}
-		case d.top.given("daemon"):
-			d.top.fail("daemon", "stands in %s alone", c.main)
+		case top.given("daemon"):
+			top.fail("daemon", "stands in %s alone", c.main)
 		}
 	}
 	t.refuseUnknown()
@@ -81,17 +82,17 @@ func (c *checker) daemon() Daemon {
 }
 
 // eachNamed calls read for every table [kind.NAME] of a document.
-func (c *checker) eachNamed(cfg *Config, d document, kind, section string, read func(string, *table)) {
-	v, ok := d.top.raw[kind]
+func (c *checker) eachNamed(d document, kind, section string, read func(string, *table)) {
+	v, ok := d.raw[kind]
 	if !ok {
 		return
 	}
 	raw, ok := v.(map[string]any)
 	if !ok {
-		d.top.fail(kind, "write [%s.NAME]", kind)
+		c.top(d).fail(kind, "write [%s.NAME]", kind)
 		return
 	}
-	named := c.table(d.path, kind, raw, d.top.at.below(kind), kind)
+	named := c.table(d.path, kind, raw, d.root.below(kind), kind)
 	for _, name := range sortedKeys(raw) {
 		if !nameShape.MatchString(name) {
 			named.fail(name, "%q is not a name; use letters, digits, \".\", \"_\" and \"-\", 64 at most", name)
@@ -101,11 +102,11 @@ func (c *checker) eachNamed(cfg *Config, d document, kind, section string, read 
 		if t == nil {
 			continue
 		}
-		if first, taken := cfg.places.tables[kind+"."+name]; taken {
-			t.fail("", "stands in %s already", cfg.Sources[first])
+		if first, taken := c.places.tables[kind+"."+name]; taken {
+			t.fail("", "stands in %s already", c.places.path(first))
 			continue
 		}
-		cfg.places.tables[kind+"."+name] = d.source
+		c.places.tables[kind+"."+name] = d.source
 		t.refuseUnknown()
 		read(name, t)
 	}

@@ -60,6 +60,12 @@ func (t *table) fail(key, format string, args ...any) {
 	t.c.fail(t.file, at.line, path, fmt.Sprintf(format, args...))
 }
 
+// failUnknown notes that a name at a key is unknown.
+func (t *table) failUnknown(key, format string, args ...any) {
+	t.fail(key, format, args...)
+	t.c.problems[len(t.c.problems)-1].unknown = true
+}
+
 func (t *table) warn(key, format string, args ...any) {
 	t.c.warnings = append(t.c.warnings, Problem{
 		File: t.file, Line: t.at.below(key).line, Path: t.pathOf(key), Message: fmt.Sprintf(format, args...),

@@ -22,6 +22,9 @@ type Viewer interface {
 	Info(ctx context.Context) (Info, error)
 	// Status returns one certificate, or all for an empty name. An unknown name is NotFound.
 	Status(ctx context.Context, name string) ([]Certificate, error)
+	// StatusPage returns no more than limit certificates: those that follow one in the order of the configuration, or the
+	// first for an empty name. Conflict: that one is configured no more.
+	StatusPage(ctx context.Context, after string, limit int) ([]Certificate, error)
 	Explain(ctx context.Context, name string) (Explanation, error)
 	// Plan returns what will be done until a moment if nothing changes, in the order of time.
 	Plan(ctx context.Context, until time.Time) ([]PlannedAct, error)

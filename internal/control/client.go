@@ -105,7 +105,32 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 
 // Status returns one certificate, or all for an empty name.
 func (c *Client) Status(ctx context.Context, name string) ([]Certificate, error) {
+	if name == "" {
+		return c.statusOfAll(ctx)
+	}
 	m, err := c.api.Status(ctx, &controlv1.StatusRequest{Name: name})
+	return each(m.GetCertificates(), certificateFromWire), c.failed(err)
+}
+
+// statusAtOnce is how many certificates are asked for in one call: the daemon holds all of an answer until it is sent.
+const statusAtOnce = 500
+
+func (c *Client) statusOfAll(ctx context.Context) ([]Certificate, error) {
+	var list []Certificate
+	for after := ""; ; after = list[len(list)-1].Name {
+		page, err := c.StatusPage(ctx, after, statusAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, page...); len(page) < statusAtOnce {
+			return list, nil
+		}
+	}
+}
+
+// StatusPage returns some of all certificates, as Viewer has it.
+func (c *Client) StatusPage(ctx context.Context, after string, limit int) ([]Certificate, error) {
+	m, err := c.api.Status(ctx, &controlv1.StatusRequest{After: after, Limit: int32(limit)})
 	return each(m.GetCertificates(), certificateFromWire), c.failed(err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,23 +78,24 @@ func TestEveryCall(t *testing.T) {
 	c := client(t, socket)
 	ctx := t.Context()
 	tests := map[string]func(b Backend) (any, error){
-		"info":            func(b Backend) (any, error) { return b.Info(ctx) },
-		"status shop":     func(b Backend) (any, error) { return b.Status(ctx, "shop") },
-		"explain shop":    func(b Backend) (any, error) { return b.Explain(ctx, "shop") },
-		"plan 2027-01-01": func(b Backend) (any, error) { return b.Plan(ctx, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)) },
-		"renew shop":      func(b Backend) (any, error) { return b.Renew(ctx, RenewRequest{Name: "shop", Force: true}) },
-		"deploy shop":     func(b Backend) (any, error) { return b.Deploy(ctx, "shop") },
-		"revoke shop":     func(b Backend) (any, error) { return b.Revoke(ctx, RevokeRequest{Name: "shop", Reason: 4}) },
-		"reload":          func(b Backend) (any, error) { return b.Reload(ctx) },
-		"orders shop":     func(b Backend) (any, error) { return b.Orders(ctx, OrderFilter{Certificate: "shop", All: true}) },
-		"order o1":        func(b Backend) (any, error) { return b.Order(ctx, "o1") },
-		"approve o1":      func(b Backend) (any, error) { return b.Approve(ctx, "o1") },
-		"resolve o1 ref":  func(b Backend) (any, error) { return b.Resolve(ctx, "o1", "ref") },
-		"resolve o1 ":     func(b Backend) (any, error) { return b.Resolve(ctx, "o1", "") },
-		"cancel o1 why":   func(b Backend) (any, error) { return b.Cancel(ctx, "o1", "why") },
-		"plugins":         func(b Backend) (any, error) { return b.Plugins(ctx) },
-		"describe ca-x":   func(b Backend) (any, error) { return b.DescribePlugin(ctx, "ca-x") },
-		"release ca-x":    func(b Backend) (any, error) { return nil, b.ReleasePlugin(ctx, "ca-x") },
+		"info":                   func(b Backend) (any, error) { return b.Info(ctx) },
+		"status shop":            func(b Backend) (any, error) { return b.Status(ctx, "shop") },
+		`status after "shop", 7`: func(b Backend) (any, error) { return b.StatusPage(ctx, "shop", 7) },
+		"explain shop":           func(b Backend) (any, error) { return b.Explain(ctx, "shop") },
+		"plan 2027-01-01":        func(b Backend) (any, error) { return b.Plan(ctx, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)) },
+		"renew shop":             func(b Backend) (any, error) { return b.Renew(ctx, RenewRequest{Name: "shop", Force: true}) },
+		"deploy shop":            func(b Backend) (any, error) { return b.Deploy(ctx, "shop") },
+		"revoke shop":            func(b Backend) (any, error) { return b.Revoke(ctx, RevokeRequest{Name: "shop", Reason: 4}) },
+		"reload":                 func(b Backend) (any, error) { return b.Reload(ctx) },
+		"orders shop":            func(b Backend) (any, error) { return b.Orders(ctx, OrderFilter{Certificate: "shop", All: true}) },
+		"order o1":               func(b Backend) (any, error) { return b.Order(ctx, "o1") },
+		"approve o1":             func(b Backend) (any, error) { return b.Approve(ctx, "o1") },
+		"resolve o1 ref":         func(b Backend) (any, error) { return b.Resolve(ctx, "o1", "ref") },
+		"resolve o1 ":            func(b Backend) (any, error) { return b.Resolve(ctx, "o1", "") },
+		"cancel o1 why":          func(b Backend) (any, error) { return b.Cancel(ctx, "o1", "why") },
+		"plugins":                func(b Backend) (any, error) { return b.Plugins(ctx) },
+		"describe ca-x":          func(b Backend) (any, error) { return b.DescribePlugin(ctx, "ca-x") },
+		"release ca-x":           func(b Backend) (any, error) { return nil, b.ReleasePlugin(ctx, "ca-x") },
 	}
 	for call, do := range tests {
 		t.Run(call, func(t *testing.T) {
@@ -163,6 +165,18 @@ func TestRequestsAreChecked(t *testing.T) {
 	}
 	if len(backend.calls) != 0 {
 		t.Errorf("bad requests came through to the backend: %v", backend.calls)
+	}
+}
+
+// All certificates are asked for in parts, and come together.
+func TestStatusOfAllComesInParts(t *testing.T) {
+	for _, n := range []int{1, statusAtOnce - 1, statusAtOnce, 2*statusAtOnce + 1} {
+		backend := &fake{many: n}
+		socket, _ := serve(t, backend, "")
+		list, err := client(t, socket).Status(t.Context(), "")
+		if err != nil || len(list) != n || list[n-1].Name != strconv.Itoa(n-1) || len(backend.calls) != 1+n/statusAtOnce {
+			t.Errorf("%d certificates are %d, by %d calls, %v", n, len(list), len(backend.calls), err)
+		}
 	}
 }
 
@@ -304,7 +318,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 	reads := map[string]func(c *Client) error{
 		"info":    func(c *Client) error { _, err := c.Info(t.Context()); return err },
-		"status":  func(c *Client) error { _, err := c.Status(t.Context(), ""); return err },
+		"status":  func(c *Client) error { _, err := c.Status(t.Context(), "shop"); return err },
+		"page":    func(c *Client) error { _, err := c.StatusPage(t.Context(), "", 1); return err },
 		"explain": func(c *Client) error { _, err := c.Explain(t.Context(), "a"); return err },
 		"dry run": func(c *Client) error {
 			_, err := c.Renew(t.Context(), RenewRequest{Name: "a", DryRun: true})

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -67,6 +69,8 @@ type fake struct {
 	events []Event
 	// following is closed when Events waits.
 	following chan struct{}
+	// many, when set, is how many certificates StatusPage has, named by their numbers.
+	many int
 	// panics makes Info panic.
 	panics bool
 }
@@ -90,6 +94,23 @@ func (f *fake) Info(ctx context.Context) (Info, error) {
 
 func (f *fake) Status(ctx context.Context, name string) ([]Certificate, error) {
 	return []Certificate{fullCertificate(), {Name: "bare"}}, f.note(ctx, "status "+name)
+}
+
+func (f *fake) StatusPage(ctx context.Context, after string, limit int) ([]Certificate, error) {
+	err := f.note(ctx, fmt.Sprintf("status after %q, %d", after, limit))
+	if f.many == 0 {
+		return []Certificate{fullCertificate(), {Name: "bare"}}, err
+	}
+	first := 0
+	if after != "" {
+		first, _ = strconv.Atoi(after)
+		first++
+	}
+	var list []Certificate
+	for n := first; n < min(first+limit, f.many); n++ {
+		list = append(list, Certificate{Name: strconv.Itoa(n)})
+	}
+	return list, err
 }
 
 func (f *fake) Explain(ctx context.Context, name string) (Explanation, error) {

@@ -25,11 +25,18 @@ func (s *service) Info(ctx context.Context, _ *controlv1.InfoRequest) (*controlv
 
 // Status says how the certificates are.
 func (s *service) Status(ctx context.Context, req *controlv1.StatusRequest) (*controlv1.StatusResponse, error) {
-	list, err := s.backend.Status(ctx, req.GetName())
+	list, err := s.status(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	return clean(&controlv1.StatusResponse{Certificates: each(list, certificateToWire)}), nil
+}
+
+func (s *service) status(ctx context.Context, req *controlv1.StatusRequest) ([]Certificate, error) {
+	if req.GetName() == "" && req.GetLimit() > 0 {
+		return s.backend.StatusPage(ctx, req.GetAfter(), int(req.GetLimit()))
+	}
+	return s.backend.Status(ctx, req.GetName())
 }
 
 // Explain explains a certificate.

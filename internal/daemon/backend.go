@@ -50,7 +50,7 @@ func orNone(list []string) string {
 }
 
 // Status implements control.Viewer.
-func (b backend) Status(_ context.Context, name string) ([]control.Certificate, error) {
+func (b backend) Status(ctx context.Context, name string) ([]control.Certificate, error) {
 	if name != "" {
 		c, err := b.certificate(name)
 		if err != nil {
@@ -58,9 +58,23 @@ func (b backend) Status(_ context.Context, name string) ([]control.Certificate, 
 		}
 		return []control.Certificate{b.status(c)}, nil
 	}
-	list := make([]control.Certificate, 0, len(b.d.setup.Load().config.Certificates))
-	for _, c := range b.d.setup.Load().config.Certificates {
-		list = append(list, b.status(c))
+	return b.StatusPage(ctx, "", b.d.setup.Load().config.Len())
+}
+
+// StatusPage implements control.Viewer.
+func (b backend) StatusPage(_ context.Context, after string, limit int) ([]control.Certificate, error) {
+	configured := b.d.setup.Load().config
+	first := 0
+	if after != "" {
+		n, ok := configured.Find(after)
+		if !ok {
+			return nil, control.Errorf(control.Conflict, "the configuration has changed meanwhile, and has no certificate %q any more; ask again", after)
+		}
+		first = n + 1
+	}
+	var list []control.Certificate
+	for n := first; n < configured.Len() && len(list) < limit; n++ {
+		list = append(list, b.status(configured.At(n)))
 	}
 	return list, nil
 }

@@ -200,9 +200,7 @@ func (d *Daemon) refuseFaults(ctx context.Context, c *config.Config) error {
 // orderFaults is what the plugin says about the order settings that are new. Those that are as they were keep no change
 // of something else out: where they are at fault, the order of the certificate is held and says so.
 func (d *Daemon) orderFaults(ctx context.Context, before *setup, c *config.Config, name string, description pluginapi.Description) []checkup.Remark {
-	certs := slices.DeleteFunc(slices.Clone(c.Certificates), func(cert config.Certificate) bool {
-		return cert.CA != name || !orderDiffers(before.config, c, cert)
-	})
+	certs := c.Select(func(cert *config.Certificate) bool { return cert.CA == name && orderDiffers(before.config, c, *cert) })
 	if len(certs) == 0 {
 		return nil
 	}

@@ -70,9 +70,9 @@ type Daemon struct {
 
 	mu    sync.Mutex
 	known map[string]*standing // by certificate
-	// loaded is called when all are known; trimmed is how many were when memory was last given back.
+	// loaded is called when all are known; counted is how many were when that was last looked at.
 	loaded  func()
-	trimmed int
+	counted int
 	repose  repose
 	// windowless are CA accounts whose plugin gives no renewal windows; limits are how many orders theirs allows at once.
 	windowless map[string]bool
@@ -103,16 +103,20 @@ const (
 // New reads the configuration, opens the state, brings what a crash left half-made on disk to an end, and reads the
 // journal. What it began it undoes when it fails. A mistake in the configuration is a *config.Errors.
 func New(ctx context.Context, opts Options) (*Daemon, error) {
-	loaded := sync.OnceFunc(loadDensely(opts.ConfigPath))
+	loaded := loadDensely(opts.ConfigPath)
 	c, err := config.Load(opts.ConfigPath, config.Options{})
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{
 		opts: opts, log: opts.Logger, started: time.Now(), registry: prometheus.NewRegistry(), events: newEventLog(),
-		timer: schedule.NewTimer(), known: map[string]*standing{}, loaded: loaded,
+		timer: schedule.NewTimer(), known: map[string]*standing{},
 		windowless: map[string]bool{}, limits: map[string]int{}, configLoaded: time.Now(),
 	}
+	d.loaded = sync.OnceFunc(func() {
+		loaded()
+		d.timer.Set(trimKey, time.Now()) // the last of what was read for the start is not needed any more
+	})
 	if d.machine, err = os.Hostname(); err != nil {
 		d.machine = c.Daemon.StateDir
 	}
@@ -294,7 +298,7 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	d.recheckSettings(func(order.Record) bool { return true }) // the configuration may have been mended meanwhile
 	s := d.setup.Load()
 	d.tell(Event{Kind: "started", Level: slog.LevelInfo,
-		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, len(s.config.Certificates), len(s.cas))})
+		Message: fmt.Sprintf("certbridged %s is ready: %d certificates, %d CA accounts", d.opts.Version, s.config.Len(), len(s.cas))})
 	d.notify("READY=1")
 	d.timer.Set(trimKey, time.Now().Add(trimAfter))
 	d.loop(ctx)

@@ -24,6 +24,12 @@ import (
 // look is what a certificate's files looked like at one moment.
 type look struct {
 	*certstore.View
+	Leaf *certstore.Leaf // as View.Leaf
+	trouble
+}
+
+// trouble is what is wrong with a certificate's files.
+type trouble struct {
 	// broken says why the files are no whole set; empty when they are, or when there are none at all. since is when that
 	// was first seen, and unreadable that files could not be read and nothing else is known to be wrong.
 	broken     string
@@ -34,10 +40,11 @@ type look struct {
 // standing is what is remembered of a certificate: what was last seen on disk, and what was last decided, but for the words,
 // which are made when somebody asks.
 type standing struct {
-	look   look
-	reason schedule.Reason
-	act    bool
-	at     time.Time
+	view    *certstore.View
+	trouble *trouble // nil: none
+	reason  schedule.Reason
+	act     bool
+	at      time.Time
 }
 
 // standing returns what is remembered of a certificate, to be changed. The caller holds the lock.
@@ -46,11 +53,23 @@ func (d *Daemon) standing(name string) *standing {
 	if known == nil {
 		known = &standing{}
 		d.known[name] = known
-		if s := d.setup.Load(); s != nil && len(d.known) >= len(s.config.Certificates) {
+		if s := d.setup.Load(); s != nil && len(d.known) >= s.config.Len() {
 			d.loaded()
 		}
 	}
 	return known
+}
+
+// seen returns what was last seen; false when nobody has looked yet.
+func (s *standing) seen() (look, bool) {
+	if s == nil || s.view == nil {
+		return look{}, false
+	}
+	l := look{View: s.view, Leaf: s.view.Leaf()}
+	if s.trouble != nil {
+		l.trouble = *s.trouble
+	}
+	return l, true
 }
 
 // names are those of the certificate; none where there is no certificate.
@@ -81,17 +100,18 @@ func (d *Daemon) look(c config.Certificate) look {
 	case !nothingThere(view.Snapshot()) || view.Whole:
 		err = view.Snapshot().Err()
 	}
-	l := look{View: view}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known := d.standing(c.Name)
+	var now *trouble
 	if err != nil {
-		l.broken, l.since, l.unreadable = err.Error(), time.Now().Round(0), unreadable(view.Snapshot())
-		if known.look.broken != "" {
-			l.since = known.look.since
+		now = &trouble{broken: err.Error(), since: time.Now().Round(0), unreadable: unreadable(view.Snapshot())}
+		if known.trouble != nil {
+			now.since = known.trouble.since
 		}
 	}
-	known.look = l
+	known.view, known.trouble = view, now
+	l, _ := known.seen()
 	return l
 }
 
@@ -135,10 +155,17 @@ func nothingThere(s certstore.Snapshot) bool {
 func (d *Daemon) lookOf(name string) (look, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known := d.known[name]; known != nil && known.look.View != nil {
-		return known.look, true
+	return d.known[name].seen()
+}
+
+// viewOf returns what tells whether a certificate's files have changed; nil when nobody has looked yet.
+func (d *Daemon) viewOf(name string) *certstore.View {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.known[name]; known != nil {
+		return known.view
 	}
-	return look{}, false
+	return nil
 }
 
 func (d *Daemon) noteVerdict(name string, v schedule.Verdict) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -9,8 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/certbridge/certbridged/internal/config"
 )
 
 func TestLanesAHangingLaneDelaysNoOther(t *testing.T) { // invariant 6
@@ -131,7 +130,7 @@ func TestEvaluationsAreApartByPartOfTheFileSystem(t *testing.T) { // invariant 6
 		{"/srv/a.pem", "/srv/deep/deeper/deepest/b.pem"}:   false,
 		{"/srv/deep/a.pem", "/srv/deep/deeper/deep/b.pem"}: true,
 	} {
-		part := func(path string) string { return partOf(config.Certificate{Files: []config.File{{Path: path}}}) }
+		part := func(path string) string { return partOf(filepath.Dir(path) + "/") }
 		if (part(paths[0]) == part(paths[1])) != together {
 			t.Errorf("%s in %s, %s in %s", paths[0], part(paths[0]), paths[1], part(paths[1]))
 		}

@@ -101,18 +101,21 @@ func (d *Daemon) work() {
 // trim lets the daemon rest and gives back the memory that reading everything, or working on orders, has taken. It comes
 // again while orders are being worked on, or certificates looked at for the first time.
 func (d *Daemon) trim() {
-	if !d.repose.rest() {
+	if d.looking() || !d.repose.rest() {
 		d.timer.Set(trimKey, time.Now().Add(trimAfter))
 		return
 	}
 	debug.FreeOSMemory()
-	configured := len(d.setup.Load().config.Certificates)
+}
+
+// looking reports whether certificates have been looked at for the first time since it was last asked, and others are still
+// to be: what hangs is not waited for.
+func (d *Daemon) looking() bool {
+	configured := d.setup.Load().config.Len()
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	known := len(d.known)
-	more := known > d.trimmed && known < configured // what hangs is not waited for
-	d.trimmed = known
-	d.mu.Unlock()
-	if more {
-		d.timer.Set(trimKey, time.Now().Add(trimAfter))
-	}
+	more := known > d.counted && known < configured
+	d.counted = known
+	return more
 }

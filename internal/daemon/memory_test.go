@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/certbridge/certbridged/internal/config"
 )
 
 // The daemon rests once no order was worked on for a while, and its collector knows.
@@ -41,6 +43,23 @@ func TestRoomAtWork(t *testing.T) {
 	for live, want := range map[uint64]int{0: 4800, 1 << 20: 4800, 12 << 20: 400, 48 << 20: 100, 300 << 20: 100} {
 		if got := roomyGCPercent(live); got != want {
 			t.Errorf("%d MiB are alive: %d%%, want %d%%", live>>20, got, want)
+		}
+	}
+}
+
+// Memory is given back once all certificates have been looked at; what hangs is not waited for.
+func TestLookingAtTheFirstOnes(t *testing.T) {
+	d := &Daemon{known: map[string]*standing{}}
+	d.setup.Store(&setup{config: config.Of(config.Certificate{Name: "a"}, config.Certificate{Name: "b"}, config.Certificate{Name: "c"})})
+	for i, step := range []struct {
+		looked string
+		want   bool
+	}{{"a", true}, {"b", true}, {"", false}, {"c", false}, {"", false}} {
+		if step.looked != "" {
+			d.known[step.looked] = &standing{}
+		}
+		if got := d.looking(); got != step.want {
+			t.Errorf("step %d: %t", i, got)
 		}
 	}
 }

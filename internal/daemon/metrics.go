@@ -134,23 +134,25 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for k, n := range holds {
 		gauge(c.holds, float64(n), k)
 	}
-	for _, cert := range c.daemon.setup.Load().config.Certificates {
-		look, ok := c.daemon.lookOf(cert.Name)
+	config := c.daemon.setup.Load().config
+	for n := range config.Len() {
+		name := config.Name(n)
+		look, ok := c.daemon.lookOf(name)
 		if !ok {
 			continue
 		}
 		if look.Leaf != nil {
-			at(c.expiry, look.Leaf.NotAfter, cert.Name)
-			at(c.notBefore, look.Leaf.NotBefore, cert.Name)
+			at(c.expiry, look.Leaf.NotAfter, name)
+			at(c.notBefore, look.Leaf.NotBefore, name)
 		}
-		at(c.next, c.daemon.nextAction(cert.Name), cert.Name)
-		h := c.daemon.engine.History(cert.Name)
-		at(c.success, h.DeployedAt, cert.Name)
+		at(c.next, c.daemon.nextAction(name), name)
+		h := c.daemon.engine.History(name)
+		at(c.success, h.DeployedAt, name)
 		if h.Deploy != nil {
-			gauge(c.deployOK, map[bool]float64{true: 1}[h.Deploy.OK], cert.Name)
+			gauge(c.deployOK, map[bool]float64{true: 1}[h.Deploy.OK], name)
 		}
 		if h.Last != nil {
-			at(c.coverage, h.Last.CoverageEnd, cert.Name)
+			at(c.coverage, h.Last.CoverageEnd, name)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (b backend) Plan(ctx context.Context, until time.Time) ([]control.PlannedAc
 	}
 	var acts []control.PlannedAct
 	s := b.d.setup.Load()
-	for _, c := range s.config.Certificates {
+	for c := range s.config.All() {
 		d, err := s.cas[c.CA].Describe(ctx)
 		if err != nil {
 			d = pluginapi.Description{} // planned as if free; the account's own trouble is told elsewhere

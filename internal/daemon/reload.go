@@ -40,7 +40,7 @@ func (d *Daemon) Reload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	d.metrics.reloads.WithLabelValues("ok").Inc()
-	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", len(d.setup.Load().config.Certificates))})
+	d.tell(Event{Kind: "reloaded", Level: slog.LevelInfo, Message: fmt.Sprintf("configuration reloaded: %d certificates", d.setup.Load().config.Len())})
 	return warnings, nil
 }
 
@@ -73,8 +73,9 @@ func (d *Daemon) reload(ctx context.Context) ([]string, error) {
 	d.setup.Store(next)
 	before.retire(next)
 	d.forgetRemoved(before, next)
-	d.watcher.Set(watchedFiles(next))
+	d.watcher.Set(next.config)
 	d.resume()
+	d.timer.Set(trimKey, time.Now().Add(trimAfter))  // there were two configurations for a while
 	d.nudge(func(order.Record) bool { return true }) // what failed may be what was just mended
 	d.releaseBudgets(before.config, c)
 	d.recheckSettings(func(r order.Record) bool {
@@ -124,9 +125,9 @@ func (d *Daemon) recheckSettings(chosen func(order.Record) bool) {
 // forgetRemoved drops what is remembered of certificates that are configured no more. Their files are let alone, and
 // so are their orders in the journal: a certificate that comes back goes on where it was.
 func (d *Daemon) forgetRemoved(before, next *setup) {
-	for _, c := range before.config.Certificates {
-		name := c.Name
-		if _, still := next.certificate(name); still {
+	for n := range before.config.Len() {
+		name := before.config.Name(n)
+		if _, still := next.config.Find(name); still {
 			continue
 		}
 		d.timer.Set(evaluateKey+name, time.Time{})
@@ -159,14 +160,6 @@ func needRestart(before, after config.Daemon) []string {
 	return list
 }
 
-func watchedFiles(s *setup) map[string][]string {
-	sets := make(map[string][]string, len(s.config.Certificates))
-	for _, c := range s.config.Certificates {
-		sets[c.Name] = pathsOf(c, nil)
-	}
-	return sets
-}
-
 // startWatching starts watching certificate files and the configuration.
 func (d *Daemon) startWatching(start func(string, func(context.Context) error)) error {
 	s := d.setup.Load()
@@ -177,7 +170,7 @@ func (d *Daemon) startWatching(start func(string, func(context.Context) error)) 
 		return err
 	}
 	d.watcher = w
-	w.Set(watchedFiles(s))
+	w.Set(s.config)
 	start("certificate files", func(ctx context.Context) error {
 		return w.Run(ctx, func(name string) { d.timer.Set(evaluateKey+name, time.Now()) })
 	})

@@ -28,11 +28,20 @@ func (s *setup) certificate(name string) (config.Certificate, bool) {
 	return s.config.Certificate(name)
 }
 
+// partOf is the part of the file system that the files of a certificate of a name are in.
+func (s *setup) partOf(name string) string {
+	n, ok := s.config.Find(name)
+	if !ok {
+		return ""
+	}
+	return partOf(s.config.Folder(n))
+}
+
 // names are those of all certificates, sorted.
 func (s *setup) names() []string {
-	list := make([]string, 0, len(s.config.Certificates))
-	for i := range s.config.Certificates {
-		list = append(list, s.config.Certificates[i].Name)
+	list := make([]string, 0, s.config.Len())
+	for n := range s.config.Len() {
+		list = append(list, s.config.Name(n))
 	}
 	slices.Sort(list)
 	return list

@@ -5,16 +5,14 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"github.com/certbridge/certbridged/internal/config"
 )
 
 // evaluateAll has every certificate decided about anew, as after a start or with another configuration.
 func (d *Daemon) evaluateAll() {
 	s := d.setup.Load()
 	now := time.Now()
-	for i := range s.config.Certificates {
-		d.timer.Set(evaluateKey+s.config.Certificates[i].Name, now)
+	for n := range s.config.Len() {
+		d.timer.Set(evaluateKey+s.config.Name(n), now)
 	}
 	d.swept(s)
 }
@@ -30,9 +28,9 @@ func (d *Daemon) swept(s *setup) {
 func (d *Daemon) sweep() {
 	s := d.setup.Load()
 	parts := map[string][]int{}
-	for i := range s.config.Certificates {
-		part := partOf(s.config.Certificates[i])
-		parts[part] = append(parts[part], i)
+	for n := range s.config.Len() {
+		part := partOf(s.config.Folder(n))
+		parts[part] = append(parts[part], n)
 	}
 	for part, members := range parts {
 		key := sweepKey + part
@@ -45,43 +43,32 @@ func (d *Daemon) sweep() {
 // nothing was decided that comes by itself.
 func (d *Daemon) sweepPart(ctx context.Context, s *setup, members []int) {
 	var paths []string
-	for _, i := range members {
+	for _, n := range members {
 		if ctx.Err() != nil {
 			return
 		}
-		c := s.config.Certificates[i]
-		paths = pathsOf(c, paths[:0])
-		look, _ := d.lookOf(c.Name)
-		switch same := d.store.Unchanged(paths, look.View); {
+		name := s.config.Name(n)
+		paths = s.config.Paths(n, paths[:0])
+		switch same := d.store.Unchanged(paths, d.viewOf(name)); {
 		case !same:
-			d.watcher.Moved(c.Name)
-			d.timer.Set(evaluateKey+c.Name, time.Now())
-		case d.timer.Due(evaluateKey + c.Name).IsZero():
-			d.timer.Set(evaluateKey+c.Name, time.Now()) // it waits for an order or a person
-		case d.timer.Due(windowKey + c.Name).IsZero():
-			d.scheduleWindow(c, look) // its CA may have learned to answer
+			d.watcher.Moved(name)
+			d.timer.Set(evaluateKey+name, time.Now())
+		case d.timer.Due(evaluateKey + name).IsZero():
+			d.timer.Set(evaluateKey+name, time.Now()) // it waits for an order or a person
+		case d.timer.Due(windowKey + name).IsZero():
+			look, _ := d.lookOf(name)
+			d.scheduleWindow(s.config.At(n), look) // its CA may have learned to answer
 		}
 	}
 }
 
-// pathsOf appends the paths of a certificate's files to a list.
-func pathsOf(c config.Certificate, list []string) []string {
-	if list == nil {
-		list = make([]string, 0, len(c.Files))
-	}
-	for i := range c.Files {
-		list = append(list, c.Files[i].Path)
-	}
-	return list
-}
-
-// partOf is the part of the file system a certificate's files are in, such as /etc/nginx: fine enough to tell one mounted
-// server from another, coarse enough to keep many certificates in one lane.
-func partOf(c config.Certificate) string {
-	if len(c.Files) == 0 {
+// partOf is the part of the file system a certificate's files are in, given by the folder of the first, such as /etc/nginx:
+// fine enough to tell one mounted server from another, coarse enough to keep many certificates in one lane.
+func partOf(folder string) string {
+	if folder == "" {
 		return ""
 	}
-	dir := path.Dir(c.Files[0].Path)
+	dir := path.Clean(folder)
 	const depth = 2 // folders below the root
 	at := 0
 	for range depth + 1 {

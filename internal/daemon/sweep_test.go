@@ -18,10 +18,11 @@ import (
 // A sweep evaluates what has changed and what waits for something, and lets the rest alone.
 func TestSweepEvaluatesWhatItMust(t *testing.T) {
 	dir := t.TempDir()
-	c := &config.Config{}
+	var certs []config.Certificate
 	for _, name := range []string{"same", "changed", "gone", "waits", "new"} {
-		c.Certificates = append(c.Certificates, config.Certificate{Name: name, Files: []config.File{{Form: config.Combined, Path: filepath.Join(dir, name+".pem")}}})
+		certs = append(certs, config.Certificate{Name: name, Files: []config.File{{Form: config.Combined, Path: filepath.Join(dir, name+".pem")}}})
 	}
+	c := config.Of(certs...)
 	store := certstore.Open(nil, slog.New(slog.DiscardHandler)) // nothing is installed
 	watcher, err := certstore.NewWatcher(certstore.WatcherOptions{})
 	if err != nil {
@@ -35,7 +36,7 @@ func TestSweepEvaluatesWhatItMust(t *testing.T) {
 	d.setup.Store(&setup{config: c})
 
 	long, later := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	for i, crt := range c.Certificates {
+	for i, crt := range certs {
 		path := crt.Files[0].Path
 		if err := os.WriteFile(path, fmt.Append(nil, i), 0o600); err != nil {
 			t.Fatal(err)

@@ -45,8 +45,7 @@ func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case evaluateKey:
-		c, _ := d.setup.Load().certificate(name)
-		d.lanes.put(job{key: key, lane: "evaluate" + partOf(c), limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
+		d.lanes.put(job{key: key, lane: "evaluate" + d.setup.Load().partOf(name), limit: evaluationsAtOnce, do: func(ctx context.Context) { d.evaluate(ctx, name) }})
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:

@@ -2,9 +2,10 @@ package order
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"time"
 	"unique"
+
+	"github.com/certbridge/certbridged/internal/packed"
 )
 
 // memo is a history as it is kept in memory, packed: there is one for each certificate, and at rest nobody looks at it for
@@ -13,172 +14,91 @@ type memo string
 
 // pack makes a memo of a history.
 func (h History) pack() memo {
-	var p packer
-	p.text(h.Certificate)
-	p.text(h.Account)
-	p.flag(h.Last != nil)
+	var p packed.Writer
+	p.Text(h.Certificate)
+	p.Text(h.Account)
+	p.Flag(h.Last != nil)
 	if h.Last != nil {
-		p.previous(h.Last)
+		packPrevious(&p, h.Last)
 	}
-	p.number(int64(h.Failures))
-	p.instant(h.RetryAt)
-	p.text(h.LastFailure)
-	p.flag(h.FailedPaid)
-	p.text(h.RevokedSerial)
-	p.flag(h.Window != nil)
+	p.Number(int64(h.Failures))
+	p.Time(h.RetryAt)
+	p.Text(h.LastFailure)
+	p.Flag(h.FailedPaid)
+	p.Text(h.RevokedSerial)
+	p.Flag(h.Window != nil)
 	if w := h.Window; w != nil {
-		p.text(w.Serial)
-		p.instant(w.Start)
-		p.instant(w.End)
-		p.text(w.ExplanationURL)
-		p.instant(w.LookAt)
+		p.Text(w.Serial)
+		p.Time(w.Start)
+		p.Time(w.End)
+		p.Text(w.ExplanationURL)
+		p.Time(w.LookAt)
 	}
-	p.flag(h.Deploy != nil)
+	p.Flag(h.Deploy != nil)
 	if d := h.Deploy; d != nil {
-		p.flag(d.OK)
-		p.text(d.Stage)
-		p.text(d.Message)
-		p.text(d.Output)
-		p.number(int64(d.ExitCode))
-		p.instant(d.At)
-		p.number(int64(d.Took))
-		p.flag(d.RolledBack)
+		p.Flag(d.OK)
+		p.Text(d.Stage)
+		p.Text(d.Message)
+		p.Text(d.Output)
+		p.Number(int64(d.ExitCode))
+		p.Time(d.At)
+		p.Number(int64(d.Took))
+		p.Flag(d.RolledBack)
 	}
-	p.instant(h.DeployedAt)
+	p.Time(h.DeployedAt)
 	return memo(p)
 }
 
 // history is the opposite of History.pack. It trusts in a memo's being made there.
 func (m memo) history() History {
-	u := unpacker{m}
-	h := History{Certificate: u.text(), Account: unique.Make(u.text()).Value()} // thousands of certificates share a few
-	if u.flag() {
-		h.Last = u.previous()
+	u := packed.Reader(m)
+	h := History{Certificate: u.Text(), Account: unique.Make(u.Text()).Value()} // thousands of certificates share a few
+	if u.Flag() {
+		h.Last = unpackPrevious(&u)
 	}
-	h.Failures, h.RetryAt, h.LastFailure = int(u.number()), u.instant(), u.text()
-	h.FailedPaid, h.RevokedSerial = u.flag(), u.text()
-	if u.flag() {
-		h.Window = &Window{Serial: u.text(), Start: u.instant(), End: u.instant(), ExplanationURL: u.text(), LookAt: u.instant()}
+	h.Failures, h.RetryAt, h.LastFailure = int(u.Number()), u.Time(), u.Text()
+	h.FailedPaid, h.RevokedSerial = u.Flag(), u.Text()
+	if u.Flag() {
+		h.Window = &Window{Serial: u.Text(), Start: u.Time(), End: u.Time(), ExplanationURL: u.Text(), LookAt: u.Time()}
 	}
-	if u.flag() {
+	if u.Flag() {
 		h.Deploy = &Deployment{
-			OK: u.flag(), Stage: u.text(), Message: u.text(), Output: u.text(), ExitCode: int(u.number()), At: u.instant(),
-			Took: time.Duration(u.number()), RolledBack: u.flag(),
+			OK: u.Flag(), Stage: u.Text(), Message: u.Text(), Output: u.Text(), ExitCode: int(u.Number()), At: u.Time(),
+			Took: time.Duration(u.Number()), RolledBack: u.Flag(),
 		}
 	}
-	h.DeployedAt = u.instant()
+	h.DeployedAt = u.Time()
 	return h
 }
 
-// packer appends values one after the other.
-type packer []byte
-
-func (p *packer) number(n int64) { *p = binary.AppendVarint(*p, n) }
-
-func (p *packer) text(s string) {
-	p.number(int64(len(s)))
-	*p = append(*p, s...)
-}
-
-func (p *packer) texts(list []string) {
-	p.number(int64(len(list)))
-	for _, s := range list {
-		p.text(s)
-	}
-}
-
-func (p *packer) flag(b bool) {
-	if b {
-		p.number(1)
-	} else {
-		p.number(0)
-	}
-}
-
-// instant appends a time without its zone; the zero time costs a byte.
-func (p *packer) instant(t time.Time) {
-	p.flag(!t.IsZero())
-	if !t.IsZero() {
-		p.number(t.Unix())
-		p.number(int64(t.Nanosecond()))
-	}
-}
-
-func (p *packer) previous(q *Previous) {
-	p.text(q.Reference)
-	p.instant(q.CoverageEnd)
-	p.instant(q.Bought)
-	p.texts(q.Names)
-	p.instant(q.Inspected)
-	p.texts(q.Held)
-	p.text(q.Gone)
-	p.text(q.RenewedBy)
-	p.flag(q.NotFound)
-	p.number(int64(len(q.digests) + len(q.Chain)))
+func packPrevious(p *packed.Writer, q *Previous) {
+	p.Text(q.Reference)
+	p.Time(q.CoverageEnd)
+	p.Time(q.Bought)
+	p.Texts(q.Names)
+	p.Time(q.Inspected)
+	p.Texts(q.Held)
+	p.Text(q.Gone)
+	p.Text(q.RenewedBy)
+	p.Flag(q.NotFound)
+	p.Number(int64(len(q.digests) + len(q.Chain)))
 	for _, digest := range q.digests {
-		*p = append(*p, digest[:]...)
+		p.Bytes(digest[:])
 	}
 	for _, der := range q.Chain {
 		digest := sha256.Sum256(der)
-		*p = append(*p, digest[:]...)
+		p.Bytes(digest[:])
 	}
 }
 
-// unpacker takes out one after the other what a packer has put in.
-type unpacker struct{ rest memo }
-
-func (u *unpacker) take(n int64) string {
-	s := u.rest[:n]
-	u.rest = u.rest[n:]
-	return string(s)
-}
-
-func (u *unpacker) number() int64 {
-	// binary.Varint is for bytes; what is packed here is mostly short.
-	var n uint64
-	for shift := 0; ; shift += 7 {
-		b := u.rest[0]
-		u.rest = u.rest[1:]
-		n |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return int64(n>>1) ^ -int64(n&1)
-		}
-	}
-}
-
-// text is a part of the memo: it keeps that whole, as the memo is kept anyway.
-func (u *unpacker) text() string { return u.take(u.number()) }
-
-func (u *unpacker) texts() []string {
-	n := u.number()
-	if n == 0 {
-		return nil
-	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = u.text()
-	}
-	return list
-}
-
-func (u *unpacker) flag() bool { return u.number() != 0 }
-
-func (u *unpacker) instant() time.Time {
-	if !u.flag() {
-		return time.Time{}
-	}
-	seconds := u.number()
-	return time.Unix(seconds, u.number()).UTC()
-}
-
-func (u *unpacker) previous() *Previous {
+func unpackPrevious(u *packed.Reader) *Previous {
 	q := &Previous{
-		Reference: u.text(), CoverageEnd: u.instant(), Bought: u.instant(), Names: u.texts(), Inspected: u.instant(), Held: u.texts(),
-		Gone: u.text(), RenewedBy: u.text(), NotFound: u.flag(),
+		Reference: u.Text(), CoverageEnd: u.Time(), Bought: u.Time(), Names: u.Texts(), Inspected: u.Time(), Held: u.Texts(),
+		Gone: u.Text(), RenewedBy: u.Text(), NotFound: u.Flag(),
 	}
-	q.digests = make([][sha256.Size]byte, u.number())
+	q.digests = make([][sha256.Size]byte, u.Number())
 	for i := range q.digests {
-		copy(q.digests[i][:], u.take(sha256.Size))
+		copy(q.digests[i][:], u.Bytes(sha256.Size))
 	}
 	return q
 }

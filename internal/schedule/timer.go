@@ -39,15 +39,15 @@ func (t *Timer) Set(key string, at time.Time) {
 	case at.IsZero() && e == nil:
 		return
 	case at.IsZero():
-		heap.Remove(&t.entries, e.index)
+		heap.Remove(&t.entries, int(e.index))
 		delete(t.byKey, key)
 	case e == nil:
-		e = &entry{key: key, at: at}
+		e = newEntry(key, at)
 		t.byKey[key] = e
 		heap.Push(&t.entries, e)
 	default:
-		e.at = at
-		heap.Fix(&t.entries, e.index)
+		e.set(at)
+		heap.Fix(&t.entries, int(e.index))
 	}
 	select {
 	case t.changed <- struct{}{}:
@@ -60,7 +60,7 @@ func (t *Timer) Due(key string) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byKey[key]; e != nil {
-		return e.at
+		return e.at()
 	}
 	return time.Time{}
 }
@@ -105,8 +105,8 @@ func (t *Timer) allDue() {
 	defer t.mu.Unlock()
 	now := t.wall()
 	for _, e := range t.entries {
-		if e.at.After(now) {
-			e.at = now
+		if e.at().After(now) {
+			e.set(now)
 		}
 	}
 	heap.Init(&t.entries)
@@ -115,7 +115,7 @@ func (t *Timer) allDue() {
 func (t *Timer) pop() (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.entries) == 0 || t.wall().Before(t.entries[0].at) {
+	if len(t.entries) == 0 || t.wall().Before(t.entries[0].at()) {
 		return "", false
 	}
 	e, _ := heap.Pop(&t.entries).(*entry)
@@ -129,28 +129,48 @@ func (t *Timer) sleep() time.Duration {
 	if len(t.entries) == 0 {
 		return time.Hour
 	}
-	return min(t.entries[0].at.Sub(t.wall()), longestSleep)
+	return min(t.entries[0].at().Sub(t.wall()), longestSleep)
 }
 
+// entry is a key and when it is due, by the wall clock. There are two for each certificate, so the time is not kept as a
+// time.Time, which is larger and has a pointer.
 type entry struct {
-	key   string
-	at    time.Time
-	index int
+	key         string
+	seconds     int64 // since 1970
+	nanoseconds int32
+	index       int32 // in the heap
+}
+
+func newEntry(key string, at time.Time) *entry {
+	e := &entry{key: key}
+	e.set(at)
+	return e
+}
+
+func (e *entry) set(at time.Time) { e.seconds, e.nanoseconds = at.Unix(), int32(at.Nanosecond()) }
+
+func (e *entry) at() time.Time { return time.Unix(e.seconds, int64(e.nanoseconds)) }
+
+func (e *entry) before(other *entry) bool {
+	if e.seconds != other.seconds {
+		return e.seconds < other.seconds
+	}
+	return e.nanoseconds < other.nanoseconds
 }
 
 // entryHeap orders entries by time (container/heap).
 type entryHeap []*entry
 
 func (h entryHeap) Len() int           { return len(h) }
-func (h entryHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h entryHeap) Less(i, j int) bool { return h[i].before(h[j]) }
 func (h entryHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].index, h[j].index = int32(i), int32(j)
 }
 
 func (h *entryHeap) Push(x any) {
 	e, _ := x.(*entry)
-	e.index = len(*h)
+	e.index = int32(len(*h))
 	*h = append(*h, e)
 }
 

@@ -1,8 +1,16 @@
 package state
 
 import (
+	"time"
+
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+)
+
+// A walk gives pages back while it goes on: the file may be larger than all else that the process holds.
+const (
+	giveBackEvery = 20 * time.Millisecond
+	giveBackBytes = 16 << 20 // of records
 )
 
 // giveBack takes the pages of the file out of the process's memory that a walk over all of them has brought in. They stay

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,42 @@ func TestAWalkLeavesNoPagesBehind(t *testing.T) {
 		if v, err := s.Read("orders", "17"); err != nil || len(v) != 1000 {
 			t.Errorf("%d bytes are read afterwards, %v", len(v), err)
 		}
+	}
+}
+
+// TestALongWalkGivesPagesBackOnItsWay: the file may be larger than the memory that the daemon is to have.
+func TestALongWalkGivesPagesBackOnItsWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, path)
+	const n, size = 40, 1 << 20
+	records := map[string][]byte{}
+	for i := range n {
+		records[fmt.Sprint(i)] = bytes.Repeat([]byte{byte(i)}, size)
+	}
+	if err := s.Write("orders", records); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := state.Open(path) // writing reads, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	most, visited := 0, 0
+	if err := s.Each("orders", func(_ string, value []byte) error {
+		if bytes.Count(value, value[:1]) != size { // all of it is read
+			t.Errorf("record %d is another", visited)
+		}
+		visited++
+		most = max(most, mapped(t, path))
+		return nil
+	}); err != nil || visited != n {
+		t.Fatalf("%d records, %v", visited, err)
+	}
+	if most > n*size/1024*2/3 {
+		t.Errorf("up to %d KiB of the file were mapped", most)
 	}
 }
 

@@ -69,17 +69,29 @@ func openFile(path string) (db *bbolt.DB, err error) {
 	case err != nil:
 		return nil, err
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		defer giveBack(tx)
-		for fault := range tx.Check() {
-			return fmt.Errorf("%w: %w", ErrDamaged, fault)
-		}
-		return nil
-	})
-	if err != nil {
+	if err = db.View(check); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// check walks all pages.
+func check(tx *bbolt.Tx) error {
+	defer giveBack(tx)
+	now := time.NewTicker(giveBackEvery)
+	defer now.Stop()
+	faults := tx.Check()
+	for {
+		select {
+		case fault, ok := <-faults:
+			if !ok {
+				return nil
+			}
+			return fmt.Errorf("%w: %w", ErrDamaged, fault)
+		case <-now.C:
+			giveBack(tx)
+		}
+	}
 }
 
 // refuseShared refuses a state file that others may read: it holds private keys of orders in flight.
@@ -133,7 +145,14 @@ func (s *Store) Each(bucket string, visit func(key string, value []byte) error) 
 		if b == nil {
 			return nil
 		}
-		return b.ForEach(func(k, v []byte) error { return visit(string(k), v) })
+		held := 0
+		return b.ForEach(func(k, v []byte) error {
+			if held += len(k) + len(v); held >= giveBackBytes {
+				held = 0
+				giveBack(tx)
+			}
+			return visit(string(k), v)
+		})
 	})
 }
 

@@ -283,7 +283,11 @@ func (x *InfoResponse) GetPid() int32 {
 type StatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. One certificate; all when empty.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Optional. How many certificates are told at most, where all are asked for; 0 for any number.
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Optional. With limit: the name of the certificate that the last answer ended with, to go on behind it.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +325,20 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 func (x *StatusRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *StatusRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *StatusRequest) GetAfter() string {
+	if x != nil {
+		return x.After
 	}
 	return ""
 }
@@ -3778,9 +3796,11 @@ const file_certbridge_control_v1_control_proto_rawDesc = "" +
 	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12?\n" +
 	"\rconfig_loaded\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fconfigLoaded\x12'\n" +
 	"\x0fconfig_problems\x18\x05 \x03(\tR\x0econfigProblems\x12\x10\n" +
-	"\x03pid\x18\x06 \x01(\x05R\x03pid\"#\n" +
+	"\x03pid\x18\x06 \x01(\x05R\x03pid\"O\n" +
 	"\rStatusRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"X\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"X\n" +
 	"\x0eStatusResponse\x12F\n" +
 	"\fcertificates\x18\x01 \x03(\v2\".certbridge.control.v1.CertificateR\fcertificates\"\xd0\x03\n" +
 	"\vCertificate\x12\x12\n" +
