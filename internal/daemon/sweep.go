@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/certbridge/certbridged/internal/config"
@@ -28,17 +29,24 @@ func (d *Daemon) swept(s *setup) {
 // sweep looks at the files of every certificate, whatever was or wasn't noticed. A part of the file system that hangs holds
 // up the look at its own certificates and at no others.
 func (d *Daemon) sweep() {
-	s := d.setup.Load()
+	s, begun := d.setup.Load(), time.Now()
+	d.swept(s)
 	parts := map[string][]int{}
 	for i := range s.config.Certificates {
 		part := partOf(s.config.Certificates[i])
 		parts[part] = append(parts[part], i)
 	}
+	var left atomic.Int64
+	left.Store(int64(len(parts)))
 	for part, members := range parts {
 		key := sweepKey + part
-		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.sweepPart(ctx, s, members) }})
+		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) {
+			d.sweepPart(ctx, s, members)
+			if left.Add(-1) == 0 {
+				d.metrics.sweepTook.Set(time.Since(begun).Seconds())
+			}
+		}})
 	}
-	d.swept(s)
 }
 
 // sweepPart looks at the files of some certificates and has those evaluated that are not as they were, or about which
