@@ -128,6 +128,8 @@ type world struct {
 	// Each stallEvery the machine does nothing for half a second; with late set, requests get stuck on their way out instead.
 	stallEvery time.Duration
 	late       bool
+	// uneven: one request in ten takes the CA as long as twenty others.
+	uneven bool
 
 	mu      sync.Mutex
 	began   time.Time
@@ -152,6 +154,9 @@ func (w *world) request(p *pace, sent time.Time, random *rand.Rand) {
 	time.Sleep(time.Duration((0.9 + 0.2*random.Float64()) * float64(w.latency) / 2))
 	w.mu.Lock()
 	wait, retryAfter, ok := w.limit.take(time.Now())
+	if w.uneven && random.IntN(10) == 0 {
+		wait += 20 * w.latency
+	}
 	if ok {
 		w.granted++
 	} else {
@@ -240,6 +245,7 @@ func TestPaceUsesTheLimit(t *testing.T) {
 		{"bucket, latency 200 ms", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 200 * time.Millisecond}, 80 * second, 8010, 0.93},
 		{"bucket, latency 2 s", &world{limit: &bucket{perSecond: steady(10), burst: 5, pause: second}, latency: 2 * second}, 300 * second, 3005, 0.90},
 		{"bucket, latency 2 s, not reached", &world{limit: &bucket{perSecond: steady(100), burst: 40, pause: second}, latency: 2 * second}, 80 * second, 80 * 16, 0.97},
+		{"bucket of a CA that is slow now and then", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 30 * time.Millisecond, uneven: true}, 80 * second, 8010, 0.91},
 		{"bucket that asks for 5 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: 5 * second}, latency: 10 * time.Millisecond}, 600 * second, 60010, 0.95},
 		{"queue with room for 20", &world{limit: &queue{perSecond: 100, room: 20, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8020, 0.95},
 		{"queue with room for 200", &world{limit: &queue{perSecond: 100, room: 200, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8200, 0.95},

@@ -106,8 +106,9 @@ func (p *pace) delay(at time.Time) time.Duration {
 	if early := p.next.Sub(at); early > 0 {
 		return early
 	}
-	// When the machine or the way to the CA stands still for a moment, what has its turn already arrives at once.
-	if float64(p.unanswered.count(at)) > r*p.latency+max(p.slack, 2) {
+	// When the machine or the way to the CA stands still for a moment, what has its turn already arrives at once. Twice as many as are
+	// under way in the mean are normal, for not all answers take the same time.
+	if float64(p.unanswered.count(at)) > 2*r*p.latency+max(p.slack, 2) {
 		return crowdedPause
 	}
 	if late := at.Add(-seconds(p.slack / r)); p.next.Before(late) {
