@@ -277,3 +277,36 @@ func TestPaceUsesTheLimit(t *testing.T) {
 		})
 	}
 }
+
+// A refusal while less is sent than the pace allows does not lower it, unless more follow soon.
+func TestPaceThatIsHardlyUsed(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	p := newPace(0)
+	send := func(n int, perSecond float64) {
+		for range n {
+			now = now.Add(seconds(1 / perSecond))
+			p.granted(now, now)
+		}
+	}
+	refuse := func() {
+		p.refused(now, now, time.Second)
+		now = now.Add(time.Second)
+	}
+	send(15, 1000)
+	refuse()
+	p.searching, p.learned, p.hold = false, 100, 1000
+	before := p.now(now)
+	send(400, 20)
+	refuse()
+	if after := p.now(now); after != before {
+		t.Errorf("the pace was %.1f and is %.1f", before, after)
+	}
+	for range 3 {
+		send(30, 20)
+		refuse()
+	}
+	if after := p.now(now); after > before/2 {
+		t.Errorf("a limit that was lowered is not noticed: the pace was %.1f and is %.1f", before, after)
+	}
+}

@@ -198,12 +198,20 @@ func (p *pace) refused(sent, at time.Time, pause time.Duration) {
 		p.slack = taken / 3
 	case p.since.count == 0: // the pause was not long enough
 		p.paused += at.Sub(p.closed).Seconds()
+	case p.hardlyUsed(at): // much was sent at once after a moment in which nothing was: that says nothing about the limit
+		p.paused = 0
 	default:
 		p.learn(at, pause)
 		p.searching, p.paused = false, 0
 	}
 	p.paused += pause.Seconds()
 	p.shut, p.closed, p.next, p.since = at, until, until, newHistory(until) // the pause is not made up for
+}
+
+// hardlyUsed reports that for long less was sent than the pace allows, because there was no more or the machine was busy.
+func (p *pace) hardlyUsed(at time.Time) bool {
+	used := at.Sub(p.closed).Seconds() - p.latency
+	return !p.searching && used > 5 && p.since.count < 0.8*p.learned*used
 }
 
 // learn finds the limit after a refusal that is not the first.
