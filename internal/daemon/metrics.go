@@ -18,6 +18,7 @@ type metrics struct {
 	deployments    *prometheus.CounterVec
 	reloads        *prometheus.CounterVec
 	lastSweep      prometheus.Gauge
+	sweepTook      prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -43,8 +44,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		lastSweep: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "certbridged_last_sweep_timestamp_seconds", Help: "When all certificates were last looked at.",
 		}),
+		sweepTook: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "certbridged_last_sweep_duration_seconds", Help: "How long the last rescan of all files took that came to its end.",
+		}),
 	}
-	r.MustRegister(m.purchases, m.ordersFinished, m.pluginStarts, m.pluginFailures, m.deployments, m.reloads, m.lastSweep)
+	r.MustRegister(m.purchases, m.ordersFinished, m.pluginStarts, m.pluginFailures, m.deployments, m.reloads, m.lastSweep, m.sweepTook)
 	return m
 }
 

@@ -49,6 +49,7 @@ func allMetrics(t *testing.T) []describedMetric {
 		describe(c, "counter")
 	}
 	describe(m.lastSweep, "gauge")
+	describe(m.sweepTook, "gauge")
 	describe(newCollector(nil), "gauge")
 	return list
 }

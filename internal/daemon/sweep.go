@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,17 +27,24 @@ func (d *Daemon) swept(s *setup) {
 // sweep looks at the files of every certificate, whatever was or wasn't noticed. A part of the file system that hangs holds
 // up the look at its own certificates and at no others.
 func (d *Daemon) sweep() {
-	s := d.setup.Load()
+	s, begun := d.setup.Load(), time.Now()
+	d.swept(s)
 	parts := map[string][]int{}
 	for n := range s.config.Len() {
 		part := partOf(s.config.Folder(n))
 		parts[part] = append(parts[part], n)
 	}
+	var left atomic.Int64
+	left.Store(int64(len(parts)))
 	for part, members := range parts {
 		key := sweepKey + part
-		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) { d.sweepPart(ctx, s, members) }})
+		d.lanes.put(job{key: key, lane: key, limit: 1, do: func(ctx context.Context) {
+			d.sweepPart(ctx, s, members)
+			if left.Add(-1) == 0 {
+				d.metrics.sweepTook.Set(time.Since(begun).Seconds())
+			}
+		}})
 	}
-	d.swept(s)
 }
 
 // sweepPart looks at the files of some certificates and has those evaluated that are not as they were, or about which

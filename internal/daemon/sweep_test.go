@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/certbridge/certbridged/internal/certstore"
 	"github.com/certbridge/certbridged/internal/config"
@@ -72,5 +73,8 @@ func TestSweepEvaluatesWhatItMust(t *testing.T) {
 	}
 	if d.timer.Due(sweepKey).IsZero() {
 		t.Error("there is no next sweep")
+	}
+	if testutil.ToFloat64(d.metrics.sweepTook) <= 0 {
+		t.Error("how long it took is not told")
 	}
 }

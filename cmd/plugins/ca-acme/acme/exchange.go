@@ -45,6 +45,7 @@ func (c *client) once(ctx context.Context, build func() (*http.Request, error)) 
 	if err := c.pace.turn(ctx); err != nil {
 		return answer{}, false, err
 	}
+	sent := time.Now()
 	req, err := build()
 	if err != nil {
 		return answer{}, false, err
@@ -70,13 +71,14 @@ func (c *client) once(ctx context.Context, build func() (*http.Request, error)) 
 	var p *problem
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		p = readProblem(req, resp, body)
+		p.sent = sent
 	}
 	refusedNonce := p != nil && p.kind() == "badNonce"
 	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead && !refusedNonce {
 		c.nonces.push(nonce)
 	}
 	if p == nil || !p.tooFast() {
-		c.pace.granted(time.Now())
+		c.pace.granted(sent, time.Now())
 	}
 	switch {
 	case p != nil:
