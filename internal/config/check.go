@@ -168,8 +168,11 @@ func (j *joiner) claim(d document, n int32, claim claim) {
 			return
 		}
 		other := &j.list[first.certificate]
-		j.fail(d.path, claim.line, claim.at, fmt.Sprintf("%s is written by certificate %q too, at %s:%d",
-			claim.path, other.name(), j.places.path(int(other.source)), first.line))
+		text := fmt.Sprintf("%s is written by certificate %q too, at %s:%d", claim.path, other.name(), j.places.path(int(other.source)), first.line)
+		if first.certificate == n {
+			text = fmt.Sprintf("%s stands in line %d already; certificate and key in one file are \"combined\"", claim.path, first.line)
+		}
+		j.fail(d.path, claim.line, claim.at, text)
 		return
 	}
 	j.writers[sum] = writer{n, int32(claim.line)}
