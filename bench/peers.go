@@ -57,12 +57,15 @@ func (b *bench) peerList() []peer {
 
 // besidePeers is part p: the ceiling, certbridged and the peers at the same work.
 func (b *bench) besidePeers(ctx context.Context) error {
+	before := len(b.Rows)
 	if err := b.pebbleRun(ctx, b.peerOrders, "http-01"); err != nil {
 		return err
 	}
 	ours := 0.0
-	for _, row := range b.Rows {
-		if row.N == b.peerOrders && row.What == "Pebble http-01: certbridged" {
+	for i := range b.Rows[before:] {
+		row := &b.Rows[before+i]
+		row.Part = "p" // part a may have the same rows, of another quarter of an hour
+		if row.What == "Pebble http-01: certbridged" {
 			ours = row.Value
 		}
 	}

@@ -57,8 +57,9 @@ func (b *bench) restRun(ctx context.Context, n int) error {
 	return nil
 }
 
-// restWindow is for how long a daemon must use next to nothing before it counts as being at rest.
-const restWindow = 500 * time.Millisecond
+// restWindow is for how long a daemon must use next to nothing before it counts as being at rest: longer than a slow disk lets
+// one wait that reads a hundred thousand files.
+const restWindow = 2 * time.Second
 
 // restTimeout bounds the wait for that.
 const restTimeout = 5 * time.Minute
