@@ -115,27 +115,29 @@ func (p *entry) name() string {
 	return r.Text()
 }
 
+// files reads what is packed of a certificate from its files on.
+func (p *entry) files() packed.Reader {
+	r := packed.Reader(p.own)
+	r.Text() // name
+	for range r.Number() {
+		r.Text() // domain
+	}
+	return r
+}
+
 // Folder returns the folder of the nth certificate's first file, with a slash at its end; empty for one without files.
 func (c *Config) Folder(n int) string {
 	p := &c.managed.list[n]
 	if len(p.like.Files) == 0 {
 		return ""
 	}
-	r := packed.Reader(p.own)
-	r.Text()
-	for range r.Number() {
-		r.Text()
-	}
+	r := p.files()
 	return c.managed.folders[r.Number()]
 }
 
 func (m *managed) paths(n int, list []string) []string {
 	p := &m.list[n]
-	r := packed.Reader(p.own)
-	r.Text()
-	for range r.Number() {
-		r.Text()
-	}
+	r := p.files()
 	for range p.like.Files {
 		list = append(list, m.path(&r))
 	}
