@@ -36,9 +36,9 @@ type options struct {
 	retryAfter       int
 	daemon, plugins  string
 	pebble, dir, out string
-	// peers is the program of bench/peers, peerOrders how many certificates are ordered with each peer.
+	// peers is the program of bench/peers, peerOrders are how many certificates are ordered with each peer.
 	peers      string
-	peerOrders int
+	peerOrders []int
 	keep       bool
 	env        []string
 }
@@ -55,7 +55,7 @@ func main() {
 
 func readFlags() (options, error) {
 	var o options
-	var errs [3]error
+	var errs [4]error
 	sizes := func(into *[]int, err *error) func(string) error {
 		return func(text string) error {
 			*into, *err = readSizes(text)
@@ -63,6 +63,7 @@ func readFlags() (options, error) {
 		}
 	}
 	o.orders, o.managed, o.inFlight = []int{100, 300, 1000}, []int{1000, 3000, 10000}, []int{8, 32, 128}
+	o.peerOrders = []int{100, 1000}
 	flag.StringVar(&o.parts, "parts", "abcdefgh", "which `parts` to run; p compares with other clients (make bench-peers)")
 	flag.Func("orders", "numbers of certificates to order, parts a and b (default 100,300,1000)", sizes(&o.orders, &errs[0]))
 	flag.Func("managed", "numbers of certificates to manage, parts c, d and e (default 1000,3000,10000; 100000 is worth a try)", sizes(&o.managed, &errs[1]))
@@ -77,7 +78,7 @@ func readFlags() (options, error) {
 	flag.StringVar(&o.plugins, "plugins", "build/plugins", "the folder of its plugins")
 	flag.StringVar(&o.pebble, "pebble", "build/bench/pebble", "the mended Pebble")
 	flag.StringVar(&o.peers, "peers", "build/bench/peers", "the program that orders with other clients' libraries, part p")
-	flag.IntVar(&o.peerOrders, "peer-orders", 300, "how many certificates to order with each other client, part p")
+	flag.Func("peer-orders", "numbers of certificates to order with each other client, part p (default 100,1000)", sizes(&o.peerOrders, &errs[3]))
 	flag.StringVar(&o.dir, "dir", "build/bench", "where to work; it must be on a real disk")
 	flag.StringVar(&o.out, "json", "build/bench/result.json", "where to write the result")
 	flag.BoolVar(&o.keep, "keep", false, "leave the folders of the runs, with the daemon's log")

@@ -196,28 +196,55 @@ func (b *bench) throughPebble(ctx context.Context) error {
 	return nil
 }
 
+// pebbleRun measures the ceiling with each number of orders in flight and, right after each, the daemon. Others may use the machine
+// too, and one try be half as fast as the next: the best of both counts, of as many tries.
 func (b *bench) pebbleRun(ctx context.Context, n int, challenge string) error {
-	ceiling, note := 0.0, ""
+	var ceiling, ours tries
+	var best ordering
 	for _, inFlight := range b.inFlight {
 		rate, err := b.ceiling(ctx, n, challenge, inFlight)
 		if err != nil {
 			return fmt.Errorf("ceiling with %d in flight: %w", inFlight, err)
 		}
-		if rate > ceiling {
-			ceiling, note = rate, fmt.Sprintf("best of %v in flight: %d", b.inFlight, inFlight)
+		ceiling.add(rate, fmt.Sprintf("%.0f with %d in flight", rate, inFlight))
+		o, err := b.daemonAtPebble(ctx, n, challenge)
+		if err != nil {
+			return err
+		}
+		if ours.add(o.rate(n), fmt.Sprintf("%.2f s", o.took.Seconds())) {
+			best = o
 		}
 	}
-	o, err := b.daemonAtPebble(ctx, n, challenge)
-	if err != nil {
-		return err
-	}
 	what := "Pebble " + challenge
-	b.Add(report.Row{Part: "a", What: what + ": ceiling", N: n, Value: ceiling, Unit: "certificates/s", Note: note})
-	b.Add(report.Row{Part: "a", What: what + ": certbridged", N: n, Value: o.rate(n), Unit: "certificates/s", Note: fmt.Sprintf("%.2f s", o.took.Seconds())})
-	b.Add(report.Row{Part: "a", What: what + ": share of the ceiling", N: n, Value: o.rate(n) / ceiling, Target: report.AtLeast(0.5)})
-	b.Add(report.Row{Part: "a", What: what + ": certbridged, all done", N: n, Value: o.took.Seconds(), Unit: "s"})
-	b.rows("a", what, n, o)
+	b.Add(report.Row{Part: "a", What: what + ": ceiling", N: n, Value: ceiling.best, Unit: "certificates/s", Note: ceiling.note()})
+	b.Add(report.Row{Part: "a", What: what + ": certbridged", N: n, Value: ours.best, Unit: "certificates/s", Note: ours.note()})
+	b.Add(report.Row{Part: "a", What: what + ": share of the ceiling", N: n, Value: ours.best / ceiling.best, Target: report.AtLeast(0.5)})
+	b.Add(report.Row{Part: "a", What: what + ": certbridged, all done", N: n, Value: best.took.Seconds(), Unit: "s"})
+	b.rows("a", what, n, best)
 	return nil
+}
+
+// tries are the rates of several tries at the same thing.
+type tries struct {
+	best float64
+	each []string
+}
+
+// add takes one more and reports whether it is the best.
+func (t *tries) add(rate float64, told string) bool {
+	t.each = append(t.each, told)
+	if rate <= t.best {
+		return false
+	}
+	t.best = rate
+	return true
+}
+
+func (t *tries) note() string {
+	if len(t.each) == 1 {
+		return t.each[0]
+	}
+	return "best of " + strings.Join(t.each, ", ")
 }
 
 // site is a Pebble with its name server, and where it looks for files.
