@@ -24,6 +24,27 @@ const (
 // form (RFC 5890 A-labels), lower case and without a trailing dot, "*." allowed in front; or an IP address in its
 // canonical text form (RFC 5952 for IPv6).
 func NormalizeName(s string) (string, error) {
+	if plain(s) {
+		return s, nil
+	}
+	return normalize(s)
+}
+
+// plain reports that a name is spelled in the one way already, as nearly all are that are met here.
+func plain(s string) bool {
+	if len(s) > maxNameLength {
+		return false
+	}
+	last := ""
+	for last = range strings.SplitSeq(strings.TrimPrefix(s, "*."), ".") {
+		if checkLabel(last) != nil || strings.HasPrefix(last, "xn--") { // A-labels are checked
+			return false
+		}
+	}
+	return strings.Trim(last, "0123456789") != "" // or it may be an address
+}
+
+func normalize(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("the name is empty")
 	}

@@ -307,10 +307,12 @@ func (e *Engine) Begin(intent Intent) (Record, error) {
 	return en.snapshot(), nil
 }
 
+// snapshot returns the record as it is now. Its lists are never changed, but replaced with the record: they are not to be changed
+// by the caller either, who clones it first.
 func (en *entry) snapshot() Record {
 	en.mu.Lock()
 	defer en.mu.Unlock()
-	return en.record.clone()
+	return en.record
 }
 
 // update changes a record and journals it, with what belongs to it, in one transaction. When the journal cannot take

@@ -65,7 +65,7 @@ func (e *Engine) OpenOrder(certificate string) (Record, bool) {
 	return en.snapshot(), true
 }
 
-// Order returns an order by its id.
+// Order returns an order by its id. As with all records that the Engine hands out, its lists are not to be changed.
 func (e *Engine) Order(id string) (Record, bool) {
 	en := e.entry(id)
 	if en == nil {

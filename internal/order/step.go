@@ -91,6 +91,7 @@ func (w *work) update(step string, change func(*Record), more ...sidecar) error 
 // goAhead changes the record for the rest of the step, and leaves it to the next save to journal that. It is for what a crash
 // may undo, since it is then done again: nobody outside has heard of it, or it has gone with the process.
 func (w *work) goAhead(change func(*Record), more ...sidecar) {
+	w.record = w.record.clone() // others read its lists
 	change(&w.record)
 	w.ahead, w.aheadMore = append(w.ahead, change), append(w.aheadMore, more...)
 }

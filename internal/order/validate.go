@@ -142,6 +142,8 @@ const defaultPace = time.Minute
 func (w *work) pace(ctx context.Context, o pluginapi.Order) time.Duration {
 	progressed := w.record.Status != o.Status || string(w.record.PluginState) != string(o.State)
 	switch {
+	case o.Status == pluginapi.Issued: // there is nothing to look at again
+		return 0
 	case o.LookAgainAfter != nil && *o.LookAgainAfter == 0 && progressed:
 		return 0
 	case w.spec.PollInterval > 0:
@@ -466,12 +468,17 @@ func (w *work) unseen(shown []Publication, faults []error, err error) error {
 	})
 }
 
-// each calls do for every element at once and returns the answers in their order.
+// each calls do for every element at once and returns the answers in their order. The first, mostly the only one, takes no goroutine.
 func each[T, A any](list []T, do func(T) A) []A {
 	answers := make([]A, len(list))
 	var wg sync.WaitGroup
 	for i := range list {
-		wg.Go(func() { answers[i] = do(list[i]) })
+		if i > 0 {
+			wg.Go(func() { answers[i] = do(list[i]) })
+		}
+	}
+	if len(list) > 0 {
+		answers[0] = do(list[0])
 	}
 	wg.Wait()
 	return answers

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -79,6 +82,38 @@ func TestWritesThatWaitShareATransaction(t *testing.T) {
 	if err := s.Each("orders", func(string, []byte) error { n++; return nil }); err != nil || n != 50 {
 		t.Errorf("%d records, %v", n, err)
 	}
+}
+
+// A transaction that follows one of many writes waits for more, once. All others begin at once.
+func TestATransactionWaitsForMoreAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		records := map[string][]byte{"key": []byte("value")}
+		wrote := func(when string, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if err := s.Write("orders", records); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("%s a write took %v, want %v", when, took, want)
+			}
+		}
+		together := func(n int) {
+			for _, err := range behind(t, s, append(slices.Repeat([]map[string][]byte{records}, n), records)...) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		wrote("at first", 0)
+		wrote("after another", 0)
+		together(crowd - 1)
+		wrote("after a few", 0)
+		together(crowd)
+		wrote("after many", gather)
+		wrote("after one that waited alone", 0)
+	})
 }
 
 func TestOneBadWriteFailsAlone(t *testing.T) {

@@ -120,7 +120,7 @@ func TestDamageIsFoundWhenOpening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := os.Getpagesize()
+	page := max(8192, os.Getpagesize()) // of a new file
 	for name, damage := range map[string]func([]byte) []byte{
 		"cut short":          func(b []byte) []byte { return b[:5000] },
 		"both meta pages":    func(b []byte) []byte { clear(b[:2*page]); return b },
