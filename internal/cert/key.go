@@ -101,7 +101,7 @@ func GenerateKey(t KeyType) (crypto.Signer, error) {
 
 // MarshalKey returns a private key as PKCS#8 DER (RFC 5208).
 func MarshalKey(key crypto.Signer) ([]byte, error) {
-	der, err := marshalPrivateKey(key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode private key: %w", err)
 	}
