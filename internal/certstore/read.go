@@ -141,13 +141,13 @@ func loadFile(f File) loadedFile {
 	state := FileState{File: f}
 	file, err := openQuietly(f.Path)
 	if err != nil {
-		info, missing := os.Stat(f.Path)
-		if missing != nil {
-			state.Problem, state.unread = bare(missing), !errors.Is(missing, fs.ErrNotExist)
+		if state.Problem = bare(err); errors.Is(err, fs.ErrNotExist) {
 			return loadedFile{state: state}
 		}
-		state.see(info)
-		state.Problem, state.unread = bare(err), true
+		state.unread = true
+		if info, err := os.Stat(f.Path); err == nil {
+			state.see(info)
+		}
 		return loadedFile{state: state}
 	}
 	defer func() { _ = file.Close() }()
