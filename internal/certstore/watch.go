@@ -17,6 +17,8 @@ const (
 	defaultRenew  = time.Hour
 	// settleLimit is how many times Settle a certificate that never comes to rest is held back.
 	settleLimit = 10
+	// eventsAhead is how many events are taken from the system while others are looked at: an installation makes ten.
+	eventsAhead = 64
 )
 
 // WatcherOptions says how to watch.
@@ -68,7 +70,7 @@ func (noSets) Paths(_ int, list []string) []string { return list }
 
 // NewWatcher makes a watcher. Close it, or let Run do so.
 func NewWatcher(options WatcherOptions) (*Watcher, error) {
-	notify, err := fsnotify.NewWatcher()
+	notify, err := fsnotify.NewBufferedWatcher(eventsAhead)
 	if err != nil {
 		return nil, fmt.Errorf("watch certificate files: %w (raise fs.inotify.max_user_instances?)", err)
 	}
@@ -132,6 +134,7 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 	defer renew.Stop()
 	settle := time.NewTimer(0)
 	defer settle.Stop()
+	waiting := true // for settle
 	for {
 		select {
 		case <-ctx.Done():
@@ -155,9 +158,14 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 		case <-renew.C:
 			loop.renew()
 		case <-settle.C:
+			var wait time.Duration
+			if wait, waiting = loop.flush(time.Now()); waiting {
+				settle.Reset(wait)
+			}
 		}
-		if wait, ok := loop.flush(time.Now()); ok {
-			settle.Reset(wait)
+		if !waiting && len(loop.pending) > 0 { // nothing is due before then; what comes later is due later
+			settle.Reset(w.options.Settle)
+			waiting = true
 		}
 	}
 }

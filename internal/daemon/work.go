@@ -141,7 +141,7 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 }
 
 // replacing is how long an order that is putting its certificate in place is let do so before its files are looked at: it is
-// done in a moment, and then they are looked at anyway.
+// done in a moment, and then they are looked at anyway, at the latest so much later.
 const replacing = 2 * time.Second
 
 // replacedUntil is when to look at files again that an order is replacing; zero when none is.
@@ -381,7 +381,10 @@ func (d *Daemon) schedule(r order.Record) {
 	if r.ToWithdraw() {
 		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
 	}
-	if r.Phase.Final() || r.Phase == order.Held {
+	switch {
+	case r.Phase == order.Deployed: // the watcher tells of its files, and they need be looked at once only
+		d.timer.Set(evaluateKey+r.Certificate, time.Now().Add(replacing))
+	case r.Phase.Final() || r.Phase == order.Held:
 		d.timer.Set(evaluateKey+r.Certificate, time.Now())
 	}
 }
