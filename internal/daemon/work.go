@@ -49,7 +49,8 @@ func (d *Daemon) fire(key string) {
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:
-		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
+		r, _ := d.engine.Order(name)
+		d.lanes.put(job{key: key, lane: "withdraw/" + profilesOf(r), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
 	case windowKey:
 		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "window/" + c.CA, gate: accountGate(c.CA), limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
@@ -78,7 +79,7 @@ func (d *Daemon) fireStep(key, id string) {
 			lane, limit = "deploy/"+r.Certificate, 1
 		}
 	case order.Validating:
-		lane = "ca/" + r.Account + "/dcv/" + d.profilesOf(id)
+		lane = "ca/" + r.Account + "/dcv/" + profilesOf(r)
 	}
 	d.lanes.put(job{
 		key: key, lane: lane, gate: gate, limit: limit, urgency: d.urgency(r.Certificate),
@@ -91,8 +92,7 @@ func (d *Daemon) fireStep(key, id string) {
 func accountGate(account string) string { return "ca/" + account }
 
 // profilesOf names the DCV profiles an order publishes through.
-func (d *Daemon) profilesOf(id string) string {
-	r, _ := d.engine.Order(id)
+func profilesOf(r order.Record) string {
 	var names []string
 	for _, p := range r.Publications {
 		names = append(names, p.Profile)
@@ -249,9 +249,12 @@ const otherSettings = "the configuration now has other order settings"
 // sameValues compares settings as the journal keeps them, where a whole number may have become another type of number.
 // What cannot be compared counts as the same, so that nobody looks again and again.
 func sameValues(a, b map[string]any) bool {
+	if len(a)+len(b) == 0 {
+		return true
+	}
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
-	return errX != nil || errY != nil || bytes.Equal(x, y) || len(a)+len(b) == 0
+	return errX != nil || errY != nil || bytes.Equal(x, y)
 }
 
 // unwanted says why an order would not be begun now as it is; empty when it would.
@@ -308,9 +311,10 @@ func (d *Daemon) step(ctx context.Context, id string) {
 	d.work()
 	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
 		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
-		c, _ := d.setup.Load().certificate(r.Certificate)
-		if configured && outdated(r, spec) && d.replace(ctx, c, r, otherSettings) {
-			return
+		if configured && outdated(r, spec) {
+			if c, _ := d.setup.Load().certificate(r.Certificate); d.replace(ctx, c, r, otherSettings) {
+				return
+			}
 		}
 	}
 	r, err := d.engine.Advance(ctx, id)
@@ -370,7 +374,7 @@ func (d *Daemon) scheduleOrder(id string) {
 // schedule sees to what comes next for an order.
 func (d *Daemon) schedule(r order.Record) {
 	id := r.ID
-	_, configured := d.setup.Load().certificate(r.Certificate)
+	configured := d.setup.Load().has(r.Certificate)
 	if !configured && r.Shows() {
 		r = d.rest(r)
 	}
@@ -413,7 +417,7 @@ func (d *Daemon) rest(r order.Record) order.Record {
 
 func (d *Daemon) withdraw(ctx context.Context, id string) {
 	before, _ := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificate(before.Certificate); !configured && before.Shows() {
+	if before.Shows() && !d.setup.Load().has(before.Certificate) {
 		d.rest(before)
 	}
 	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
@@ -422,7 +426,7 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		return
 	}
 	r, ok := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificate(r.Certificate); ok && configured && r.Phase == order.Validating {
+	if ok && r.Phase == order.Validating && d.setup.Load().has(r.Certificate) {
 		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
 	}
 	if ok && r.ToWithdraw() {
