@@ -78,7 +78,7 @@ func (b *batch) locate(path string) (*folder, string, error) {
 	dir, base := filepath.Split(filepath.Clean(path))
 	dir = filepath.Clean(dir)
 	if f, known := b.direct[dir]; known {
-		if info, err := f.root.Lstat(base); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		if kind, err := f.kind(base); errors.Is(err, fs.ErrNotExist) || err == nil && kind != unix.S_IFLNK {
 			return f, base, nil
 		}
 	}
@@ -151,15 +151,15 @@ func (b *batch) planFile(file File, g Generation) (*change, error) {
 
 // readBefore returns nil when there is no such file.
 func readBefore(f *folder, base string) (*before, error) {
-	data, info, file, err := f.read(base)
+	data, st, file, err := f.read(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()
-	a, err := attributesOf(file, info)
+	defer func() { _ = file.close() }()
+	a, err := attributesOf(file, st)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (b *batch) stage(ctx context.Context) error {
 		switch c := b.changes[i]; {
 		case file == nil:
 		case err != nil:
-			_ = file.Close() // it is of no use any more
+			_ = file.close() // it is of no use any more
 		default:
 			if err = c.folder.finish(c.temp, file); err != nil {
 				err = explain(c, err)
@@ -219,8 +219,8 @@ func (b *batch) stage(ctx context.Context) error {
 }
 
 // write writes the new files and returns those that it began, by their changes, also when it fails.
-func (b *batch) write(ctx context.Context) ([]*os.File, error) {
-	files := make([]*os.File, len(b.changes))
+func (b *batch) write(ctx context.Context) ([]*handle, error) {
+	files := make([]*handle, len(b.changes))
 	for i, c := range b.changes {
 		if err := ctx.Err(); err != nil {
 			return files, err

@@ -51,8 +51,8 @@ func Inspect(path string, password pluginapi.Secret) (Found, error) {
 	if err != nil {
 		return Found{}, fmt.Errorf("inspect %s: %w", path, bare(err))
 	}
-	id := identify(info)
-	found := Found{Path: path, Owner: ownerName(id.UID), Group: groupName(id.GID), Mode: id.Mode.Perm()}
+	seen := stampOfInfo(info)
+	found := Found{Path: path, Owner: ownerName(int(seen.uid)), Group: groupName(int(seen.gid)), Mode: info.Mode().Perm()}
 	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
 		found.Target = real
 	}

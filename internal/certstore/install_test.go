@@ -113,7 +113,7 @@ func TestInstallWhatIsProven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return identify(info).Inode
+		return stampOfInfo(info).inode
 	}
 	before := inode()
 	install(t, s, p.generation("2", files...))

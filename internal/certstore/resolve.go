@@ -144,8 +144,8 @@ func (d disk) openFolder(r resolved) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.root.Stat(".")
-	if err != nil || !os.SameFile(info, r.dirInfo) {
+	st, err := f.dir.stat()
+	if seen := stampOfInfo(r.dirInfo); err != nil || st.Dev != seen.device || st.Ino != seen.inode {
 		f.close()
 		return nil, fmt.Errorf("%s: the folder was replaced meanwhile: try again", r.dir)
 	}

@@ -6,9 +6,10 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"syscall"
+	"time"
 )
 
-// stamp tells one state of a file from another without reading it, as Identity does, in the system's own numbers. It is
+// stamp tells one state of a file from another without reading it, in the system's own numbers. It is
 // zero for a file that is not there.
 type stamp struct {
 	device, inode, size, seconds, nanoseconds uint64
@@ -49,6 +50,8 @@ func stampAt(path string, follow bool) (stamp, bool) {
 		return stamp{}, false
 	}
 }
+
+func (s stamp) modified() time.Time { return time.Unix(int64(s.seconds), int64(s.nanoseconds)) }
 
 // link reports whether the file is a symbolic link.
 func (s stamp) link() bool { return s.mode&syscall.S_IFMT == syscall.S_IFLNK }
