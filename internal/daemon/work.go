@@ -40,6 +40,16 @@ const (
 
 const pruneEvery = 24 * time.Hour
 
+// at has work done at an instant. What is due goes into its lane without a way round by the timer.
+func (d *Daemon) at(key string, at time.Time) {
+	if at.After(time.Now()) {
+		d.timer.Set(key, at)
+		return
+	}
+	d.timer.Set(key, time.Time{})
+	d.fire(key)
+}
+
 // fire puts work that is due into its lane.
 func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
@@ -192,7 +202,7 @@ func (d *Daemon) begin(ctx context.Context, c config.Certificate, v schedule.Ver
 	r, err := d.engine.Begin(order.Intent{Certificate: c.Name, Reason: string(v.Reason), Detail: v.Detail})
 	switch {
 	case err == nil:
-		d.timer.Set(stepKey+r.ID, time.Now())
+		d.fire(stepKey + r.ID)
 	case errors.Is(err, order.ErrOpenOrder):
 	default:
 		// Most likely the journal cannot be written. Nothing was sent; the wait is short since the disk may get room.
@@ -379,11 +389,10 @@ func (d *Daemon) schedule(r order.Record) {
 		r = d.rest(r)
 	}
 	if configured && !r.Phase.Final() && r.Phase != order.Held {
-		// A time of zero would clear the timer, and an order that is open is never without a next step.
-		d.timer.Set(stepKey+id, laterOf(d.turnAt(r), time.Now()))
+		d.at(stepKey+id, d.turnAt(r))
 	}
 	if r.ToWithdraw() {
-		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
+		d.at(withdrawKey+id, r.WithdrawAt)
 	}
 	switch {
 	case r.Phase == order.Deployed: // the watcher tells of its files, and they need be looked at once only
