@@ -184,7 +184,7 @@ func (l *watchLoop) drop(f *watchedFolder) {
 // hopsOf lists the places where a change can alter what a path leads to.
 func hopsOf(path string) []hop {
 	r, err := resolve(path)
-	if r.dirInfo != nil && r.dir != "/" {
+	if r.folder != (stamp{}) && r.dir != "/" {
 		// The file's folder itself may be moved away and another put in its place; the folder above tells.
 		r.hops = append(r.hops, hop{filepath.Dir(r.dir), filepath.Base(r.dir)})
 	}
