@@ -3,12 +3,12 @@ package certstore
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,7 +100,8 @@ func (b *batch) locate(path string) (*folder, string, error) {
 // every reason why the generation cannot be installed.
 func (b *batch) plan(g Generation, m *manifest) error {
 	var errs []error
-	seen := make(map[string]string)
+	seen := make(map[string]string, len(g.Files))
+	temp := tempName(g.Certificate, g.ID, m.Sequence)
 	for i, file := range g.Files {
 		c, err := b.planFile(file, g)
 		if err != nil {
@@ -113,7 +114,7 @@ func (b *batch) plan(g Generation, m *manifest) error {
 			continue
 		}
 		seen[target] = file.Path
-		c.temp = tempName(g.Certificate, g.ID, m.Sequence, i)
+		c.temp = temp + strconv.Itoa(i) + ".tmp"
 		b.changes = append(b.changes, c)
 		m.Files = append(m.Files, entry{
 			Form: file.Form, Path: file.Path, Dir: c.folder.path, Base: c.base, Temp: c.temp, Sum: sumOf(c.data),
@@ -166,10 +167,10 @@ func readBefore(f *folder, base string) (*before, error) {
 	return &before{data: data, attributes: a}, nil
 }
 
-// tempName is a name in the target's folder that no other installation uses.
-func tempName(certificate, id string, sequence, index int) string {
+// tempName begins the names that no other installation uses in the targets' folders.
+func tempName(certificate, id string, sequence int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q", certificate, id))
-	return fmt.Sprintf("%s%s-%d-%d.tmp", tempPrefix, hex.EncodeToString(sum[:8]), sequence, index)
+	return fmt.Sprintf("%s%x-%d-", tempPrefix, sum[:8], sequence)
 }
 
 // room checks ahead that the folders have room for the new files beside the old ones.

@@ -17,6 +17,8 @@ const (
 	defaultRenew  = time.Hour
 	// settleLimit is how many times Settle a certificate that never comes to rest is held back.
 	settleLimit = 10
+	// gather is the part of Settle by which a certificate may be reported later, while others are too.
+	gather = 4
 	// eventsAhead is how many events are taken from the system while others are looked at: an installation makes ten.
 	eventsAhead = 64
 )
@@ -24,7 +26,7 @@ const (
 // WatcherOptions says how to watch.
 type WatcherOptions struct {
 	// Settle is for how long a certificate's files must be at rest before a change is reported, so that key and chain
-	// written one after the other are one event. Zero means 200 ms.
+	// written one after the other are one event. It takes up to a quarter longer when many change. Zero means 200 ms.
 	Settle time.Duration
 	// Renew is how often it is tried again to watch a folder that the system would not, or does not any more. Zero means an
 	// hour.
@@ -160,7 +162,7 @@ func (w *Watcher) Run(ctx context.Context, changed func(certificate string)) err
 		case <-settle.C:
 			var wait time.Duration
 			if wait, waiting = loop.flush(time.Now()); waiting {
-				settle.Reset(wait)
+				settle.Reset(max(wait, w.options.Settle/gather)) // many that change are reported together
 			}
 		}
 		if !waiting && len(loop.pending) > 0 { // nothing is due before then; what comes later is due later
