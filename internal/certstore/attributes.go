@@ -32,16 +32,12 @@ type attributes struct {
 }
 
 // attributesOf reads the attributes of an open file.
-func attributesOf(file *os.File, info fs.FileInfo) (attributes, error) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return attributes{}, fmt.Errorf("%s: the system does not tell its owner", file.Name())
-	}
-	a := attributes{UID: int(st.Uid), GID: int(st.Gid), Mode: info.Mode().Perm()}
+func attributesOf(file *handle, st *syscall.Stat_t) (attributes, error) {
+	a := attributes{UID: int(st.Uid), GID: int(st.Gid), Mode: fs.FileMode(st.Mode).Perm()}
 	for _, name := range []string{xattrACL, xattrSELinux} {
 		value, err := getXattr(file, name)
 		if err != nil {
-			return attributes{}, fmt.Errorf("%s: read %s: %w", file.Name(), name, err)
+			return attributes{}, fmt.Errorf("%s: read %s: %w", file.path, name, err)
 		}
 		if value != nil {
 			if a.Xattrs == nil {
@@ -54,13 +50,13 @@ func attributesOf(file *os.File, info fs.FileInfo) (attributes, error) {
 }
 
 // getXattr returns nil for an attribute that is absent or that the file system does not know.
-func getXattr(file *os.File, name string) ([]byte, error) {
+func getXattr(file *handle, name string) ([]byte, error) {
 	const usual, largest = 256, 64 << 10 // the latter is the kernel's own limit, XATTR_SIZE_MAX
 	buf := make([]byte, usual)
-	n, err := unix.Fgetxattr(int(file.Fd()), name, buf)
+	n, err := unix.Fgetxattr(file.fd, name, buf)
 	if errors.Is(err, unix.ERANGE) {
 		buf = make([]byte, largest)
-		n, err = unix.Fgetxattr(int(file.Fd()), name, buf)
+		n, err = unix.Fgetxattr(file.fd, name, buf)
 	}
 	switch {
 	case errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP):
@@ -72,9 +68,9 @@ func getXattr(file *os.File, name string) ([]byte, error) {
 }
 
 // apply gives a new file these attributes. The mode comes last, since changing the owner or the access list changes it.
-func (a attributes) apply(file *os.File) error {
+func (a attributes) apply(file *handle) error {
 	if a.UID != keepID || a.GID != keepID {
-		if err := file.Chown(a.UID, a.GID); err != nil {
+		if err := file.chown(a.UID, a.GID); err != nil {
 			return fmt.Errorf("give it to %s: %w: the daemon runs as %s; run it as root or with CAP_CHOWN, or set owner and group in the configuration to ones it may give",
 				ownerText(a.UID, a.GID), err, ownerText(os.Geteuid(), os.Getegid()))
 		}
@@ -84,13 +80,13 @@ func (a attributes) apply(file *os.File) error {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	if err := file.Chmod(a.Mode); err != nil {
+	if err := file.chmod(a.Mode); err != nil {
 		return fmt.Errorf("set mode %04o: %w", a.Mode, err)
 	}
 	return nil
 }
 
-func (a attributes) applyXattr(file *os.File, name string) error {
+func (a attributes) applyXattr(file *handle, name string) error {
 	want, ok := a.Xattrs[name]
 	if !ok && (name != xattrACL || a.Fresh) {
 		return nil // it keeps what the system gives it
@@ -103,10 +99,10 @@ func (a attributes) applyXattr(file *os.File, name string) error {
 	case ok && string(have) == string(want):
 		return nil
 	case ok:
-		return unix.Fsetxattr(int(file.Fd()), name, want, 0)
+		return unix.Fsetxattr(file.fd, name, want, 0)
 	case have != nil:
 		// The folder's default access list would open the file to people the old one was closed to.
-		return unix.Fremovexattr(int(file.Fd()), name)
+		return unix.Fremovexattr(file.fd, name)
 	default:
 		return nil
 	}

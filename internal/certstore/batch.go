@@ -3,12 +3,12 @@ package certstore
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +78,7 @@ func (b *batch) locate(path string) (*folder, string, error) {
 	dir, base := filepath.Split(filepath.Clean(path))
 	dir = filepath.Clean(dir)
 	if f, known := b.direct[dir]; known {
-		if info, err := f.root.Lstat(base); errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		if kind, err := f.kind(base); errors.Is(err, fs.ErrNotExist) || err == nil && kind != unix.S_IFLNK {
 			return f, base, nil
 		}
 	}
@@ -100,7 +100,8 @@ func (b *batch) locate(path string) (*folder, string, error) {
 // every reason why the generation cannot be installed.
 func (b *batch) plan(g Generation, m *manifest) error {
 	var errs []error
-	seen := make(map[string]string)
+	seen := make(map[string]string, len(g.Files))
+	temp := tempName(g.Certificate, g.ID, m.Sequence)
 	for i, file := range g.Files {
 		c, err := b.planFile(file, g)
 		if err != nil {
@@ -113,7 +114,7 @@ func (b *batch) plan(g Generation, m *manifest) error {
 			continue
 		}
 		seen[target] = file.Path
-		c.temp = tempName(g.Certificate, g.ID, m.Sequence, i)
+		c.temp = temp + strconv.Itoa(i) + ".tmp"
 		b.changes = append(b.changes, c)
 		m.Files = append(m.Files, entry{
 			Form: file.Form, Path: file.Path, Dir: c.folder.path, Base: c.base, Temp: c.temp, Sum: sumOf(c.data),
@@ -151,25 +152,25 @@ func (b *batch) planFile(file File, g Generation) (*change, error) {
 
 // readBefore returns nil when there is no such file.
 func readBefore(f *folder, base string) (*before, error) {
-	data, info, file, err := f.read(base)
+	data, st, file, err := f.read(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()
-	a, err := attributesOf(file, info)
+	defer func() { _ = file.close() }()
+	a, err := attributesOf(file, st)
 	if err != nil {
 		return nil, err
 	}
 	return &before{data: data, attributes: a}, nil
 }
 
-// tempName is a name in the target's folder that no other installation uses.
-func tempName(certificate, id string, sequence, index int) string {
+// tempName begins the names that no other installation uses in the targets' folders.
+func tempName(certificate, id string, sequence int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q", certificate, id))
-	return fmt.Sprintf("%s%s-%d-%d.tmp", tempPrefix, hex.EncodeToString(sum[:8]), sequence, index)
+	return fmt.Sprintf("%s%x-%d-", tempPrefix, sum[:8], sequence)
 }
 
 // room checks ahead that the folders have room for the new files beside the old ones.
@@ -208,7 +209,7 @@ func (b *batch) stage(ctx context.Context) error {
 		switch c := b.changes[i]; {
 		case file == nil:
 		case err != nil:
-			_ = file.Close() // it is of no use any more
+			_ = file.close() // it is of no use any more
 		default:
 			if err = c.folder.finish(c.temp, file); err != nil {
 				err = explain(c, err)
@@ -219,8 +220,8 @@ func (b *batch) stage(ctx context.Context) error {
 }
 
 // write writes the new files and returns those that it began, by their changes, also when it fails.
-func (b *batch) write(ctx context.Context) ([]*os.File, error) {
-	files := make([]*os.File, len(b.changes))
+func (b *batch) write(ctx context.Context) ([]*handle, error) {
+	files := make([]*handle, len(b.changes))
 	for i, c := range b.changes {
 		if err := ctx.Err(); err != nil {
 			return files, err

@@ -192,6 +192,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 			return
 		}
 		s.disk.fault = nil
+		keptIsSaved(t, s)
 		switch {
 		case err == nil:
 			holds(t, s, files, newPair)
@@ -239,6 +240,7 @@ func TestJournalThatFailsAfterTheWrite(t *testing.T) {
 			}
 			_ = run(s, files)
 			journal.answer = nil
+			keptIsSaved(t, s)
 			when := fmt.Sprintf("%s, write %d", name, n)
 			if _, err := s.Recover(ctx); err != nil {
 				t.Fatalf("%s: %v", when, err)
@@ -280,6 +282,7 @@ func TestRollBackFailureAtEveryStep(t *testing.T) {
 		}
 		err := s.RollBack(ctx, "shop", "new")
 		s.disk.fault = nil
+		keptIsSaved(t, s)
 		if steps <= n {
 			if err != nil {
 				t.Fatal(err)

@@ -116,8 +116,12 @@ func (h *history) prune() {
 	}
 }
 
-// history reads the generations of a certificate.
+// history reads the generations of a certificate, whose turn the caller has. What was saved a moment ago is not read from the
+// journal: it is handed over, and kept anew by save.
 func (s *Store) history(certificate string) (*history, error) {
+	if open := s.takeOpen(certificate); open != nil {
+		return open, nil
+	}
 	data, err := s.journal.Read(historyPrefix + certificate)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
@@ -138,6 +142,7 @@ func (s *Store) history(certificate string) (*history, error) {
 // save makes what a certificate's generations are now durable, together with copies of old files that come or, being
 // nil, go.
 func (s *Store) save(h *history, copies map[string][]byte) error {
+	s.takeOpen(h.Certificate) // it is not what the journal has any more
 	h.prune()
 	records := make(map[string][]byte, len(copies)+2)
 	for key, data := range copies {
@@ -161,7 +166,33 @@ func (s *Store) save(h *history, copies map[string][]byte) error {
 	if err := s.journal.Write(records); err != nil {
 		return fmt.Errorf("note the generations: %w", err)
 	}
+	s.keep(h)
 	return nil
+}
+
+// mostOpen bounds what is kept of installations that nobody proves or takes back.
+const mostOpen = 256
+
+// keep keeps what was just saved for the step that follows: proving the last generation, or taking it back.
+func (s *Store) keep(h *history) {
+	if len(h.Generations) == 0 || h.Generations[len(h.Generations)-1].Phase != switched {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= mostOpen {
+		clear(s.open)
+	}
+	s.open[h.Certificate] = h
+}
+
+// takeOpen returns what was kept, if anything was, and keeps it no more.
+func (s *Store) takeOpen(certificate string) *history {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := s.open[certificate]
+	delete(s.open, certificate)
+	return open
 }
 
 // errEnough ends a walk.

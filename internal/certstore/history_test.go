@@ -1,6 +1,7 @@
 package certstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -55,5 +56,46 @@ func TestPrune(t *testing.T) {
 		if got != after {
 			t.Errorf("%q is pruned to %q, want %q", before, got, after)
 		}
+	}
+}
+
+// keptIsSaved checks that what a store has of histories in memory is what the journal has.
+func keptIsSaved(t *testing.T, s *Store) {
+	t.Helper()
+	for certificate, kept := range s.open {
+		saved, err := s.journal.Read(historyPrefix + certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := json.Marshal(kept); err != nil || !bytes.Equal(data, saved) {
+			t.Fatalf("kept is %s, saved %s, %v", data, saved, err)
+		}
+	}
+}
+
+// A history is kept from the installation to its proof, or to the way back, and not for ever.
+func TestHistoryIsKeptUntilItIsProven(t *testing.T) {
+	s, p := newStore(t), newPair(t)
+	for _, id := range []string{"1", "2"} {
+		install(t, s, p.generation(id, separate(t.TempDir())...))
+		if keptIsSaved(t, s); s.open["shop"] == nil {
+			t.Error("nothing is kept of an installation")
+		}
+	}
+	if err := s.RollBack(t.Context(), "shop", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if keptIsSaved(t, s); s.open["shop"] != nil {
+		t.Error("a history is kept though its last generation was taken back")
+	}
+	install(t, s, p.generation("3", separate(t.TempDir())...))
+	if err := s.Commit(t.Context(), "shop", "3"); err != nil || len(s.open) != 0 {
+		t.Errorf("%v, %d are kept though all is proven", err, len(s.open))
+	}
+	for i := range 2 * mostOpen {
+		s.keep(&history{Certificate: string(rune(i)), Generations: []*manifest{{Phase: switched}}})
+	}
+	if n := len(s.open); n > mostOpen {
+		t.Errorf("%d are kept", n)
 	}
 }

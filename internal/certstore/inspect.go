@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -43,7 +42,7 @@ func Inspect(path string, password pluginapi.Secret) (Found, error) {
 	if err != nil {
 		return Found{}, fmt.Errorf("inspect %s: %w", path, err)
 	}
-	info, err := os.Stat(path)
+	seen, err := askStamp(path, true)
 	if err != nil {
 		return Found{}, fmt.Errorf("inspect %s: %w", path, bare(err))
 	}
@@ -51,8 +50,7 @@ func Inspect(path string, password pluginapi.Secret) (Found, error) {
 	if err != nil {
 		return Found{}, fmt.Errorf("inspect %s: %w", path, bare(err))
 	}
-	id := identify(info)
-	found := Found{Path: path, Owner: ownerName(id.UID), Group: groupName(id.GID), Mode: id.Mode.Perm()}
+	found := Found{Path: path, Owner: ownerName(int(seen.uid)), Group: groupName(int(seen.gid)), Mode: fs.FileMode(seen.mode).Perm()}
 	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
 		found.Target = real
 	}

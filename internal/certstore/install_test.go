@@ -109,11 +109,11 @@ func TestInstallWhatIsProven(t *testing.T) {
 		}
 	}
 	inode := func() uint64 {
-		info, err := os.Stat(files[0].Path)
+		seen, err := lstat(files[0].Path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return identify(info).Inode
+		return seen.inode
 	}
 	before := inode()
 	install(t, s, p.generation("2", files...))

@@ -3,6 +3,7 @@ package certstore
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -95,7 +96,10 @@ func (m *manifest) copyKey(certificate string, i int) string {
 func setOf(files []entry) string {
 	var text []byte
 	for _, e := range files {
-		text = fmt.Appendf(text, "%q %q %q %q %q\n", e.Form, e.Path, e.Dir, e.Base, e.Sum)
+		for _, part := range []string{string(e.Form), e.Path, e.Dir, e.Base, e.Sum} {
+			text = append(strconv.AppendQuote(text, part), ' ')
+		}
+		text[len(text)-1] = '\n'
 	}
 	return sumOf(text)
 }

@@ -7,28 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
-	"syscall"
-	"time"
 
 	"github.com/certbridge/certbridged/internal/cert"
 )
 
-// Identity tells one state of a file from another without reading it.
-type Identity struct {
-	Device, Inode uint64
-	Size          int64
-	Modified      time.Time
-	UID, GID      int
-	Mode          fs.FileMode
-}
-
 // FileState is what one file of a set looks like on disk.
 type FileState struct {
-	File     File
-	Exists   bool
-	Identity Identity
+	File   File
+	Exists bool
 	// Problem says why the file cannot be used; nil when it can. It is fs.ErrNotExist when the file is not there.
 	Problem error
 
@@ -36,12 +23,6 @@ type FileState struct {
 	// unread: it may be that it can be read the next time without having changed.
 	unread bool
 }
-
-// Owner returns the name of the file's owner, or the number where there is none. It reads the system's user list.
-func (f FileState) Owner() string { return ownerName(f.Identity.UID) }
-
-// Group returns the name of the file's group, or the number where there is none. It reads the system's group list.
-func (f FileState) Group() string { return groupName(f.Identity.GID) }
 
 // Snapshot is what a certificate's files hold.
 type Snapshot struct {
@@ -141,19 +122,19 @@ func loadFile(f File) loadedFile {
 	state := FileState{File: f}
 	file, err := openQuietly(f.Path)
 	if err != nil {
-		info, missing := os.Stat(f.Path)
-		if missing != nil {
-			state.Problem, state.unread = bare(missing), !errors.Is(missing, fs.ErrNotExist)
+		if state.Problem = bare(err); errors.Is(err, fs.ErrNotExist) {
 			return loadedFile{state: state}
 		}
-		state.see(info)
-		state.Problem, state.unread = bare(err), true
+		state.unread = true
+		if seen, known := stampAt(f.Path, true); known && seen != (stamp{}) {
+			state.see(seen)
+		}
 		return loadedFile{state: state}
 	}
-	defer func() { _ = file.Close() }()
-	data, info, err := readRegular(file)
-	if info != nil {
-		state.see(info)
+	defer func() { _ = file.close() }()
+	data, st, err := file.read()
+	if st != nil {
+		state.see(stampOf(st))
 	}
 	if err != nil {
 		state.Problem, state.unread = bare(err), true
@@ -161,9 +142,7 @@ func loadFile(f File) loadedFile {
 	return loadedFile{state: state, data: data}
 }
 
-func (f *FileState) see(info fs.FileInfo) {
-	f.Exists, f.Identity, f.stamp = true, identify(info), stampOfInfo(info)
-}
+func (f *FileState) see(s stamp) { f.Exists, f.stamp = true, s }
 
 // bare drops the path from an error of the system; the caller names it.
 func bare(err error) error {
@@ -179,23 +158,9 @@ func readWhole(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()
-	data, _, err := readRegular(file)
+	defer func() { _ = file.close() }()
+	data, _, err := file.read()
 	return data, err
-}
-
-// openQuietly opens a file for reading, and does not hang on a named pipe.
-func openQuietly(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-}
-
-func identify(info fs.FileInfo) Identity {
-	id := Identity{Size: info.Size(), Modified: info.ModTime(), Mode: info.Mode()}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		id.Device, id.Inode = st.Dev, st.Ino
-		id.UID, id.GID = int(st.Uid), int(st.Gid)
-	}
-	return id
 }
 
 // assemble draws the conclusions from what the files hold one by one.

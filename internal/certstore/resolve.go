@@ -15,8 +15,8 @@ const maxLinks = 40
 
 // resolved is where a configured path leads.
 type resolved struct {
-	dir, base string      // the real folder, which exists, and the name in it, which may not
-	dirInfo   fs.FileInfo // to notice when another folder took the place
+	dir, base string // the real folder, which exists, and the name in it, which may not
+	folder    stamp  // of the folder, to notice when another took the place; zero where it is not known
 	// hops are the places that must be watched to notice that the path leads elsewhere: every link on the way and the
 	// end.
 	hops []hop
@@ -49,7 +49,7 @@ func resolve(path string) (resolved, error) {
 	for links := 0; ; {
 		name := rest[0]
 		place := filepath.Join(dir, name)
-		info, err := os.Lstat(place)
+		seen, err := lstat(place)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && len(rest) == 1:
 			return r.end(path, dir, name, leash)
@@ -59,13 +59,13 @@ func resolve(path string) (resolved, error) {
 		case err != nil:
 			r.hops = append(r.hops, hop{dir, name})
 			return r, fmt.Errorf("%s: %w", path, err)
-		case info.Mode()&fs.ModeSymlink != 0:
+		case seen.link():
 			links++
 			if links > maxLinks {
 				return r, fmt.Errorf("%s: too many symbolic links, or they lead in a circle", path)
 			}
 			r.hops = append(r.hops, hop{dir, name})
-			if !trustedLink(dir, info) && leash == "" {
+			if !trustedLink(dir, seen) && leash == "" {
 				leash = dir
 			}
 			target, err := os.Readlink(place)
@@ -77,7 +77,7 @@ func resolve(path string) (resolved, error) {
 			}
 		case len(rest) == 1:
 			return r.end(path, dir, name, leash)
-		case !info.IsDir():
+		case !seen.folder():
 			return r, fmt.Errorf("%s: %s is not a folder", path, place)
 		default:
 			dir, rest = place, rest[1:]
@@ -115,28 +115,25 @@ func (r resolved) end(path, dir, base, leash string) (resolved, error) {
 		return r, fmt.Errorf("%s: a symbolic link in %s leads to %s, and others than root and the daemon's user can change that folder: %w; configure the path it leads to instead",
 			path, leash, r.path(), errUntrustedLink)
 	}
-	info, err := os.Lstat(dir)
-	if err != nil {
+	var err error
+	if r.folder, err = lstat(dir); err != nil {
 		return r, fmt.Errorf("%s: %w", path, err)
 	}
-	r.dirInfo = info
 	return r, nil
 }
 
 // trustedLink reports whether only root or the daemon's own user can have put a link where it is.
-func trustedLink(dir string, link fs.FileInfo) bool {
-	info, err := os.Lstat(dir)
+func trustedLink(dir string, link stamp) bool {
+	folder, err := lstat(dir)
 	if err != nil {
 		return false
 	}
 	const othersWrite = 0o022
-	return ours(info) && ours(link) && (info.Mode().Perm()&othersWrite == 0 || info.Mode()&fs.ModeSticky != 0)
+	return folder.ours() && link.ours() && (folder.mode&othersWrite == 0 || folder.mode&syscall.S_ISVTX != 0)
 }
 
-func ours(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
-}
+// ours reports whether the file is root's or the daemon's own user's.
+func (s stamp) ours() bool { return s.uid == 0 || int(s.uid) == os.Geteuid() }
 
 // openFolder opens the folder a path leads to and makes sure that it is the one that was checked.
 func (d disk) openFolder(r resolved) (*folder, error) {
@@ -144,8 +141,8 @@ func (d disk) openFolder(r resolved) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.root.Stat(".")
-	if err != nil || !os.SameFile(info, r.dirInfo) {
+	st, err := f.dir.stat()
+	if err != nil || st.Dev != r.folder.device || st.Ino != r.folder.inode {
 		f.close()
 		return nil, fmt.Errorf("%s: the folder was replaced meanwhile: try again", r.dir)
 	}

@@ -6,9 +6,10 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"syscall"
+	"time"
 )
 
-// stamp tells one state of a file from another without reading it, as Identity does, in the system's own numbers. It is
+// stamp tells one state of a file from another without reading it, in the system's own numbers. It is
 // zero for a file that is not there.
 type stamp struct {
 	device, inode, size, seconds, nanoseconds uint64
@@ -22,33 +23,45 @@ func stampOf(st *syscall.Stat_t) stamp {
 	}
 }
 
-// stampOfInfo is stampOf for what package os says of a file.
-func stampOfInfo(info fs.FileInfo) stamp {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return stampOf(st)
-	}
-	return stamp{}
-}
-
 // stampAt looks at a file in one call of the system. Where the path is a link, it looks at the link, or follows it. It
 // returns false when there is no telling.
 func stampAt(path string, follow bool) (stamp, bool) {
-	var st syscall.Stat_t
-	var err error
-	if follow {
-		err = syscall.Stat(path, &st)
-	} else {
-		err = syscall.Lstat(path, &st)
+	s, err := askStamp(path, follow)
+	return s, err == nil || errors.Is(err, fs.ErrNotExist)
+}
+
+// lstat looks at a file, or at the link in its place.
+func lstat(path string) (stamp, error) {
+	s, err := askStamp(path, false)
+	if err != nil {
+		return stamp{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
-	switch {
-	case err == nil:
-		return stampOf(&st), true
-	case errors.Is(err, syscall.ENOENT):
-		return stamp{}, true
-	default:
-		return stamp{}, false
+	return s, nil
+}
+
+// askStamp is stampAt with the system's own error.
+func askStamp(path string, follow bool) (stamp, error) {
+	var st syscall.Stat_t
+	for {
+		var err error
+		if follow {
+			err = syscall.Stat(path, &st)
+		} else {
+			err = syscall.Lstat(path, &st)
+		}
+		switch {
+		case err == nil:
+			return stampOf(&st), nil
+		case !errors.Is(err, syscall.EINTR):
+			return stamp{}, err
+		}
 	}
 }
+
+func (s stamp) modified() time.Time { return time.Unix(int64(s.seconds), int64(s.nanoseconds)) }
+
+// folder reports whether the file is a folder.
+func (s stamp) folder() bool { return s.mode&syscall.S_IFMT == syscall.S_IFDIR }
 
 // link reports whether the file is a symbolic link.
 func (s stamp) link() bool { return s.mode&syscall.S_IFMT == syscall.S_IFLNK }

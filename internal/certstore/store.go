@@ -37,6 +37,7 @@ type Store struct {
 	mu    sync.Mutex
 	locks map[string]chan struct{} // per certificate, one token each
 	left  map[uint64]*View         // by their files: what installations have left that nobody has looked at
+	open  map[string]*history      // per certificate: what the journal has of those whose last generation is not proven yet
 
 	seed maphash.Seed // of digests
 }
@@ -58,7 +59,8 @@ func Open(journal Journal, log *slog.Logger) *Store {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Store{
-		journal: journal, log: log, locks: make(map[string]chan struct{}), left: make(map[uint64]*View), seed: maphash.MakeSeed(),
+		journal: journal, log: log, locks: make(map[string]chan struct{}), left: make(map[uint64]*View), open: make(map[string]*history),
+		seed: maphash.MakeSeed(),
 	}
 }
 

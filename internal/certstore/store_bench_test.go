@@ -135,19 +135,3 @@ func BenchmarkWatch(b *testing.B) {
 	}
 	b.ReportMetric(used/float64(len(paths)), "heap-B/certificate")
 }
-
-// BenchmarkInstall puts a new set in place of another, durably, and proves it.
-func BenchmarkInstall(b *testing.B) {
-	s, files := newStore(b), separate(b.TempDir())
-	pairs := []pair{newPair(b), newPair(b)}
-	n := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		n++
-		g := pairs[n%2].generation(fmt.Sprint(n), files...)
-		install(b, s, g)
-		if err := s.Commit(b.Context(), g.Certificate, g.ID); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

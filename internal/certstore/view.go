@@ -116,7 +116,7 @@ func (s *Store) Look(files []File, before *View) (*View, error) {
 	sum.SetSeed(s.seed)
 	for _, f := range loaded {
 		f.state.stamp.add(&sum)
-		if f.state.unread || f.state.Exists && now.Sub(f.state.Identity.Modified) <= settleTime {
+		if f.state.unread || f.state.Exists && now.Sub(f.state.stamp.modified()) <= settleTime {
 			v.settled = false
 		}
 	}

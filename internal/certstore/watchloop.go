@@ -184,7 +184,7 @@ func (l *watchLoop) drop(f *watchedFolder) {
 // hopsOf lists the places where a change can alter what a path leads to.
 func hopsOf(path string) []hop {
 	r, err := resolve(path)
-	if r.dirInfo != nil && r.dir != "/" {
+	if r.folder != (stamp{}) && r.dir != "/" {
 		// The file's folder itself may be moved away and another put in its place; the folder above tells.
 		r.hops = append(r.hops, hop{filepath.Dir(r.dir), filepath.Base(r.dir)})
 	}
@@ -228,6 +228,7 @@ func (l *watchLoop) note(certificate int32, now time.Time) {
 
 // flush reports the certificates that came to rest, and says how long to wait for the next of the others.
 func (l *watchLoop) flush(now time.Time) (wait time.Duration, more bool) {
+	look := newSurvey()
 	for certificate, p := range l.pending {
 		due := p.last.Add(l.options.Settle)
 		if limit := p.first.Add(settleLimit * l.options.Settle); limit.Before(due) {
@@ -242,7 +243,7 @@ func (l *watchLoop) flush(now time.Time) (wait time.Duration, more bool) {
 		delete(l.pending, certificate)
 		// A link or folder may lead elsewhere now. Only once that is watched is the change reported, so that whoever
 		// reads the files then hears of every later one.
-		l.watch(certificate, newSurvey())
+		l.watch(certificate, look)
 		l.changed(l.sets.Name(int(certificate)))
 	}
 	return wait, more

@@ -108,7 +108,7 @@ func newChecker(path string, opts Options) (*checker, error) {
 	}
 	c := &checker{
 		opts: opts, main: main, dir: filepath.Dir(main),
-		sections: map[string][]Entry{}, places: placeIndex{main: main, seed: maphash.MakeSeed(), tables: map[string]int{}},
+		sections: map[string][]Entry{}, places: newPlaceIndex(main),
 		real: map[string]string{}, rules: map[string][]DCVRule{},
 	}
 	for _, s := range Reference() {

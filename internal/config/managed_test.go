@@ -61,7 +61,8 @@ func TestPackedCertificatesComeBack(t *testing.T) {
 			}
 		}),
 	}
-	c := &Config{places: placeIndex{main: "/m/config.toml", names: []string{"b.toml"}}}
+	c := &Config{places: newPlaceIndex("/m/config.toml")}
+	c.places.names = []string{"b.toml"}
 	m := newManager(c)
 	for i := range certs {
 		certs[i].Line, certs[i].source, certs[i].File = i+1, i%2, []string{"/m/config.toml", "/m/conf.d/b.toml"}[i%2]

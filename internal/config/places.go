@@ -11,10 +11,16 @@ import (
 // it is asked seldom, and then reads the file again.
 type placeIndex struct {
 	main   string   // the main file, which is number 0
-	names  []string // of the files in conf.d beside it
+	folder string   // conf.d beside it, with a slash at its end
+	names  []string // of the files in conf.d
 	seed   maphash.Seed
 	sums   []uint64       // of the text of each file
 	tables map[string]int // "ca.NAME", "dcv.NAME": the number of its file
+}
+
+func newPlaceIndex(main string) placeIndex {
+	folder := filepath.Join(filepath.Dir(main), "conf.d") + "/"
+	return placeIndex{main: main, folder: folder, seed: maphash.MakeSeed(), tables: map[string]int{}}
 }
 
 // len is how many files there are.
@@ -30,7 +36,7 @@ func (x *placeIndex) path(source int) string {
 	if source == 0 {
 		return x.main
 	}
-	return filepath.Join(filepath.Dir(x.main), "conf.d", x.names[source-1])
+	return x.folder + x.names[source-1]
 }
 
 // Sources are the files that were read, the main file first.

@@ -377,10 +377,7 @@ func (b backend) Orders(_ context.Context, filter control.OrderFilter) ([]contro
 
 // known reports whether a certificate is configured, or was: its orders are in the journal.
 func (b backend) known(name string) bool {
-	if _, ok := b.d.setup.Load().certificate(name); ok {
-		return true
-	}
-	return b.d.engine.HasOrders(name)
+	return b.d.setup.Load().has(name) || b.d.engine.HasOrders(name)
 }
 
 // Order implements control.OrderDesk.

@@ -381,7 +381,7 @@ func (d *Daemon) nudge(chosen func(order.Record) bool) {
 func (d *Daemon) republish() {
 	s := d.setup.Load()
 	for _, r := range d.engine.Working() {
-		if _, configured := s.certificate(r.Certificate); configured && r.Phase == order.Validating && len(r.Publications) > 0 {
+		if r.Phase == order.Validating && len(r.Publications) > 0 && s.has(r.Certificate) {
 			d.timer.Set(stepKey+r.ID, time.Now())
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // lanes runs jobs side by side, but no more at once in one lane than the lane's limit: whatever hangs holds up its
 // own lane and no other. Of the jobs that wait in a lane, the most urgent goes first. What waits or rests costs no
-// goroutine.
+// goroutine: one that has ended a job is at hand for the next, of whichever lane, for a moment (spareFor) only.
 //
 // Lanes may lead through one gate, such as a CA account's. While it is shut nothing more starts in them, and what comes
 // waits in its place: when it opens, the most urgent goes first.
@@ -19,7 +19,9 @@ type lanes struct {
 	lanes   map[string]*lane
 	jobs    map[string]*job  // by key, waiting or running
 	gates   map[string]*gate // those that are shut
-	running sync.WaitGroup
+	spare   []chan turn      // of goroutines that have nothing to do, the last that had on top
+	sparing bool             // dismiss is going to be called
+	running sync.WaitGroup   // goroutines, spare ones too
 	closed  bool
 	order   uint64
 	most    int // how many jobs there were at once
@@ -27,6 +29,16 @@ type lanes struct {
 
 // manyJobs is from how many jobs on their room is given back.
 const manyJobs = 1000
+
+// spareFor is how long at most a goroutine waits for its next job. A new one for each job would have to grow its stack each
+// time: a job takes up to 32 KB of it, a goroutine begins with a few.
+const spareFor = time.Second
+
+// turn is a job that is to be done now, and its lane.
+type turn struct {
+	*job
+	in *lane
+}
 
 type lane struct {
 	gate    string
@@ -92,28 +104,65 @@ func (l *lanes) dispatch(name string, ln *lane) {
 		j, _ := heap.Pop(&ln.waiting).(*job)
 		j.running = true
 		ln.running++
-		l.running.Go(func() {
-			j.do(l.ctx)
-			l.done(j, ln)
-		})
+		l.start(turn{j, ln})
 	}
 	if ln.running == 0 && len(ln.waiting) == 0 {
 		delete(l.lanes, name)
 	}
 }
 
-func (l *lanes) done(j *job, ln *lane) {
+// start gives a job to a goroutine.
+func (l *lanes) start(t turn) {
+	if last := len(l.spare) - 1; last >= 0 {
+		l.spare[last] <- t
+		l.spare = l.spare[:last]
+		return
+	}
+	l.running.Go(func() {
+		next := make(chan turn, 1)
+		for more := true; more; t, more = <-next {
+			t.do(l.ctx)
+			l.done(t, next)
+		}
+	})
+}
+
+// done ends a job. The goroutine that did it is told through next what to do now: a job, or, by closing, nothing.
+func (l *lanes) done(t turn, next chan turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ln.running--
-	delete(l.jobs, j.key)
-	if j.again != nil && !l.closed {
-		l.enqueue(j.again)
+	t.in.running--
+	delete(l.jobs, t.key)
+	l.spare = append(l.spare, next)
+	switch {
+	case l.closed:
+		l.dismissAll()
+	case !l.sparing:
+		l.sparing = true
+		time.AfterFunc(spareFor, l.dismiss)
+	}
+	if t.again != nil && !l.closed {
+		l.enqueue(t.again)
 	}
 	if l.most = max(l.most, len(l.jobs)); len(l.jobs) == 0 && l.most > manyJobs { // a map keeps the room it once needed
 		l.jobs, l.most = map[string]*job{}, 0
 	}
-	l.dispatch(j.lane, ln)
+	l.dispatch(t.lane, t.in)
+}
+
+// dismiss lets the goroutines go that have nothing to do.
+func (l *lanes) dismiss() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sparing = false
+	l.dismissAll()
+}
+
+func (l *lanes) dismissAll() {
+	for _, next := range l.spare {
+		close(next)
+	}
+	l.spare = nil
 }
 
 // shut keeps a gate shut for a while. What runs is let run.
@@ -169,6 +218,7 @@ func (l *lanes) close(ctx context.Context) error {
 		g.timer.Stop()
 		delete(l.gates, name)
 	}
+	l.dismissAll()
 	l.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {

@@ -97,6 +97,42 @@ func TestLanesAKeyIsNotDoubled(t *testing.T) {
 	})
 }
 
+// Goroutines are used again, by whichever lane, and at rest there is none.
+func TestLanesKeepGoroutinesForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(t.Context())
+		spare := func() int {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.spare)
+		}
+		hold := make(chan struct{})
+		for _, lane := range []string{"a", "b", "c"} {
+			l.put(job{key: lane, lane: lane, do: func(context.Context) { <-hold }})
+		}
+		synctest.Wait()
+		if n := spare(); n != 0 {
+			t.Errorf("%d goroutines are spare while all have jobs", n)
+		}
+		close(hold)
+		synctest.Wait()
+		if n := spare(); n != 3 {
+			t.Errorf("%d goroutines are spare after three jobs", n)
+		}
+		ran := false
+		l.put(job{key: "d", lane: "d", do: func(context.Context) {
+			if ran = true; spare() != 2 {
+				t.Error("a job has not taken a spare goroutine")
+			}
+		}})
+		time.Sleep(spareFor)
+		l.running.Wait() // none of them is left
+		if n := spare(); n != 0 || !ran {
+			t.Errorf("%d goroutines are spare at rest; the last job ran: %t", n, ran)
+		}
+	})
+}
+
 func TestLanesClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

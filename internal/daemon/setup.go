@@ -28,6 +28,12 @@ func (s *setup) certificate(name string) (config.Certificate, bool) {
 	return s.config.Certificate(name)
 }
 
+// has reports whether a certificate is configured.
+func (s *setup) has(name string) bool {
+	_, ok := s.config.Find(name)
+	return ok
+}
+
 // partOf is the part of the file system that the files of a certificate of a name are in.
 func (s *setup) partOf(name string) string {
 	n, ok := s.config.Find(name)

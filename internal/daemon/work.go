@@ -40,6 +40,16 @@ const (
 
 const pruneEvery = 24 * time.Hour
 
+// at has work done at an instant. What is due goes into its lane without a way round by the timer.
+func (d *Daemon) at(key string, at time.Time) {
+	if at.After(time.Now()) {
+		d.timer.Set(key, at)
+		return
+	}
+	d.timer.Set(key, time.Time{})
+	d.fire(key)
+}
+
 // fire puts work that is due into its lane.
 func (d *Daemon) fire(key string) {
 	kind, name, _ := strings.Cut(key, "/")
@@ -49,7 +59,8 @@ func (d *Daemon) fire(key string) {
 	case stepKey:
 		d.fireStep(key, name)
 	case withdrawKey:
-		d.lanes.put(job{key: key, lane: "withdraw/" + d.profilesOf(name), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
+		r, _ := d.engine.Order(name)
+		d.lanes.put(job{key: key, lane: "withdraw/" + profilesOf(r), limit: withdrawalsAtOnce, do: func(ctx context.Context) { d.withdraw(ctx, name) }})
 	case windowKey:
 		c, _ := d.setup.Load().certificate(name)
 		d.lanes.put(job{key: key, lane: "window/" + c.CA, gate: accountGate(c.CA), limit: windowsAtOnce, do: func(ctx context.Context) { d.askWindow(ctx, name) }})
@@ -78,7 +89,7 @@ func (d *Daemon) fireStep(key, id string) {
 			lane, limit = "deploy/"+r.Certificate, 1
 		}
 	case order.Validating:
-		lane = "ca/" + r.Account + "/dcv/" + d.profilesOf(id)
+		lane = "ca/" + r.Account + "/dcv/" + profilesOf(r)
 	}
 	d.lanes.put(job{
 		key: key, lane: lane, gate: gate, limit: limit, urgency: d.urgency(r.Certificate),
@@ -91,8 +102,7 @@ func (d *Daemon) fireStep(key, id string) {
 func accountGate(account string) string { return "ca/" + account }
 
 // profilesOf names the DCV profiles an order publishes through.
-func (d *Daemon) profilesOf(id string) string {
-	r, _ := d.engine.Order(id)
+func profilesOf(r order.Record) string {
 	var names []string
 	for _, p := range r.Publications {
 		names = append(names, p.Profile)
@@ -141,7 +151,7 @@ func (d *Daemon) evaluate(ctx context.Context, name string) {
 }
 
 // replacing is how long an order that is putting its certificate in place is let do so before its files are looked at: it is
-// done in a moment, and then they are looked at anyway.
+// done in a moment, and then they are looked at anyway, at the latest so much later.
 const replacing = 2 * time.Second
 
 // replacedUntil is when to look at files again that an order is replacing; zero when none is.
@@ -192,7 +202,7 @@ func (d *Daemon) begin(ctx context.Context, c config.Certificate, v schedule.Ver
 	r, err := d.engine.Begin(order.Intent{Certificate: c.Name, Reason: string(v.Reason), Detail: v.Detail})
 	switch {
 	case err == nil:
-		d.timer.Set(stepKey+r.ID, time.Now())
+		d.fire(stepKey + r.ID)
 	case errors.Is(err, order.ErrOpenOrder):
 	default:
 		// Most likely the journal cannot be written. Nothing was sent; the wait is short since the disk may get room.
@@ -249,9 +259,12 @@ const otherSettings = "the configuration now has other order settings"
 // sameValues compares settings as the journal keeps them, where a whole number may have become another type of number.
 // What cannot be compared counts as the same, so that nobody looks again and again.
 func sameValues(a, b map[string]any) bool {
+	if len(a)+len(b) == 0 {
+		return true
+	}
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
-	return errX != nil || errY != nil || bytes.Equal(x, y) || len(a)+len(b) == 0
+	return errX != nil || errY != nil || bytes.Equal(x, y)
 }
 
 // unwanted says why an order would not be begun now as it is; empty when it would.
@@ -308,9 +321,10 @@ func (d *Daemon) step(ctx context.Context, id string) {
 	d.work()
 	if r, ok := d.engine.Order(id); ok && r.Phase == order.Intended {
 		spec, configured := catalog{d}.Spec(r.Certificate) // it may have changed a moment ago
-		c, _ := d.setup.Load().certificate(r.Certificate)
-		if configured && outdated(r, spec) && d.replace(ctx, c, r, otherSettings) {
-			return
+		if configured && outdated(r, spec) {
+			if c, _ := d.setup.Load().certificate(r.Certificate); d.replace(ctx, c, r, otherSettings) {
+				return
+			}
 		}
 	}
 	r, err := d.engine.Advance(ctx, id)
@@ -370,18 +384,20 @@ func (d *Daemon) scheduleOrder(id string) {
 // schedule sees to what comes next for an order.
 func (d *Daemon) schedule(r order.Record) {
 	id := r.ID
-	_, configured := d.setup.Load().certificate(r.Certificate)
+	configured := d.setup.Load().has(r.Certificate)
 	if !configured && r.Shows() {
 		r = d.rest(r)
 	}
 	if configured && !r.Phase.Final() && r.Phase != order.Held {
-		// A time of zero would clear the timer, and an order that is open is never without a next step.
-		d.timer.Set(stepKey+id, laterOf(d.turnAt(r), time.Now()))
+		d.at(stepKey+id, d.turnAt(r))
 	}
 	if r.ToWithdraw() {
-		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
+		d.at(withdrawKey+id, r.WithdrawAt)
 	}
-	if r.Phase.Final() || r.Phase == order.Held {
+	switch {
+	case r.Phase == order.Deployed: // the watcher tells of its files, and they need be looked at once only
+		d.timer.Set(evaluateKey+r.Certificate, time.Now().Add(replacing))
+	case r.Phase.Final() || r.Phase == order.Held:
 		d.timer.Set(evaluateKey+r.Certificate, time.Now())
 	}
 }
@@ -410,7 +426,7 @@ func (d *Daemon) rest(r order.Record) order.Record {
 
 func (d *Daemon) withdraw(ctx context.Context, id string) {
 	before, _ := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificate(before.Certificate); !configured && before.Shows() {
+	if before.Shows() && !d.setup.Load().has(before.Certificate) {
 		d.rest(before)
 	}
 	if err := d.engine.Withdraw(ctx, id); err != nil && ctx.Err() == nil && !errors.Is(err, order.ErrBusy) {
@@ -419,7 +435,7 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 		return
 	}
 	r, ok := d.engine.Order(id)
-	if _, configured := d.setup.Load().certificate(r.Certificate); ok && configured && r.Phase == order.Validating {
+	if ok && r.Phase == order.Validating && d.setup.Load().has(r.Certificate) {
 		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
 	}
 	if ok && r.ToWithdraw() {

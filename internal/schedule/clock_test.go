@@ -55,3 +55,34 @@ func TestTimerForgetsTheMonotonicClock(t *testing.T) {
 		t.Errorf("%v keeps a monotonic reading, which stands still while a machine sleeps", got)
 	}
 }
+
+// Run is woken by what is due before all else, and sleeps on beside the rest.
+func TestTimerWakesForTheEarliestAlone(t *testing.T) {
+	timer := NewTimer()
+	now := time.Now()
+	for _, step := range []struct {
+		key   string
+		after time.Duration // less than zero: it is forgotten
+		wakes bool
+	}{
+		{"b", time.Hour, true},
+		{"c", 2 * time.Hour, false},
+		{"a", time.Minute, true},
+		{"c", time.Second, true},
+		{"c", 3 * time.Hour, false},
+		{"a", -1, false},
+		{"none", -1, false},
+	} {
+		at := now.Add(step.after)
+		if step.after < 0 {
+			at = time.Time{}
+		}
+		timer.Set(step.key, at)
+		if woken := len(timer.changed) > 0; woken != step.wakes {
+			t.Errorf("%s after %s: woken %t", step.key, step.after, woken)
+		}
+		for len(timer.changed) > 0 {
+			<-timer.changed
+		}
+	}
+}

@@ -17,7 +17,7 @@ type Timer struct {
 	mu      sync.Mutex
 	entries entryHeap
 	byKey   map[string]*entry
-	changed chan struct{} // holds one token when the earliest entry may have changed
+	changed chan struct{} // holds one token when something may be due earlier than before
 }
 
 // NewTimer returns a Timer that holds nothing.
@@ -48,6 +48,9 @@ func (t *Timer) Set(key string, at time.Time) {
 	default:
 		e.set(at)
 		heap.Fix(&t.entries, int(e.index))
+	}
+	if at.IsZero() || e.index > 0 {
+		return // another is due before it, or none: Run wakes up in time without being told
 	}
 	select {
 	case t.changed <- struct{}{}:
