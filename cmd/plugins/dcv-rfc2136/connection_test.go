@@ -95,6 +95,22 @@ func TestMessagesShareConnections(t *testing.T) {
 	}
 }
 
+func BenchmarkPublishAndWithdraw(b *testing.B) {
+	s := new(standIn)
+	p := configured(b, pluginapi.Settings{Values: map[string]any{"nameserver": listen(b, s.serve)}}, 0)
+	challenge := txt("_acme-challenge.shop.example.com", strings.Repeat("x", 43))
+	b.ReportAllocs()
+	for b.Loop() {
+		receipt, err := p.Publish(b.Context(), challenge)
+		if err == nil {
+			err = p.Withdraw(b.Context(), challenge, receipt)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // A receipt spares a question, and no more than that: what it says may be out of date, or not be of this plugin.
 func TestReceipts(t *testing.T) {
 	t.Parallel()

@@ -220,7 +220,9 @@ func recordOf(c pluginapi.Challenge) (record, error) {
 	default:
 		return record{}, pluginapi.FieldErrorf("challenge.dns.type", "%q is neither TXT nor CNAME", c.DNS.Type)
 	}
-	if _, err := dns.PackRR(r.rr(0), make([]byte, dns.MaxMsgSize), 0, nil, false); err != nil {
+	rr := r.rr(0)
+	room := min(dns.Len(rr), dns.MaxMsgSize) // the length is with escapes, and never too short
+	if _, err := dns.PackRR(rr, make([]byte, room), 0, nil, false); err != nil {
 		return record{}, pluginapi.FieldErrorf("challenge.dns.value", "fits into no record: %w", err)
 	}
 	return r, nil
@@ -249,14 +251,15 @@ const maxString = 255
 // characterStrings cuts a value into strings that a TXT record can hold, in the form in which the DNS library wants them:
 // with backslashes doubled.
 func characterStrings(value string) []string {
-	escape := strings.NewReplacer(`\`, `\\`)
 	var list []string
 	for len(value) > maxString {
-		list = append(list, escape.Replace(value[:maxString]))
+		list = append(list, escape(value[:maxString]))
 		value = value[maxString:]
 	}
-	return append(list, escape.Replace(value))
+	return append(list, escape(value))
 }
+
+func escape(text string) string { return strings.ReplaceAll(text, `\`, `\\`) }
 
 // bare is a name as people write it.
 func bare(name string) string {

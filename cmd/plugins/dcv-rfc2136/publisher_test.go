@@ -18,7 +18,7 @@ import (
 )
 
 // configured makes a publisher whose clock is ahead by a duration.
-func configured(t *testing.T, s pluginapi.Settings, ahead time.Duration) *publisher {
+func configured(t testing.TB, s pluginapi.Settings, ahead time.Duration) *publisher {
 	t.Helper()
 	p := &publisher{version: "test", now: func() time.Time { return time.Now().Add(ahead) }}
 	c, err := p.Configure(t.Context(), pluginapi.DCVProfile{Settings: s})
@@ -386,7 +386,7 @@ func TestResolvers(t *testing.T) {
 }
 
 // listen starts a TCP server that hands each connection to serve.
-func listen(t *testing.T, serve func(net.Conn)) string {
+func listen(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -559,5 +559,28 @@ func FuzzCharacterStrings(f *testing.F) {
 		if string(got) != value {
 			t.Errorf("%q goes out as %q", value, got)
 		}
+		if _, err := recordOf(txt("_dnsauth.example.com", value)); err != nil {
+			t.Errorf("%q: %v", value, err)
+		}
 	})
+}
+
+func TestValuesThatFitIntoNoRecord(t *testing.T) {
+	t.Parallel()
+	const most = 65000 // with a byte for each string, and what comes before them, just below a record's 65535
+	for name, c := range map[string]struct {
+		value string
+		kind  pluginapi.ErrorKind
+	}{
+		"large":               {strings.Repeat("x", most), 0},
+		"large, all escapes":  {strings.Repeat(`\`, most), 0},
+		"too large":           {strings.Repeat("x", most+1000), pluginapi.InvalidRequest},
+		"too large by far":    {strings.Repeat("x", 10*most), pluginapi.InvalidRequest},
+		"too large, escapes":  {strings.Repeat(`\`, most+1000), pluginapi.InvalidRequest},
+		"of two-byte letters": {strings.Repeat("ü", most/2), 0},
+	} {
+		if _, err := recordOf(txt("_dnsauth.example.com", c.value)); pluginapi.KindOf(err) != c.kind {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
 }
