@@ -3,7 +3,6 @@ package dcv
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -49,12 +48,18 @@ type responder struct {
 	handed  bool
 	log     *slog.Logger
 
-	mu       sync.Mutex
-	files    map[place]*served
-	listener net.Listener // nil when it does not listen
-	server   *http.Server
-	closed   bool
-	running  sync.WaitGroup
+	mu      sync.Mutex
+	files   map[place]*served
+	up      *listening // nil when it does not listen
+	closed  bool
+	running sync.WaitGroup
+}
+
+// listening is a listener with what belongs to it.
+type listening struct {
+	net.Listener
+	server *http.Server
+	looks  looks
 }
 
 func newResponder(address string, handed net.Listener, log *slog.Logger) *responder {
@@ -85,7 +90,7 @@ func (r *responder) publish(ctx context.Context, c pluginapi.Challenge) ([]byte,
 	if f, ok := r.files[at]; ok && f.body != c.HTTP.Body {
 		return nil, oneFile(at.host, at.path)
 	}
-	if r.listener == nil {
+	if r.up == nil {
 		if err := r.listen(ctx); err != nil {
 			return nil, err
 		}
@@ -115,7 +120,8 @@ func (r *responder) listen(ctx context.Context) error {
 	if r.handed {
 		return pluginapi.Errorf(pluginapi.Unavailable, "the socket that was handed over for http challenges is broken: restart the socket unit and certbridged")
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", r.address)
+	// Without keep-alive probes: no connection lives long enough for one, and setting them up is four calls for each.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", r.address)
 	switch {
 	case err == nil:
 		r.serve(l)
@@ -140,11 +146,12 @@ func (r *responder) serve(l net.Listener) {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
+		IdleTimeout:       2 * lookKept, // after the one who looks has closed it
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}
-	server.SetKeepAlivesEnabled(false) // nobody fetches two files, and open connections only delay the end
-	r.listener, r.server = l, server
+	up := &listening{Listener: l, server: server}
+	r.up = up
 	r.log.Debug("http challenge responder listens", "address", l.Addr().String())
 	r.running.Go(func() {
 		err := server.Serve(netutil.LimitListener(l, maxConnections))
@@ -152,29 +159,31 @@ func (r *responder) serve(l net.Listener) {
 			return
 		}
 		r.log.Error("http challenge responder failed", "address", r.address, "error", err)
+		up.looks.close()
 		_ = server.Close()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.server == server {
-			r.listener, r.server = nil, nil // the next publication listens again
+		if r.up == up {
+			r.up = nil // the next publication listens again
 		}
 	})
 }
 
 // stop ends listening at once, and lets requests in flight finish. The lock is held.
 func (r *responder) stop() {
-	if r.listener == nil {
+	up := r.up
+	if up == nil {
 		return
 	}
-	_ = r.listener.Close() // before anything else, so that the address is free when this returns
-	server := r.server
-	r.listener, r.server = nil, nil
+	_ = up.Close() // before anything else, so that the address is free when this returns
+	up.looks.close()
+	r.up = nil
 	r.log.Debug("http challenge responder stopped", "address", r.address)
 	r.running.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		if server.Shutdown(ctx) != nil {
-			_ = server.Close()
+		if up.server.Shutdown(ctx) != nil {
+			_ = up.server.Close()
 		}
 	})
 }
@@ -198,6 +207,9 @@ func (r *responder) answer(w http.ResponseWriter, req *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Type", "text/plain")
+	if req.UserAgent() != userAgent {
+		header.Set("Connection", "close") // nobody else fetches two files, and open connections only delay the end
+	}
 	switch {
 	case !ok:
 		r.log.LogAttrs(req.Context(), slog.LevelDebug, "http request for nothing published", at.asked(req)...)
@@ -231,36 +243,4 @@ func (r *responder) news(f *served, agent string) slog.Level {
 	}
 	f.fetched = true
 	return slog.LevelInfo
-}
-
-// dialAddress is where the responder can be reached from this machine, or an error when it does not listen.
-func (r *responder) dialAddress() (network, address string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.listener == nil {
-		return "", "", fmt.Errorf("the shared responder does not listen on %s", r.address)
-	}
-	addr := r.listener.Addr()
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return addr.Network(), addr.String(), nil
-	}
-	loopback := "127.0.0.1"
-	if tcp.IP.To4() == nil {
-		loopback = "::1"
-		// A socket for both families may live on a machine without IPv6 on its loopback interface.
-		if interfaces, err := net.InterfaceAddrs(); err == nil && !hasAddress(interfaces, net.IPv6loopback) {
-			loopback = "127.0.0.1"
-		}
-	}
-	return "tcp", net.JoinHostPort(loopback, strconv.Itoa(tcp.Port)), nil
-}
-
-func hasAddress(addrs []net.Addr, want net.IP) bool {
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(want) {
-			return true
-		}
-	}
-	return false
 }

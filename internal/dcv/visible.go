@@ -1,7 +1,6 @@
 package dcv
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -95,12 +94,8 @@ func (s *Solver) LookAtFile(ctx context.Context, profile string, c pluginapi.Cha
 // awaitFile waits for a file. unasked is why nobody could be asked at its public address.
 func (s *Solver) awaitFile(ctx context.Context, pub publisher, f pluginapi.HTTPFile) (unasked, err error) {
 	if r, ok := pub.(*responder); ok {
-		network, address, err := r.dialAddress()
-		if err != nil {
-			return nil, pluginapi.Errorf(pluginapi.Unavailable, "%w", err)
-		}
-		if err := fetchFrom(ctx, network, address, f); err != nil {
-			return nil, s.invisible(ctx, fmt.Errorf("the shared responder at %s: %w", address, err))
+		if err := r.look(ctx, f); err != nil {
+			return nil, s.invisible(ctx, err)
 		}
 	}
 	if s.checker.limit < 0 {
@@ -231,33 +226,6 @@ func fetch(ctx context.Context, dial dialFunc, f pluginapi.HTTPFile) error {
 		return err
 	}
 	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	return compare(resp, f)
-}
-
-// fetchFrom gets a file from the shared responder's own address and compares it. There is nothing on that way that a client of
-// net/http is for: one request on one connection, no redirect and no TLS.
-func fetchFrom(ctx context.Context, network, address string, f pluginapi.HTTPFile) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	req, err := fileRequest(ctx, f)
-	if err != nil {
-		return err
-	}
-	req.Close = true
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	// Whatever ends the context ends the writing and reading.
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if err := req.Write(conn); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
 		return err
 	}
