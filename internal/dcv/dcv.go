@@ -204,6 +204,7 @@ func (s *Solver) shared() publisher {
 // Close stops the responder. What is published in other ways stays, for it outlives the daemon anyway: the journal says
 // what is to be withdrawn.
 func (s *Solver) Close() error {
+	s.client.close()
 	if s.responder == nil {
 		return nil
 	}

@@ -39,10 +39,21 @@ type question struct {
 // errNoAnswer: a server did not answer in time, or there is none at the address.
 var errNoAnswer = errors.New("no answer")
 
-// client asks single name servers. Each query has a socket of its own, and with it a port that is hard to guess.
+// client asks single name servers. Each query has a socket of its own, and with it a port that is hard to guess: who cannot see
+// the query must not be able to answer it. To a loopback address that is not needed, since no packet from elsewhere gets there, and
+// nobody on this machine can send from the server's own port: there sockets are kept for the next query.
 type client struct {
 	dial  dialFunc
 	lanes lanes
+
+	mu    sync.Mutex
+	local map[netip.AddrPort]*kept[*packets] // by loopback address
+}
+
+// packets is a socket for UDP with a buffer for what it receives.
+type packets struct {
+	aged
+	buffer []byte
 }
 
 // ask asks one server. It tries again by TCP when the answer is cut short, and without EDNS (RFC 6891) where the server
@@ -105,38 +116,96 @@ func (c *client) roundTrip(ctx context.Context, server netip.AddrPort, q questio
 	if err != nil {
 		return nil, fmt.Errorf("the question %s %s: %w", q.name, dns.TypeToString[q.qtype], err)
 	}
+	if network == "udp" {
+		return c.overPackets(ctx, server, query, packed)
+	}
 	conn, err := c.dial(ctx, network, server.String())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	// A deadline that is over ends what is being written or read.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if network == "tcp" {
-		return overStream(conn, query, packed)
-	}
-	return overPackets(conn, query, packed)
+	defer endWith(ctx, conn)()
+	return overStream(conn, query, packed)
 }
 
-// overPackets takes the first packet that answers the query. Others are not for us, or are forged, and are passed over.
-func overPackets(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error) {
-	if _, err := conn.Write(packed); err != nil {
+// endWith lets a context that is over end what is being written or read, until stop, which reports that this has not happened.
+func endWith(ctx context.Context, conn net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// overPackets asks over a socket that is kept, where there is one, or over a new one.
+func (c *client) overPackets(ctx context.Context, server netip.AddrPort, query *dns.Msg, packed []byte) (*dns.Msg, error) {
+	waiting := c.keptTo(server)
+	if waiting != nil {
+		if p, ok := waiting.take(); ok {
+			if m, err := p.ask(ctx, query, packed, waiting); err == nil || ctx.Err() != nil {
+				return m, err
+			}
+			// The system may tell now what became of a packet sent earlier.
+		}
+	}
+	conn, err := c.dial(ctx, "udp", server.String())
+	if err != nil {
 		return nil, err
 	}
-	buffer := make([]byte, udpBuffer)
+	p := &packets{aged: aged{conn, time.Now()}, buffer: make([]byte, udpBuffer)}
+	return p.ask(ctx, query, packed, waiting)
+}
+
+// keptTo are the sockets to a server, nil where each query has its own.
+func (c *client) keptTo(server netip.AddrPort) *kept[*packets] {
+	if !server.Addr().IsLoopback() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.local == nil {
+		c.local = map[netip.AddrPort]*kept[*packets]{}
+	}
+	if c.local[server] == nil {
+		c.local[server] = new(kept[*packets])
+	}
+	return c.local[server]
+}
+
+// close drops the sockets that are kept.
+func (c *client) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, waiting := range c.local {
+		waiting.close()
+	}
+}
+
+// ask asks, and keeps the socket where that is wanted and nothing was wrong with it.
+func (p *packets) ask(ctx context.Context, query *dns.Msg, packed []byte, waiting *kept[*packets]) (*dns.Msg, error) {
+	stop := endWith(ctx, p)
+	m, err := p.exchange(query, packed)
+	if undisturbed := stop(); undisturbed && err == nil && waiting != nil {
+		waiting.keep(p)
+	} else {
+		_ = p.Close() // nothing more is wanted of it
+	}
+	return m, err
+}
+
+// exchange takes the first packet that answers the query. Others are not for us, are late answers, or are forged, and are passed over.
+func (p *packets) exchange(query *dns.Msg, packed []byte) (*dns.Msg, error) {
+	if _, err := p.Write(packed); err != nil {
+		return nil, err
+	}
 	for {
-		n, err := conn.Read(buffer)
+		n, err := p.Read(p.buffer)
 		if err != nil {
 			return nil, err
 		}
-		if m := parseAnswer(buffer[:n], query); m != nil {
+		if m := parseAnswer(p.buffer[:n], query); m != nil {
 			return m, nil
 		}
 	}
 }
 
-// overStream is as overPackets, with the length before each message (RFC 1035 section 4.2.2).
+// overStream is as exchange, by TCP: with the length before each message (RFC 1035 section 4.2.2).
 func overStream(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error) {
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
 	if _, err := conn.Write(framed); err != nil {

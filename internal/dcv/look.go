@@ -204,6 +204,10 @@ func (w *watch) ask(ctx context.Context, servers []nameServer) []Answer {
 			answers[i] = before
 			continue
 		}
+		if len(answers) == 1 { // the one resolver that most machines have
+			w.askOne(ctx, &answers[i])
+			break
+		}
 		wg.Go(func() { w.askOne(ctx, &answers[i]) })
 	}
 	wg.Wait()

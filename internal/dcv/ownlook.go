@@ -8,35 +8,17 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
 
-const (
-	// lookKept is how long a connection is used for looks at the shared responder. A new one shows that the listener takes connections;
-	// shown once in this time is enough, and an old one costs a third of a new one.
-	lookKept = 2 * time.Second
-	// mostLooksKept is how many connections wait for the next look. They count among maxConnections.
-	mostLooksKept = 8
-)
-
-// looks are the connections by which this daemon looks at its own responder. They belong to one listener and end with it, so that
-// nothing is ever seen through another one.
-type looks struct {
-	mu     sync.Mutex
-	idle   []*ownConn // the latest at the end
-	end    *time.Timer
-	closed bool
-}
-
-// ownConn is a connection for looks, one after the other.
+// ownConn is a connection by which this daemon looks at files through its own responder, one after the other. A new one shows that
+// the listener takes connections; shown once in keptFor is enough, and a look by an old one costs a third.
 type ownConn struct {
-	net.Conn
-	born time.Time
-	in   *bufio.Reader
-	out  *bufio.Writer
+	aged
+	in  *bufio.Reader
+	out *bufio.Writer
 }
 
 // look gets a file through the listener and compares it. There is nothing on that way that a client of net/http is for: no redirect,
@@ -48,7 +30,7 @@ func (l *listening) look(ctx context.Context, f pluginapi.HTTPFile) error {
 	if err != nil {
 		return err
 	}
-	if c := l.looks.take(); c != nil {
+	if c, ok := l.looks.take(); ok {
 		err := l.fetch(c, req, f)
 		var wrong *wrongAnswerError
 		if err == nil || errors.As(err, &wrong) || ctx.Err() != nil {
@@ -61,7 +43,7 @@ func (l *listening) look(ctx context.Context, f pluginapi.HTTPFile) error {
 	if err != nil {
 		return err
 	}
-	return l.fetch(&ownConn{Conn: conn, born: time.Now(), in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}, req, f)
+	return l.fetch(&ownConn{aged: aged{conn, time.Now()}, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}, req, f)
 }
 
 // fetch looks over a connection, which is kept or closed then.
@@ -88,59 +70,6 @@ func (c *ownConn) fetch(req *http.Request, f pluginapi.HTTPFile) (stays bool, er
 	}
 	err = compare(resp, f)
 	return !resp.Close && c.in.Buffered() == 0, err
-}
-
-// take returns a connection that waits, nil where there is none that is young enough. The other side may have closed it.
-func (l *looks) take() *ownConn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.idle) > 0 {
-		last := len(l.idle) - 1
-		c := l.idle[last]
-		l.idle[last], l.idle = nil, l.idle[:last]
-		if time.Since(c.born) < lookKept {
-			return c
-		}
-		_ = c.Close()
-	}
-	return nil
-}
-
-// keep lets a connection wait for the next look.
-func (l *looks) keep(c *ownConn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || len(l.idle) == mostLooksKept {
-		_ = c.Close()
-		return
-	}
-	l.idle = append(l.idle, c)
-	if l.end == nil {
-		l.end = time.AfterFunc(lookKept, l.drop)
-	} else {
-		l.end.Reset(lookKept)
-	}
-}
-
-// drop closes all that wait: for some time nobody has looked.
-func (l *looks) drop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.idle {
-		_ = c.Close()
-	}
-	l.idle = nil
-}
-
-// close ends it with its listener.
-func (l *looks) close() {
-	l.mu.Lock()
-	l.closed = true
-	if l.end != nil {
-		l.end.Stop()
-	}
-	l.mu.Unlock()
-	l.drop()
 }
 
 // dialAddress is where the listener can be reached from this machine.

@@ -63,7 +63,7 @@ func TestOwnLooksShareConnections(t *testing.T) {
 	waiting := &s.responder.up.looks
 	look("d.example.com")
 	wantConnections("after an answer that was not read to its end", 2)
-	waiting.idle[0].born = waiting.idle[0].born.Add(-lookKept)
+	waiting.idle[0].born = waiting.idle[0].born.Add(-keptFor)
 	look("e.example.com")
 	wantConnections("after its time", 3)
 	_ = waiting.idle[0].Conn.(*net.TCPConn).CloseWrite() // the responder closes it for that
@@ -79,7 +79,7 @@ func TestOwnLooksAtTheSameTime(t *testing.T) {
 	c := httpChallenge("a.example.com", token, "body")
 	mustPublish(t, s, BuiltIn, c)
 	var all sync.WaitGroup
-	for range 4 * mostLooksKept {
+	for range 4 * mostKept {
 		all.Go(func() {
 			for range 5 {
 				if err := s.AwaitVisible(t.Context(), BuiltIn, c); err != nil {
@@ -89,7 +89,7 @@ func TestOwnLooksAtTheSameTime(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := len(s.responder.up.looks.idle); n == 0 || n > mostLooksKept {
+	if n := len(s.responder.up.looks.idle); n == 0 || n > mostKept {
 		t.Errorf("%d connections are kept", n)
 	}
 }

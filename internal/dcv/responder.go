@@ -59,7 +59,7 @@ type responder struct {
 type listening struct {
 	net.Listener
 	server *http.Server
-	looks  looks
+	looks  kept[*ownConn] // end with the listener, so that nothing is ever seen through another one
 }
 
 func newResponder(address string, handed net.Listener, log *slog.Logger) *responder {
@@ -146,7 +146,7 @@ func (r *responder) serve(l net.Listener) {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
-		IdleTimeout:       2 * lookKept, // after the one who looks has closed it
+		IdleTimeout:       2 * keptFor, // the one who looks closes it before
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}
