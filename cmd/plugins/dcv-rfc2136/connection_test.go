@@ -1,10 +1,12 @@
 package main
 
 import (
+	"maps"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/peer"
 )
 
 // standIn is a name server with a zone in which nothing stands. It closes each connection after some replies.
@@ -109,6 +112,86 @@ func BenchmarkPublishAndWithdraw(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A zone in the settings spares the question where nothing stands at the name, and no more than that.
+func TestAGivenZone(t *testing.T) {
+	t.Parallel()
+	key := peer.NewTSIGKey("k", "hmac-sha256")
+	b := peer.BIND(t, peer.BINDOptions{Port: peer.FreePort(t), Keys: []peer.TSIGKey{key}, Zones: []peer.Zone{{
+		Name: "example.com", Keys: []string{key.Name}, Records: []string{"alias CNAME www", "www A 192.0.2.1", "has 600 TXT x"},
+	}}})
+	profile := profileOf(b, key)
+	profile.Values["zone"] = "example.com"
+	for name, c := range map[string]struct {
+		kind     pluginapi.ErrorKind
+		messages int
+		ttl      uint32
+	}{
+		"_dnsauth.example.com": {0, 1, 5},
+		"www.example.com":      {0, 1, 5},
+		"has.example.com":      {0, 3, 600},
+		"alias.example.com":    {pluginapi.Conflict, 3, 0},
+	} {
+		through, messages := counting(t, b.Addr())
+		counted := profile
+		counted.Values = maps.Clone(profile.Values)
+		counted.Values["nameserver"] = through
+		p := configured(t, counted, 0)
+		receipt, err := p.Publish(t.Context(), txt(name, "value"))
+		if pluginapi.KindOf(err) != c.kind {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := messages.Load(); n != int32(c.messages) {
+			t.Errorf("%s: %d messages, want %d", name, n, c.messages)
+		}
+		if err != nil {
+			continue
+		}
+		if string(receipt) != "example.com." {
+			t.Errorf("%s: the receipt is %q", name, receipt)
+		}
+		for _, rr := range b.Query(t, name, dns.TypeTXT).Answer {
+			if rr.Header().Ttl != c.ttl {
+				t.Errorf("%s: the time to live is %d, want %d", name, rr.Header().Ttl, c.ttl)
+			}
+		}
+		if got := b.TXT(t, name); !slices.Contains(got, "value") {
+			t.Errorf("%s: the values are %q", name, got)
+		}
+	}
+}
+
+// counting passes messages on to a name server, and counts them.
+func counting(t *testing.T, to string) (address string, messages *atomic.Int32) {
+	t.Helper()
+	messages = new(atomic.Int32)
+	return listen(t, func(c net.Conn) {
+		there, err := net.Dial("tcp", to)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer there.Close()
+		here, up := &dns.Conn{Conn: c}, &dns.Conn{Conn: there}
+		message := make([]byte, dns.MaxMsgSize)
+		for {
+			n, err := here.Read(message)
+			if err != nil {
+				return
+			}
+			messages.Add(1)
+			if _, err := up.Write(message[:n]); err != nil {
+				return
+			}
+			if n, err = up.Read(message); err != nil {
+				return
+			}
+			if _, err := here.Write(message[:n]); err != nil {
+				return
+			}
+		}
+	}), messages
 }
 
 // A receipt spares a question, and no more than that: what it says may be out of date, or not be of this plugin.

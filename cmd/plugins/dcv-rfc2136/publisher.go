@@ -52,11 +52,42 @@ func (p *publisher) Publish(ctx context.Context, c pluginapi.Challenge) ([]byte,
 		}
 		return []byte(zone), p.addCNAME(ctx, zone, r)
 	}
-	zone, ttl, err := p.placeOf(ctx, r)
+	zone, err := p.publishTXT(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return []byte(zone), p.addTXT(ctx, zone, r, ttl)
+	return []byte(zone), nil
+}
+
+// publishTXT adds a TXT record beside others, and returns the zone that it was added to. Where the settings name the zone, and no
+// other stands there, as mostly, one message does.
+func (p *publisher) publishTXT(ctx context.Context, r record) (zone string, err error) {
+	if p.settings.zone != "" {
+		if zone, err = p.zoneOf(ctx, r.name); err != nil {
+			return "", err
+		}
+		reply, err := p.addTXT(ctx, zone, r, p.settings.ttl, dns.TypeCNAME, dns.TypeTXT)
+		if err != nil {
+			return "", err
+		}
+		if reply.Rcode != dns.RcodeYXRrset {
+			return zone, p.explain(reply, zone, r)
+		}
+	}
+	zone, ttl, err := p.placeOf(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	// A server ignores a record that is added beside a CNAME, and says that all is well (RFC 2136 section 3.4.2.2).
+	reply, err := p.addTXT(ctx, zone, r, ttl, dns.TypeCNAME)
+	switch {
+	case err != nil:
+		return "", err
+	case reply.Rcode == dns.RcodeYXRrset:
+		return "", pluginapi.Errorf(pluginapi.Conflict, "%s has a CNAME record, beside which nothing can stand: remove it, or publish at its target", bare(r.name))
+	default:
+		return zone, p.explain(reply, zone, r)
+	}
 }
 
 // Withdraw deletes the record and no other. A record that is not there is deleted as well as one that is (RFC 2136
@@ -92,20 +123,14 @@ func (p *publisher) remove(ctx context.Context, zone string, r record) (*dns.Msg
 	return p.server.exchange(ctx, m)
 }
 
-// addTXT adds a TXT record beside others.
-func (p *publisher) addTXT(ctx context.Context, zone string, r record, ttl uint32) error {
+// addTXT adds a TXT record unless there are records of certain types at its name: then the reply is YXRRSET.
+func (p *publisher) addTXT(ctx context.Context, zone string, r record, ttl uint32, without ...uint16) (*dns.Msg, error) {
 	m := new(dns.Msg).SetUpdate(zone)
-	// A server ignores a record that is added beside a CNAME, and says that all is well (RFC 2136 section 3.4.2.2).
-	m.RRsetNotUsed([]dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: r.name, Rrtype: dns.TypeCNAME}}})
+	for _, t := range without {
+		m.RRsetNotUsed([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: r.name, Rrtype: t}}})
+	}
 	m.Insert([]dns.RR{r.rr(ttl)})
-	reply, err := p.server.exchange(ctx, m)
-	if err != nil {
-		return err
-	}
-	if reply.Rcode == dns.RcodeYXRrset {
-		return pluginapi.Errorf(pluginapi.Conflict, "%s has a CNAME record, beside which nothing can stand: remove it, or publish at its target", bare(r.name))
-	}
-	return p.explain(reply, zone, r)
+	return p.server.exchange(ctx, m)
 }
 
 // placeOf returns the zone to add a TXT record to, and the time to live of those that stand at its name already: all of a set have

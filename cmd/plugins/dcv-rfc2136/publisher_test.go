@@ -82,24 +82,30 @@ func TestBesideOthers(t *testing.T) {
 		Name: "example.com", Keys: []string{key.Name},
 		Records: []string{`@ 3600 TXT "v=spf1 -all"`, `@ 3600 TXT "site-verification=1"`, "@ A 192.0.2.1"},
 	}}})
-	p := configured(t, profileOf(b, key), 0)
+	asks, knows := profileOf(b, key), profileOf(b, key)
+	knows.Values["zone"] = "example.com"
 	long := strings.Repeat(`a"\;`+"ü", 150)
-	for _, value := range []string{"dcv=1", `quote " backslash \ semicolon ; \065`, long, strings.Repeat("x", 255), strings.Repeat("x", 256)} {
-		c := txt("example.com", value)
-		publish(t, p, c)
-		want := []string{value, "site-verification=1", "v=spf1 -all"}
-		slices.Sort(want)
-		if got := b.TXT(t, "example.com"); !slices.Equal(got, want) {
-			t.Errorf("published %q: the apex has %q", value, got)
-		}
-		for _, rr := range b.Query(t, "example.com", dns.TypeTXT).Answer {
-			if rr.Header().Ttl != 3600 {
-				t.Errorf("published %q: the time to live is %d now", value, rr.Header().Ttl)
+	values := []string{"dcv=1", `quote " backslash \ semicolon ; \065`, long, strings.Repeat("x", 255), strings.Repeat("x", 256)}
+	for _, profile := range []pluginapi.Settings{asks, knows} {
+		p := configured(t, profile, 0)
+		for _, value := range values {
+			c := txt("example.com", value)
+			publish(t, p, c)
+			publish(t, p, c) // as after a crash
+			want := []string{value, "site-verification=1", "v=spf1 -all"}
+			slices.Sort(want)
+			if got := b.TXT(t, "example.com"); !slices.Equal(got, want) {
+				t.Errorf("published %q: the apex has %q", value, got)
 			}
-		}
-		withdraw(t, p, c)
-		if got := b.TXT(t, "example.com"); !slices.Equal(got, []string{"site-verification=1", "v=spf1 -all"}) {
-			t.Errorf("withdrew %q: the apex has %q", value, got)
+			for _, rr := range b.Query(t, "example.com", dns.TypeTXT).Answer {
+				if rr.Header().Ttl != 3600 {
+					t.Errorf("published %q: the time to live is %d now", value, rr.Header().Ttl)
+				}
+			}
+			withdraw(t, p, c)
+			if got := b.TXT(t, "example.com"); !slices.Equal(got, []string{"site-verification=1", "v=spf1 -all"}) {
+				t.Errorf("withdrew %q: the apex has %q", value, got)
+			}
 		}
 	}
 	if got := b.Query(t, "example.com", dns.TypeA).Answer; len(got) != 1 {

@@ -36,7 +36,7 @@ func schema() []pluginapi.Field {
 		{Name: "tsig_key", Type: pluginapi.String, Help: "Name of the TSIG key that updates are signed with; left out, they are not signed."},
 		{Name: "tsig_secret", Type: pluginapi.String, Secret: true, Help: "The key's secret, in base64 as tsig-keygen prints it."},
 		{Name: "tsig_algorithm", Type: pluginapi.String, Default: defaultAlgorithm, Allowed: algorithms(), Help: "The key's algorithm."},
-		{Name: "zone", Type: pluginapi.String, Help: "The zone to update; left out, the name server is asked for the zone of each name."},
+		{Name: "zone", Type: pluginapi.String, Help: "The zone to update, which spares a question for each record; left out, the name server is asked for the zone of each name."},
 		{Name: "ttl", Type: pluginapi.Integer, Default: int64(defaultTTL), Help: "Time to live of a record, in seconds; beside other records of its name and type it takes theirs."},
 		timeout().Field("How long the name server may take to answer one message."),
 	}
