@@ -2,8 +2,10 @@ package dcv
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -162,7 +164,7 @@ func TestKeptConnectionsEnd(t *testing.T) {
 		closed := func(there net.Conn) bool {
 			_ = there.SetReadDeadline(time.Now().Add(time.Nanosecond))
 			_, err := there.Read(make([]byte, 1))
-			return err != nil && !isTimeout(err)
+			return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 		first, firstEnd := open()
 		list.keep(first)
@@ -197,11 +199,6 @@ func TestKeptConnectionsEnd(t *testing.T) {
 			t.Error("something is kept after the end")
 		}
 	})
-}
-
-func isTimeout(err error) bool {
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
 }
 
 func BenchmarkAskLoopback(b *testing.B) {
