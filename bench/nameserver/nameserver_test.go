@@ -62,3 +62,19 @@ func TestZoneTakesUpdatesAndAnswers(t *testing.T) {
 		t.Error(reply)
 	}
 }
+
+// A CA asks by a connection for each question.
+func BenchmarkQuestionByTCP(b *testing.B) {
+	s, err := Start()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	client := dns.Client{Net: "tcp"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := client.Exchange(new(dns.Msg).SetQuestion("_acme-challenge.a.bench.test.", dns.TypeTXT), s.Address); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,15 +2,19 @@ package dcv
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
+	"github.com/certbridge/certbridged/test/peer"
 )
 
 // counted is a listener that counts whom it lets in.
@@ -156,5 +160,30 @@ func BenchmarkOwnLook(b *testing.B) {
 		if err := s.AwaitVisible(b.Context(), BuiltIn, c); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A CA opens a connection for each look.
+func BenchmarkFetchByCA(b *testing.B) {
+	address := "127.0.0.1:" + strconv.Itoa(peer.FreePort(b))
+	s, err := New(Options{ListenHTTP: address, SelfCheck: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Publish(b.Context(), BuiltIn, httpChallenge("a.example.com", token, "body"), nil); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: a.example.com\r\nUser-Agent: a CA\r\nConnection: close\r\n\r\n", token)
+		if answer, err := io.ReadAll(c); err != nil || !bytes.HasSuffix(answer, []byte("\r\n\r\nbody")) {
+			b.Fatalf("%q: %v", answer, err)
+		}
+		_ = c.Close()
 	}
 }
