@@ -355,7 +355,8 @@ func (b *bench) acmeWorld(f *lab.Folder, s *site, directory, settings string, li
 plugin = "rfc2136"
 [dcv.dns.settings]
 nameserver = %q
-`, s.names.Address)
+zone = %q
+`, s.names.Address, nameserver.Zone)
 	return errors.Join(writeFile(root, b.ca.RootPEM()), f.Configure(text), f.Manage(list))
 }
 
