@@ -85,6 +85,7 @@ func newLifetime() *lifetime { return &lifetime{ending: make(chan struct{})} }
 func (l *lifetime) newServer(opts []grpc.ServerOption) *grpc.Server {
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize), grpc.MaxSendMsgSize(MaxMessageSize),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(connWindow),
 		grpc.UnaryInterceptor(early), grpc.NumStreamWorkers(callWorkers),
 		grpc.StreamInterceptor(l.stream), grpc.StatsHandler(l))
 	s := grpc.NewServer(opts...)
