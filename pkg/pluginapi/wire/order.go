@@ -28,19 +28,19 @@ func formatOrderRequest(o pluginapi.OrderRequest) (*pb.OrderRequest, error) {
 	return m, nil
 }
 
-func parseOrderRequest(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
+func parseOrderRequest(m *pb.OrderRequest, csr csrCheck) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if m == nil {
 		return none, bad("order", "is not given")
 	}
-	o, err := parseRequestParts(m, csrs)
+	o, err := parseRequestParts(m, csr)
 	if err != nil {
 		return none, under("order", err)
 	}
 	return o, nil
 }
 
-func parseRequestParts(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
+func parseRequestParts(m *pb.OrderRequest, csr csrCheck) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if !isIdempotencyKey(m.GetIdempotencyKey()) {
 		return none, bad("idempotency_key", "is not 32 lower-case hexadecimal digits")
@@ -49,7 +49,7 @@ func parseRequestParts(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderReque
 	if err != nil {
 		return none, err
 	}
-	if err := csrs.check(m.GetCsr()); err != nil {
+	if err := csr(m.GetCsr()); err != nil {
 		return none, err
 	}
 	identifiers, err := parseIdentifiers(m.GetIdentifiers())
@@ -165,9 +165,9 @@ func parseCertificate(path string, der []byte) (*x509.Certificate, error) {
 func checkCertificate(path string, der []byte) error { return check(parseCertificate(path, der)) }
 
 // parsePlaced reads what names an order in later calls.
-func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csrs *goodCSRs) (pluginapi.PlacedOrder, error) {
+func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csr csrCheck) (pluginapi.PlacedOrder, error) {
 	var none pluginapi.PlacedOrder
-	request, err := parseOrderRequest(order, csrs)
+	request, err := parseOrderRequest(order, csr)
 	if err != nil {
 		return none, err
 	}
