@@ -241,7 +241,7 @@ func describe[T any](ctx context.Context, i *instance, known func(sum string) (T
 		defer h.mu.Unlock()
 		return known(sum)
 	}
-	if sum := h.folder.sumOf(i.file); i.spec.SHA256 == "" || strings.EqualFold(sum, i.spec.SHA256) {
+	if sum := h.folder.describedBy(i.file); i.spec.SHA256 == "" || strings.EqualFold(sum, i.spec.SHA256) {
 		if d, ok := ask(sum); ok {
 			return d, nil
 		}

@@ -43,7 +43,7 @@ func (d *DCV) Findings(ctx context.Context) ([]pluginapi.Finding, error) {
 
 // Configured says what the profile can publish and how long that takes, without a start where that is known of the file.
 func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
-	sum := d.inst.host.folder.sumOf(d.inst.file)
+	sum := d.inst.host.folder.describedBy(d.inst.file)
 	d.mu.Lock()
 	known, ok := d.known, sum != "" && sum == d.sum
 	d.mu.Unlock()

@@ -42,12 +42,18 @@ type folder struct {
 
 // glimpse is what was found at a look that found nothing wrong.
 type glimpse struct {
-	id identity
-	at time.Time
+	id     identity
+	at     time.Time // of the whole look
+	looked time.Time // when the file itself was last looked at
 }
 
-// trustFor is how long the folders above a file, and the links to it, are taken for what they were.
-const trustFor = time.Second
+const (
+	// trustFor is how long the folders above a file, and the links to it, are taken for what they were.
+	trustFor = time.Second
+	// describeFor is how long a file is taken for what it was where only its description is wanted and nothing is called: no
+	// longer than Run takes to notice another one.
+	describeFor = settleTime
+)
 
 // identity tells one state of a file from every other. It changes with the content, the owner and the mode.
 type identity struct {
@@ -105,6 +111,7 @@ func (f *folder) glance(name string) (identity, error) {
 	now := time.Now()
 	if age := now.Sub(g.at); known && age >= 0 && age < trustFor {
 		if id, err := identityAt(filepath.Join(f.dir, name)); err == nil && id == g.id {
+			f.lookedAgain(name, id, now)
 			return id, nil
 		}
 	}
@@ -115,8 +122,18 @@ func (f *folder) glance(name string) (identity, error) {
 		delete(f.seen, name)
 		return id, err
 	}
-	f.seen[name] = glimpse{id: id, at: now}
+	f.seen[name] = glimpse{id: id, at: now, looked: now}
 	return id, nil
+}
+
+// lookedAgain notes that a file was still what it had been.
+func (f *folder) lookedAgain(name string, id identity, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.seen[name]; g.id == id && at.After(g.looked) {
+		g.looked = at
+		f.seen[name] = g
+	}
 }
 
 // identityAt is the identity of what a path leads to, through links.
@@ -411,6 +428,19 @@ func trustedAbove(dir string, owner int) error {
 		return fmt.Errorf("%w: the folder %s is writable by %s (mode %04o); run: chmod go-w %s", ErrRefused, dir, writers(perm), perm, dir)
 	}
 	return nil
+}
+
+// describedBy is sumOf where only a description is wanted: an order asks for several, and a file that was looked at within
+// describeFor, as it is before each call, is not looked at again.
+func (f *folder) describedBy(name string) string {
+	f.mu.Lock()
+	g, seen := f.seen[name]
+	sum, known := f.sums[g.id]
+	f.mu.Unlock()
+	if age := time.Since(g.looked); seen && known && age >= 0 && age < describeFor {
+		return sum
+	}
+	return f.sumOf(name)
 }
 
 // sumOf hashes a file for a list of plugins. It is empty for one that cannot be read.

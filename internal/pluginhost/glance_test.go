@@ -1,10 +1,14 @@
 package pluginhost
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // What leads to a file may be taken for what it was for a moment, by a process that runs. The file itself is looked at
@@ -62,13 +66,56 @@ func TestWhatTheNextCallNotices(t *testing.T) {
 	}
 }
 
-// BenchmarkFileBeforeACall is what looking at a plugin's file costs each call: a whole look, and a glance.
+// A description may be of a file that was looked at a moment ago; a call looks, and from then on the description is of what it saw.
+func TestDescribedByAGlanceOfAMomentAgo(t *testing.T) {
+	t.Parallel()
+	f := testFolder(t)
+	synctest.Test(t, func(t *testing.T) {
+		put := func(text string) string {
+			path := filepath.Join(f.dir, "ca-test")
+			must(t, os.WriteFile(path+".new", []byte(text), 0o755))
+			must(t, os.Rename(path+".new", path))
+			return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+		}
+		is := func(when, want string) {
+			t.Helper()
+			if got := f.describedBy("ca-test"); got != want {
+				t.Errorf("%s: %s, not %s", when, got, want)
+			}
+		}
+		first := put("first")
+		is("never looked at", first)
+		is("again", first)
+		second := put("second")
+		is("a moment after the change", first)
+		time.Sleep(describeFor)
+		is("later", second)
+		third := put("third")
+		if _, err := f.glance("ca-test"); err != nil {
+			t.Fatal(err)
+		}
+		is("after a call looked", third)
+		must(t, os.Remove(filepath.Join(f.dir, "ca-test")))
+		time.Sleep(describeFor)
+		is("removed", "")
+	})
+}
+
+func testFolder(t testing.TB) *folder {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "usr", "lib", "plugins")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &folder{dir: dir, owner: os.Geteuid(), sums: map[identity]string{}, hashing: map[identity]*flight[string]{}, seen: map[string]glimpse{}}
+}
+
+// BenchmarkFileBeforeACall is what looking at a plugin's file costs each call: a whole look, and a glance; and each description.
 func BenchmarkFileBeforeACall(b *testing.B) {
-	dir := filepath.Join(b.TempDir(), "usr", "lib", "plugins")
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca-test"), []byte("x"), 0o755)); err != nil {
+	f := testFolder(b)
+	if err := os.WriteFile(filepath.Join(f.dir, "ca-test"), []byte("x"), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	f := &folder{dir: dir, owner: os.Geteuid(), sums: map[identity]string{}, hashing: map[identity]*flight[string]{}, seen: map[string]glimpse{}}
 	b.Run("look", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -82,6 +129,14 @@ func BenchmarkFileBeforeACall(b *testing.B) {
 		for b.Loop() {
 			if _, err := f.glance("ca-test"); err != nil {
 				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("description", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if f.describedBy("ca-test") == "" {
+				b.Fatal("no sum")
 			}
 		}
 	})

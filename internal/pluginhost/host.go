@@ -163,7 +163,7 @@ func (h *Host) DCV(spec Instance) *DCV { return &DCV{inst: h.add(KindDCV, spec)}
 func (h *Host) add(kind Kind, spec Instance) *instance {
 	i := &instance{
 		host: h, kind: kind, spec: spec, file: string(kind) + "-" + spec.Plugin,
-		mask: newMasker(spec.Settings, spec.Env), slots: make(chan struct{}, h.opt.MaxCalls),
+		mask: newMasker(spec.Settings, spec.Env), badEnv: checkEnv(spec.Env), slots: make(chan struct{}, h.opt.MaxCalls),
 	}
 	i.log = h.log.With("plugin", i.file, "instance", spec.Name)
 	key := instanceKey{kind, spec.Name}

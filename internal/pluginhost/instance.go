@@ -42,6 +42,8 @@ type instance struct {
 	mask *masker
 	log  *slog.Logger
 
+	badEnv error // what is wrong with spec.Env
+
 	slots  chan struct{} // one for each call under way
 	saving saving
 
@@ -87,8 +89,8 @@ func checkEnv(env map[string]string) error {
 
 // acquire returns a running plugin with a call counted on it; release gives it back. Callers share one start.
 func (i *instance) acquire(ctx context.Context) (*running, error) {
-	if err := checkEnv(i.spec.Env); err != nil {
-		return nil, err
+	if i.badEnv != nil {
+		return nil, i.badEnv
 	}
 	for {
 		if err := ctx.Err(); err != nil {

@@ -187,7 +187,7 @@ func (c *CAClient) requestOf(order pluginapi.OrderRequest) (*pb.OrderRequest, er
 	if err != nil {
 		return nil, under("order", err)
 	}
-	return m, check(parseOrderRequest(m, &c.csrs))
+	return m, check(parseOrderRequest(m, c.csrs.check))
 }
 
 func (c *CAClient) placedOf(order pluginapi.PlacedOrder) (*pb.OrderRequest, error) {
@@ -195,7 +195,7 @@ func (c *CAClient) placedOf(order pluginapi.PlacedOrder) (*pb.OrderRequest, erro
 	if err != nil {
 		return nil, under("order", err)
 	}
-	return m, check(parsePlaced(m, order.Reference, order.State, &c.csrs))
+	return m, check(parsePlaced(m, order.Reference, order.State, c.csrs.check))
 }
 
 func parseFound(m *pb.CAServiceFindOrderResponse) (pluginapi.OrderReply, error) {

@@ -128,10 +128,7 @@ func (s *caServer) PlaceOrder(ctx context.Context, m *pb.CAServicePlaceOrderRequ
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
-		request, err := parseOrderRequest(m.GetOrder(), &s.csrs)
-		if err == nil {
-			err = checkSignature(request)
-		}
+		request, err := parseOrderRequest(m.GetOrder(), s.csrs.checkSigned)
 		if err != nil {
 			return nil, refused(err)
 		}
@@ -153,7 +150,7 @@ func (s *caServer) FindOrder(ctx context.Context, m *pb.CAServiceFindOrderReques
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
-		request, err := parseOrderRequest(m.GetOrder(), &s.csrs)
+		request, err := parseOrderRequest(m.GetOrder(), s.csrs.check)
 		if err != nil {
 			return nil, refused(err)
 		}
@@ -293,7 +290,7 @@ func (s *caServer) placed(order *pb.OrderRequest, reference string, state []byte
 	if err := s.ready(); err != nil {
 		return pluginapi.PlacedOrder{}, err
 	}
-	placed, err := parsePlaced(order, reference, state, &s.csrs)
+	placed, err := parsePlaced(order, reference, state, s.csrs.check)
 	if err != nil {
 		return pluginapi.PlacedOrder{}, refused(err)
 	}

@@ -278,5 +278,20 @@ var (
 	isSerial         = matches(`^[0-9a-f]{1,64}$`)
 	isAmount         = matches(`^[0-9]{1,15}(\.[0-9]{1,9})?$`)
 	isCAALabel       = matches(`^[A-Za-z0-9-]{1,128}$`) // RFC 8657 section 4
-	isACMEToken      = matches(`^[A-Za-z0-9_-]{1,512}$`)
 )
+
+// isACMEToken reports up to 512 characters of base64url text without padding. It stands in each order's challenges, of which a
+// pattern that counts so far took half of the time to read them.
+func isACMEToken(s string) bool {
+	if s == "" || len(s) > 512 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}

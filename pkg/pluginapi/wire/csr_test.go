@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 )
@@ -29,5 +30,27 @@ func TestGoodCSRs(t *testing.T) {
 	}
 	if err := g.check(other); err != nil || len(g.sums) != 1 {
 		t.Errorf("%d requests are remembered: %v", len(g.sums), err)
+	}
+}
+
+func TestCheckSigned(t *testing.T) {
+	t.Parallel()
+	_, _, good := testCertificates(t)
+	var g goodCSRs
+	if err := g.checkSigned(good); err != nil || len(g.sums) != 1 {
+		t.Fatalf("%d requests are remembered: %v", len(g.sums), err)
+	}
+	other := bytes.Clone(good)
+	other[len(other)-1] ^= 1
+	for what, der := range map[string][]byte{"none": nil, "cut off": good[:len(good)-1], "wrongly signed": other} {
+		if err := g.checkSigned(der); err == nil || len(g.sums) != 1 {
+			t.Errorf("%s: %d requests are remembered: %v", what, len(g.sums), err)
+		}
+	}
+	if err := g.check(other); err != nil { // its form is good
+		t.Error(err)
+	}
+	if err := g.checkSigned(other); err == nil {
+		t.Error("a request whose form is known passes without a look at its signature")
 	}
 }

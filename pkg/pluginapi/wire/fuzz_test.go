@@ -229,7 +229,7 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var place pb.CAServicePlaceOrderRequest
 		if proto.Unmarshal(text, &place) == nil {
-			if o, err := parseOrderRequest(place.GetOrder(), &goodCSRs{}); err == nil {
+			if o, err := parseOrderRequest(place.GetOrder(), new(goodCSRs).check); err == nil {
 				if len(o.IdempotencyKey) != 32 || len(o.Identifiers) == 0 || o.Kind.String() == "unspecified" {
 					t.Fatalf("%+v", o)
 				}

@@ -28,19 +28,19 @@ func formatOrderRequest(o pluginapi.OrderRequest) (*pb.OrderRequest, error) {
 	return m, nil
 }
 
-func parseOrderRequest(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
+func parseOrderRequest(m *pb.OrderRequest, csr csrCheck) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if m == nil {
 		return none, bad("order", "is not given")
 	}
-	o, err := parseRequestParts(m, csrs)
+	o, err := parseRequestParts(m, csr)
 	if err != nil {
 		return none, under("order", err)
 	}
 	return o, nil
 }
 
-func parseRequestParts(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderRequest, error) {
+func parseRequestParts(m *pb.OrderRequest, csr csrCheck) (pluginapi.OrderRequest, error) {
 	var none pluginapi.OrderRequest
 	if !isIdempotencyKey(m.GetIdempotencyKey()) {
 		return none, bad("idempotency_key", "is not 32 lower-case hexadecimal digits")
@@ -49,7 +49,7 @@ func parseRequestParts(m *pb.OrderRequest, csrs *goodCSRs) (pluginapi.OrderReque
 	if err != nil {
 		return none, err
 	}
-	if err := csrs.check(m.GetCsr()); err != nil {
+	if err := csr(m.GetCsr()); err != nil {
 		return none, err
 	}
 	identifiers, err := parseIdentifiers(m.GetIdentifiers())
@@ -80,27 +80,35 @@ func parseIdentifiers(list []*pb.Identifier) ([]pluginapi.Identifier, error) {
 	if err := counted("identifiers", len(list), maxIdentifiers); err != nil {
 		return nil, err
 	}
-	var out []pluginapi.Identifier
+	out := make([]pluginapi.Identifier, 0, len(list))
 	for i, m := range list {
-		at := item("identifiers", i)
-		kind, err := enum[pluginapi.IdentifierType](at+".type", m.GetType(), pb.IdentifierType_name)
+		id, err := parseIdentifier(m)
 		if err != nil {
-			return nil, err
+			return nil, under(item("identifiers", i), err)
 		}
-		if kind == pluginapi.IP {
-			if !isIP(m.GetValue()) {
-				return nil, bad(at+".value", "%q is not an IP address", people(m.GetValue()))
-			}
-		} else if err := dnsName(at+".value", m.GetValue(), true); err != nil {
-			return nil, err
-		}
-		types, err := knownEnums[pluginapi.ChallengeType](at+".challenge_types", m.GetChallengeTypes(), pb.ChallengeType_name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, pluginapi.Identifier{Value: m.GetValue(), Type: kind, ChallengeTypes: types})
+		out = append(out, id)
 	}
 	return out, nil
+}
+
+func parseIdentifier(m *pb.Identifier) (pluginapi.Identifier, error) {
+	var none pluginapi.Identifier
+	kind, err := enum[pluginapi.IdentifierType]("type", m.GetType(), pb.IdentifierType_name)
+	if err != nil {
+		return none, err
+	}
+	if kind == pluginapi.IP {
+		if !isIP(m.GetValue()) {
+			return none, bad("value", "%q is not an IP address", people(m.GetValue()))
+		}
+	} else if err := dnsName("value", m.GetValue(), true); err != nil {
+		return none, err
+	}
+	types, err := knownEnums[pluginapi.ChallengeType]("challenge_types", m.GetChallengeTypes(), pb.ChallengeType_name)
+	if err != nil {
+		return none, err
+	}
+	return pluginapi.Identifier{Value: m.GetValue(), Type: kind, ChallengeTypes: types}, nil
 }
 
 func formatPrevious(p *pluginapi.PreviousOrder) *pb.PreviousOrder {
@@ -133,8 +141,8 @@ func parseChain(path string, chain [][]byte) ([]*x509.Certificate, error) {
 	parsed := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
 		var err error
-		if parsed[i], err = parseCertificate(item(path, i), der); err != nil {
-			return nil, err
+		if parsed[i], err = parseCertificate("", der); err != nil {
+			return nil, under(item(path, i), err)
 		}
 	}
 	return parsed, nil
@@ -157,9 +165,9 @@ func parseCertificate(path string, der []byte) (*x509.Certificate, error) {
 func checkCertificate(path string, der []byte) error { return check(parseCertificate(path, der)) }
 
 // parsePlaced reads what names an order in later calls.
-func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csrs *goodCSRs) (pluginapi.PlacedOrder, error) {
+func parsePlaced(order *pb.OrderRequest, reference string, state []byte, csr csrCheck) (pluginapi.PlacedOrder, error) {
 	var none pluginapi.PlacedOrder
-	request, err := parseOrderRequest(order, csrs)
+	request, err := parseOrderRequest(order, csr)
 	if err != nil {
 		return none, err
 	}
@@ -331,31 +339,43 @@ func parseAuthorizations(list []*pb.Authorization) ([]pluginapi.Authorization, e
 	if err := counted("authorizations", len(list), maxAuthorizations); err != nil {
 		return nil, err
 	}
-	var out []pluginapi.Authorization
+	if len(list) == 0 {
+		return nil, nil
+	}
+	out := make([]pluginapi.Authorization, 0, len(list))
 	ids := make(map[string]bool)
 	for i, m := range list {
-		at := item("authorizations", i)
-		if err := nameOrIP(at+".identifier", trimWildcard(m.GetIdentifier())); err != nil {
-			return nil, err
-		}
-		if err := counted(at+".challenges", len(m.GetChallenges()), maxChallenges); err != nil {
-			return nil, err
-		}
-		a := pluginapi.Authorization{Identifier: m.GetIdentifier(), Valid: m.GetValid()}
-		for j, ch := range m.GetChallenges() {
-			c, err := parseChallenge(ch)
-			if err != nil {
-				return nil, under(at+"."+item("challenges", j), err)
-			}
-			if ids[c.ID] {
-				return nil, bad(at+"."+item("challenges", j)+".id", "%q stands there twice", c.ID)
-			}
-			ids[c.ID] = true
-			a.Challenges = append(a.Challenges, c)
+		a, err := parseAuthorization(m, ids)
+		if err != nil {
+			return nil, under(item("authorizations", i), err)
 		}
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// parseAuthorization reads one authorization, whose challenges have other ids than those before.
+func parseAuthorization(m *pb.Authorization, ids map[string]bool) (pluginapi.Authorization, error) {
+	var none pluginapi.Authorization
+	if err := nameOrIP("identifier", trimWildcard(m.GetIdentifier())); err != nil {
+		return none, err
+	}
+	if err := counted("challenges", len(m.GetChallenges()), maxChallenges); err != nil {
+		return none, err
+	}
+	a := pluginapi.Authorization{Identifier: m.GetIdentifier(), Valid: m.GetValid()}
+	for i, ch := range m.GetChallenges() {
+		c, err := parseChallenge(ch)
+		if err == nil && ids[c.ID] {
+			err = bad("id", "%q stands there twice", c.ID)
+		}
+		if err != nil {
+			return none, under(item("challenges", i), err)
+		}
+		ids[c.ID] = true
+		a.Challenges = append(a.Challenges, c)
+	}
+	return a, nil
 }
 
 func trimWildcard(name string) string {

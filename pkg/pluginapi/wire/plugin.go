@@ -40,12 +40,18 @@ func VersionedPlugins() map[int]plugin.PluginSet {
 	}
 }
 
+// window and connWindow are how much one end sends before the other has taken it: of one call, and of all together, in bytes. By
+// itself gRPC finds them out with a ping after nearly every message, each a write at both ends; between two processes of
+// one machine there is nothing to find out.
+const window, connWindow = 1 << 20, 4 << 20
+
 // DialOptions returns the options a host connects with: bounded messages and no retries below the contract, since a
 // call that spends money goes out once.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageSize), grpc.MaxCallSendMsgSize(MaxMessageSize)),
 	}
 }

@@ -27,8 +27,8 @@ const (
 	// lonelyTime is how long a plugin outlives its host's last connection.
 	lonelyTime = 5 * time.Second
 	// callWorkers are goroutines that stay, with the stacks that they have grown: nearly a tenth of a call's time went into
-	// growing new ones. More calls than that at once are taken by goroutines of their own.
-	callWorkers = 16
+	// growing new ones. That is as many as the host has calls under way at once; more are taken by goroutines of their own.
+	callWorkers = 64
 	// gcPercent lets garbage grow to more than Go's default before it is collected: a plugin holds a few megabytes, so that it
 	// would collect many times a second when it is busy, and is stopped when it is idle.
 	gcPercent, defaultGCPercent = 300, 100
@@ -85,6 +85,7 @@ func newLifetime() *lifetime { return &lifetime{ending: make(chan struct{})} }
 func (l *lifetime) newServer(opts []grpc.ServerOption) *grpc.Server {
 	opts = append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize), grpc.MaxSendMsgSize(MaxMessageSize),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(connWindow),
 		grpc.UnaryInterceptor(early), grpc.NumStreamWorkers(callWorkers),
 		grpc.StreamInterceptor(l.stream), grpc.StatsHandler(l))
 	s := grpc.NewServer(opts...)

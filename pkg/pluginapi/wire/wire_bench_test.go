@@ -5,13 +5,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"math/big"
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	pb "github.com/certbridge/certbridged/proto/certbridge/plugin/v1"
@@ -31,17 +34,22 @@ func (c *plainCA) GetOrder(context.Context, pluginapi.PlacedOrder) (pluginapi.Or
 	return c.reply, nil
 }
 
-// overSocket serves a CA on a unix socket, as a plugin does, without the encryption that its process would have.
+// overSocket serves a CA on a unix socket, encrypted and with all that stands before the implementation, as a plugin does.
 func overSocket(b *testing.B, impl pluginapi.CA) *CAClient {
 	b.Helper()
 	l, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(MaxMessageSize))
+	secret := selfSigned(b)
+	life := newLifetime()
+	server := life.newServer([]grpc.ServerOption{grpc.Creds(credentials.NewServerTLSFromCert(&secret))})
 	pb.RegisterCAServiceServer(server, &caServer{impl: impl})
 	go server.Serve(l)
-	conn, err := grpc.NewClient("unix:"+l.Addr().String(), append(DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	roots := x509.NewCertPool()
+	roots.AddCert(secret.Leaf)
+	conn, err := grpc.NewClient("unix:"+l.Addr().String(), append(DialOptions(),
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "localhost"})))...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -51,6 +59,28 @@ func overSocket(b *testing.B, impl pluginapi.CA) *CAClient {
 		b.Fatal(err)
 	}
 	return client
+}
+
+// selfSigned makes a certificate such as go-plugin makes for each start.
+func selfSigned(b *testing.B) tls.Certificate {
+	b.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // BenchmarkCall is one call for an order that waits for validation, from the daemon's types to the plugin's and back.

@@ -4,13 +4,14 @@
 // The objects are those of lego's ACME client; the requests are made and signed here. lego's own sending takes no context,
 // sleeps on its own when a nonce is refused, fetches the directory anew for each instance and spends more on a request than
 // the CA does. All calls share connections, directory, nonces and one pace, and do not ask again for what the CA has just
-// said: an order of one name takes seven requests.
+// said: an order of one name takes six requests.
 package acme
 
 import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 )
@@ -42,6 +43,9 @@ type session struct {
 	log      *slog.Logger
 	// How long the CA takes to validate an order and to issue its certificate.
 	validation, issuance *promptness
+	// prompt: the CA had validated an order when it was last looked at first. pedantic: it does not take a request for a
+	// certificate that comes too early as RFC 8555 wants.
+	prompt, pedantic atomic.Bool
 }
 
 var (

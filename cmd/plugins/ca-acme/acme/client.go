@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -113,7 +112,7 @@ func (c *client) fetchDirectory(ctx context.Context) (*lego.Directory, error) {
 func (c *client) get(ctx context.Context, method, address string) (answer, error) {
 	hurry := newHurry(ctx)
 	for {
-		a, _, err := c.once(ctx, func() (*http.Request, error) { return http.NewRequestWithContext(ctx, method, address, nil) })
+		a, _, err := c.once(ctx, method, address, nil)
 		if err == nil || !c.again(ctx, hurry, err) {
 			return a, err
 		}
@@ -175,18 +174,7 @@ func (c *client) postOnce(ctx context.Context, who signer, address string, paylo
 			return answer{}, false, err
 		}
 	}
-	return c.once(ctx, func() (*http.Request, error) {
-		text, err := who.sign(address, nonce, payload)
-		if err != nil {
-			return nil, err
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(text))
-		if err != nil {
-			return nil, fmt.Errorf("make the request: %w", err)
-		}
-		req.Header.Set("Content-Type", "application/jose+json")
-		return req, nil
-	})
+	return c.once(ctx, http.MethodPost, address, func() ([]byte, error) { return who.sign(address, nonce, payload) })
 }
 
 // nonce takes one of the pool, or else asks the CA for one.

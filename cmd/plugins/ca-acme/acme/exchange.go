@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 const (
 	// maxBody bounds an answer; the longest legitimate ones are chains and orders of a hundred names.
 	maxBody = 1 << 20
+	// usualBody is what most answers have no more than whose length is not told: a chain of two certificates.
+	usualBody = 3 << 10
 	// maxRetryAfter bounds what a CA may ask for; the daemon's own pace takes over beyond it.
 	maxRetryAfter = 7 * 24 * time.Hour
 )
@@ -40,37 +43,33 @@ func (a answer) read(into any) error {
 
 // once makes a request when its turn has come, sends it once and reads its answer; what is not a success becomes an error. It
 // reports besides whether a failed request may have been carried out. A nonce goes to the pool, but for that of newNonce and that of
-// badNonce, which the request itself is sent with next.
-func (c *client) once(ctx context.Context, build func() (*http.Request, error)) (answer, bool, error) {
+// badNonce, which the request itself is sent with next. The body is made when the request has its turn; without one nothing can be
+// carried out.
+func (c *client) once(ctx context.Context, method, address string, body func() ([]byte, error)) (answer, bool, error) {
 	if err := c.pace.turn(ctx); err != nil {
 		return answer{}, false, err
 	}
 	sent := time.Now()
-	req, err := build()
-	if err != nil {
-		return answer{}, false, err
-	}
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var written atomic.Bool
-	if req.Method == http.MethodPost {
-		bounded = httptrace.WithClientTrace(bounded, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+	req, err := c.request(bounded, method, address, body, &written)
+	if err != nil {
+		return answer{}, false, err
 	}
-	req = req.WithContext(bounded)
-	req.Header.Set("User-Agent", c.userAgent)
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return answer{}, written.Load(), c.explain(ctx, req, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	text, err := readBody(resp)
 	if err != nil {
 		return answer{}, written.Load(), c.explain(ctx, req, err)
 	}
-	a := answer{url: req.URL.String(), header: resp.Header, body: body}
+	a := answer{url: address, header: resp.Header, body: text}
 	var p *problem
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		p = readProblem(req, resp, body)
+		p = readProblem(req, resp, text)
 		p.sent = sent
 	}
 	refusedNonce := p != nil && p.kind() == "badNonce"
@@ -83,11 +82,45 @@ func (c *client) once(ctx context.Context, build func() (*http.Request, error)) 
 	switch {
 	case p != nil:
 		return a, written.Load() && !p.refusal(), p
-	case len(body) > maxBody:
+	case len(text) > maxBody:
 		return a, written.Load(), &garbage{url: a.url, what: fmt.Sprintf("more than %d bytes", maxBody)}
 	default:
 		return a, false, nil
 	}
+}
+
+// request makes a request. written tells when one with a body is on its way.
+func (c *client) request(
+	ctx context.Context, method, address string, body func() ([]byte, error), written *atomic.Bool,
+) (*http.Request, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = body(); err != nil {
+			return nil, err
+		}
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/jose+json")
+	}
+	return req, nil
+}
+
+// readBody reads an answer's body, of which one that is too long is cut off after maxBody.
+func readBody(resp *http.Response) ([]byte, error) {
+	size := min(resp.ContentLength, maxBody)
+	if size < 0 {
+		size = usualBody
+	}
+	body := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // ReadFrom wants as much room to see the end
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	return body.Bytes(), err
 }
 
 // explain says in words what went wrong below HTTP.

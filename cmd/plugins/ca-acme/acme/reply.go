@@ -98,10 +98,11 @@ func (s *session) pending(ctx context.Context, v *view, out *pluginapi.Order) er
 	return s.pendingWith(v, list, out)
 }
 
-// known is what the CA said of a pending order's authorizations.
+// known is what the CA said of a pending order: its authorizations, and where its certificate is asked for.
 type known struct {
-	list []lego.Authorization
-	read time.Time
+	list     []lego.Authorization
+	finalize string
+	read     time.Time
 }
 
 // readAgain is how long the authorizations of a pending order are believed. One that ends takes its order with it (RFC 8555
@@ -117,7 +118,7 @@ func (s *session) awaited(ctx context.Context, v *view) ([]lego.Authorization, e
 	if err != nil {
 		return nil, err
 	}
-	s.orders.put(v.request.Reference, known{list, time.Now()})
+	s.orders.put(v.request.Reference, known{list, v.order.Finalize, time.Now()})
 	return list, nil
 }
 

@@ -52,6 +52,7 @@ func (s *session) respondAsKnown(ctx context.Context, v *view, ids []string) (bo
 	if err != nil || len(due) == 0 {
 		return false, nil //nolint:nilerr // a challenge that is not known may be known to the CA
 	}
+	v.order.Finalize = k.finalize
 	err = s.respond(ctx, v, k.list, due)
 	switch pluginapi.KindOf(err) {
 	case 0:
@@ -78,7 +79,7 @@ func (s *session) respondAsRead(ctx context.Context, v *view, ids []string) erro
 		return err
 	}
 	if v.stale() || len(due) == 0 {
-		s.orders.put(v.request.Reference, known{list, time.Now()})
+		s.orders.put(v.request.Reference, known{list, v.order.Finalize, time.Now()})
 		return nil
 	}
 	return s.respond(ctx, v, list, due)
@@ -125,9 +126,9 @@ func (s *session) respond(ctx context.Context, v *view, list []lego.Authorizatio
 	for _, p := range paces {
 		v.pace = max(v.pace, p)
 	}
-	s.orders.put(v.request.Reference, known{responded(list, ids, answers), time.Now()})
+	s.orders.put(v.request.Reference, known{responded(list, ids, answers), v.order.Finalize, time.Now()})
 	v.order.Status = lego.StatusPending // as far as is known
-	s.lookSoon(ctx, v, s.validation)
+	s.lookSoon(ctx, v, s.validation, s.lookValidated)
 	return nil
 }
 
