@@ -65,3 +65,39 @@ func TestCertificateIsAskedForAhead(t *testing.T) {
 	looked("the one after it", order("sixth.example.com", nil))
 	looked("and the next", order("seventh.example.com", nil))
 }
+
+// A CA that ends an order for being asked too early loses one that way, and not each.
+func TestAnOrderThatIsSpoiledAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, peer.PebbleOptions{Env: []string{"PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"}})
+	order := func(name string) pluginapi.Order {
+		r.instance().up.validation = &promptness{took: longestLook}
+		return r.order(request(t, nil, name), pluginapi.ChallengeHTTP)
+	}
+	order("first.example.com")
+	r.proxy.meddle(func(req *http.Request) (v verdict) {
+		switch {
+		case strings.HasPrefix(req.URL.Path, "/finalize-order/"):
+			v.answer = says(http.StatusForbidden, "orderNotReady", "too early")
+		case strings.HasPrefix(req.URL.Path, "/my-order/"):
+			v.answer = func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"status":"invalid"}`)) }
+		}
+		return v
+	})
+	if o := order("second.example.com"); o.Status != pluginapi.OrderRejected || r.proxy.requests("POST finalize-order") != 2 {
+		t.Fatalf("%v (%s), certificates asked for: %d", o.Status, o.Detail, r.proxy.requests("POST finalize-order"))
+	}
+	var mu sync.Mutex
+	first := ""
+	r.proxy.meddle(func(req *http.Request) verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		if kind := strings.SplitN(req.URL.Path, "/", 3)[1]; first == "" && (kind == "my-order" || kind == "finalize-order") {
+			first = kind
+		}
+		return verdict{}
+	})
+	if o := order("third.example.com"); o.Status != pluginapi.Issued || first != "my-order" {
+		t.Errorf("%v (%s), asked first: %s", o.Status, o.Detail, first)
+	}
+}

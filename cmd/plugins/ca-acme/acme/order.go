@@ -362,8 +362,8 @@ func (s *session) lookSoon(ctx context.Context, v *view, work *promptness, look 
 // for at once: a client need only believe that the order is ready, and is told when it is not (RFC 8555 section 7.4). That
 // saves most orders a request.
 func (s *session) lookValidated(ctx context.Context, v *view) error {
-	look := s.refresh
-	if v.order.Finalize != "" && s.prompt.Load() && !s.pedantic.Load() {
+	look, ahead := s.refresh, v.order.Finalize != "" && s.prompt.Load() && !s.pedantic.Load()
+	if ahead {
 		look = s.finalize
 	}
 	err := look(ctx, v)
@@ -371,6 +371,9 @@ func (s *session) lookValidated(ctx context.Context, v *view) error {
 	if errors.As(err, &p) && p.refusal() && !p.tooFast() {
 		s.pedantic.Store(true) // a CA that answers in another way may also do something else
 		err = s.refresh(ctx, v)
+	}
+	if ahead && err == nil && v.order.Status == lego.StatusInvalid {
+		s.pedantic.Store(true) // perhaps for having been asked too early, which costs one order then and not many
 	}
 	if err == nil {
 		s.prompt.Store(v.order.Status != lego.StatusPending)
