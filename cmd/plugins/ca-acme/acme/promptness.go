@@ -7,7 +7,7 @@ import (
 
 const (
 	// firstGuess is when an order is looked at for the first time while nothing is known of the CA: most of them need no longer.
-	firstGuess = 200 * time.Millisecond
+	firstGuess = 100 * time.Millisecond
 	// longestLook is how long a call waits for the CA to be done. A slower one is looked at by the daemon's next call, in which
 	// nobody waits meanwhile.
 	longestLook = 400 * time.Millisecond
