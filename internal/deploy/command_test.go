@@ -22,9 +22,7 @@ func TestCommandOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	relative := filepath.Join(dir, "hook")
-	if err := os.WriteFile(relative, []byte("#!/bin/sh\npwd\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, relative, "#!/bin/sh\npwd\n")
 	cases := map[string]struct {
 		argv   []string
 		env    map[string]string

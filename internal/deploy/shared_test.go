@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,10 +98,18 @@ echo reloading
 while test -e ` + dir + `/hang; do sleep 0.02; done
 test ! -e ` + dir + `/fail
 `
-	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+	writeProgram(t, program, script)
+	return &Runner{unaware: []string{program}}, dir, program
+}
+
+// writeProgram writes a script while nothing is forked: a child would keep the file open for writing, and then it cannot be executed.
+func writeProgram(t *testing.T, path, script string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &Runner{unaware: []string{program}}, dir, program
 }
 
 func lines(t *testing.T, path string) []string {
@@ -247,9 +256,7 @@ func TestASharedReloadEndsWithThoseWhoWantIt(t *testing.T) {
 func TestWhatIsShared(t *testing.T) {
 	r, _, program := server(t)
 	hook := filepath.Join(filepath.Dir(program), "hook")
-	if err := os.WriteFile(hook, []byte("#!/bin/sh\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, hook, "#!/bin/sh\n")
 	keyOf := func(p Plan) string {
 		key, _, _ := r.sharable(p, command{argv: p.Reload, dir: p.Dir, env: p.environment()})
 		return key
