@@ -212,9 +212,11 @@ func dnsName(path, name string, wildcard bool) error {
 // isLabel allows letters, digits, hyphens and, for names such as _acme-challenge, underscores (RFC 1034 section 3.5,
 // RFC 8552).
 func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
+	return s != "" && len(s) <= 63 && s[0] != '-' && s[len(s)-1] != '-' && isPlain(s)
+}
+
+// isPlain allows letters, digits, hyphens and underscores, which are the characters of base64url too (RFC 4648 section 5).
+func isPlain(s string) bool {
 	for _, c := range []byte(s) {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
@@ -282,16 +284,4 @@ var (
 
 // isACMEToken reports up to 512 characters of base64url text without padding. It stands in each order's challenges, of which a
 // pattern that counts so far took half of the time to read them.
-func isACMEToken(s string) bool {
-	if s == "" || len(s) > 512 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
-}
+func isACMEToken(s string) bool { return s != "" && len(s) <= 512 && isPlain(s) }
