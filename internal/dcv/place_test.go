@@ -52,12 +52,12 @@ func TestRecordsArePublishedWhereCNAMEsLead(t *testing.T) {
 	}{
 		"at once": {challenge: txt, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net " + own}},
 		"the CNAME is another one by then": {challenge: txt, between: func(t *testing.T, w *world, s *Solver, receipt []byte) (*Solver, []byte) {
-			w.primary.remove(dnsauth+".", dns.TypeCNAME)
-			w.primary.add(t, "_dnsauth IN CNAME other.acme.example.net.")
+			w.remove(dnsauth+".", dns.TypeCNAME)
+			w.publish(t, "_dnsauth IN CNAME other.acme.example.net.")
 			return s, receipt
 		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net " + own}},
 		"after a restart, and the CNAME is gone": {challenge: txt, between: func(_ *testing.T, w *world, _ *Solver, receipt []byte) (*Solver, []byte) {
-			w.primary.remove(dnsauth+".", dns.TypeCNAME)
+			w.remove(dnsauth+".", dns.TypeCNAME)
 			return nil, receipt
 		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net " + own}},
 		"after a restart without resolvers": {challenge: txt, between: func(_ *testing.T, w *world, _ *Solver, receipt []byte) (*Solver, []byte) {
@@ -65,7 +65,7 @@ func TestRecordsArePublishedWhereCNAMEsLead(t *testing.T) {
 			return nil, receipt
 		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net " + own}},
 		"the receipt was lost, and the CNAME is gone": {challenge: txt, between: func(_ *testing.T, w *world, s *Solver, _ []byte) (*Solver, []byte) {
-			w.primary.remove(dnsauth+".", dns.TypeCNAME)
+			w.remove(dnsauth+".", dns.TypeCNAME)
 			return s, nil
 		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net"}},
 		"the receipt was lost in a restart": {challenge: txt, between: func(*testing.T, *world, *Solver, []byte) (*Solver, []byte) { return nil, nil },
@@ -75,13 +75,13 @@ func TestRecordsArePublishedWhereCNAMEsLead(t *testing.T) {
 		"no CNAME at the name": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.www.example.com", false),
 			want: []string{"publish TXT _dnsauth.www.example.com", "withdraw TXT _dnsauth.www.example.com receipt of _dnsauth.www.example.com"}},
 		"published again, and the CNAME is another one by then": {challenge: txt, between: func(t *testing.T, w *world, s *Solver, _ []byte) (*Solver, []byte) {
-			w.primary.remove(dnsauth+".", dns.TypeCNAME)
-			w.primary.add(t, "_dnsauth IN CNAME other.acme.example.net.")
+			w.remove(dnsauth+".", dns.TypeCNAME)
+			w.publish(t, "_dnsauth IN CNAME other.acme.example.net.")
 			return s, mustPublish(t, s, "dns", txt)
 		}, want: []string{"publish TXT shop.acme.example.net", "withdraw TXT shop.acme.example.net",
 			"publish TXT other.acme.example.net", "withdraw TXT other.acme.example.net " + own}},
 		"a CNAME that appears later": {challenge: dnsChallenge(pluginapi.TXT, "_dnsauth.www.example.com", false), between: func(t *testing.T, w *world, _ *Solver, receipt []byte) (*Solver, []byte) {
-			w.primary.add(t, "_dnsauth.www IN CNAME shop.acme.example.net.")
+			w.publish(t, "_dnsauth.www IN CNAME shop.acme.example.net.")
 			return nil, receipt
 		}, want: []string{"publish TXT _dnsauth.www.example.com", "withdraw TXT _dnsauth.www.example.com receipt of _dnsauth.www.example.com"}},
 	}

@@ -52,6 +52,12 @@ func (w *world) publish(t testing.TB, text string) {
 	w.secondary.add(t, text)
 }
 
+// remove removes records from both, so that it does not matter whom the resolver asks.
+func (w *world) remove(name string, kind uint16) {
+	w.primary.remove(name, kind)
+	w.secondary.remove(name, kind)
+}
+
 func (w *world) solver(t *testing.T, opts Options) *Solver {
 	t.Helper()
 	opts.DialDNS = w.dial
