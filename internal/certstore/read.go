@@ -126,7 +126,7 @@ func loadFile(f File) loadedFile {
 			return loadedFile{state: state}
 		}
 		state.unread = true
-		if seen, known := stampAt(f.Path, true); known && seen != (stamp{}) {
+		if seen, err := askStamp(f.Path, true); err == nil {
 			state.see(seen)
 		}
 		return loadedFile{state: state}

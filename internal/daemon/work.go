@@ -436,14 +436,14 @@ func (d *Daemon) withdraw(ctx context.Context, id string) {
 	}
 	r, ok := d.engine.Order(id)
 	if ok && r.Phase == order.Validating && d.setup.Load().has(r.Certificate) {
-		d.timer.Set(stepKey+id, laterOf(r.NextAt, time.Now())) // what was taken down may have made room
+		d.at(stepKey+id, r.NextAt) // what was taken down may have made room
 	}
 	if ok && r.ToWithdraw() {
 		if r.LastError != nil && r.LastError.Kind == "withdraw" {
 			d.tell(Event{Kind: "withdraw-failed", Certificate: r.Certificate, Order: id, Level: slog.LevelWarn,
 				Message: r.LastError.Message + "; next try at " + r.WithdrawAt.UTC().Format(time.RFC3339)})
 		}
-		d.timer.Set(withdrawKey+id, laterOf(r.WithdrawAt, time.Now()))
+		d.at(withdrawKey+id, r.WithdrawAt)
 	}
 }
 
@@ -461,11 +461,4 @@ func (d *Daemon) nextAction(name string) time.Time {
 		return r.NextAt
 	}
 	return d.decidedFor(name)
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -181,11 +181,7 @@ func (c *client) close() {
 func (p *packets) ask(ctx context.Context, query *dns.Msg, packed []byte, waiting *kept[*packets]) (*dns.Msg, error) {
 	stop := endWith(ctx, p)
 	m, err := p.exchange(query, packed)
-	if undisturbed := stop(); undisturbed && err == nil && waiting != nil {
-		waiting.keep(p)
-	} else {
-		_ = p.Close() // nothing more is wanted of it
-	}
+	waiting.put(p, stop() && err == nil)
 	return m, err
 }
 

@@ -48,6 +48,15 @@ func (k *kept[C]) take() (c C, ok bool) {
 	return c, false
 }
 
+// put lets a connection wait for its next use where it is still good for one, and closes it otherwise. Nil keeps none.
+func (k *kept[C]) put(c C, good bool) {
+	if k == nil || !good {
+		_ = c.Close() // nothing more is wanted of it
+		return
+	}
+	k.keep(c)
+}
+
 // keep lets a connection wait for its next use.
 func (k *kept[C]) keep(c C) {
 	k.mu.Lock()

@@ -48,14 +48,9 @@ func (l *listening) look(ctx context.Context, f pluginapi.HTTPFile) error {
 
 // fetch looks over a connection, which is kept or closed then.
 func (l *listening) fetch(c *ownConn, req *http.Request, f pluginapi.HTTPFile) error {
-	// Whatever ends the context ends the writing and reading.
-	stop := context.AfterFunc(req.Context(), func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	stop := endWith(req.Context(), c)
 	stays, err := c.fetch(req, f)
-	if undisturbed := stop(); undisturbed && stays && err == nil {
-		l.looks.keep(c)
-	} else {
-		_ = c.Close() // nothing more is wanted of it
-	}
+	l.looks.put(c, stop() && stays && err == nil)
 	return err
 }
 

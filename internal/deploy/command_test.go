@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/certbridge/certbridged/test/peer"
 )
 
 func shell(script string) []string { return []string{"sh", "-c", script} }
@@ -22,7 +24,7 @@ func TestCommandOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	relative := filepath.Join(dir, "hook")
-	writeProgram(t, relative, "#!/bin/sh\npwd\n")
+	peer.WriteProgram(t, relative, []byte("#!/bin/sh\npwd\n"))
 	cases := map[string]struct {
 		argv   []string
 		env    map[string]string

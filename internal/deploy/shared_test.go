@@ -8,10 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/certbridge/certbridged/test/peer"
 )
 
 // As many as may run at once do, those that wait come in their order, and one that takes long holds up nobody for more
@@ -98,18 +99,8 @@ echo reloading
 while test -e ` + dir + `/hang; do sleep 0.02; done
 test ! -e ` + dir + `/fail
 `
-	writeProgram(t, program, script)
+	peer.WriteProgram(t, program, []byte(script))
 	return &Runner{unaware: []string{program}}, dir, program
-}
-
-// writeProgram writes a script while nothing is forked: a child would keep the file open for writing, and then it cannot be executed.
-func writeProgram(t *testing.T, path, script string) {
-	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func lines(t *testing.T, path string) []string {
@@ -256,7 +247,7 @@ func TestASharedReloadEndsWithThoseWhoWantIt(t *testing.T) {
 func TestWhatIsShared(t *testing.T) {
 	r, _, program := server(t)
 	hook := filepath.Join(filepath.Dir(program), "hook")
-	writeProgram(t, hook, "#!/bin/sh\n")
+	peer.WriteProgram(t, hook, []byte("#!/bin/sh\n"))
 	keyOf := func(p Plan) string {
 		key, _, _ := r.sharable(p, command{argv: p.Reload, dir: p.Dir, env: p.environment()})
 		return key

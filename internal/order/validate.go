@@ -472,10 +472,8 @@ func (w *work) unseen(shown []Publication, faults []error, err error) error {
 func each[T, A any](list []T, do func(T) A) []A {
 	answers := make([]A, len(list))
 	var wg sync.WaitGroup
-	for i := range list {
-		if i > 0 {
-			wg.Go(func() { answers[i] = do(list[i]) })
-		}
+	for i := 1; i < len(list); i++ {
+		wg.Go(func() { answers[i] = do(list[i]) })
 	}
 	if len(list) > 0 {
 		answers[0] = do(list[0])

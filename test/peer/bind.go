@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -99,13 +98,7 @@ func newBIND(t testing.TB, binary, name, addr string, primary *BINDServer) *BIND
 		t.Fatal(err)
 	}
 	// A copy, because AppArmor knows named by its path and lets it write in the system's folders alone.
-	// Nothing is forked meanwhile: a child would keep the file open for writing, and then it cannot be executed.
-	syscall.ForkLock.RLock()
-	err = os.WriteFile(s.program(), program, 0o700)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	WriteProgram(t, s.program(), program)
 	return s
 }
 

@@ -50,6 +50,17 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf("SKIP: "+format, args...)
 }
 
+// WriteProgram writes a program while nothing is forked: a child would keep the file open for writing, and then it cannot be
+// executed.
+func WriteProgram(t testing.TB, path string, content []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // FreePort returns a loopback port that nothing uses, by TCP or UDP. It lies below the range from which the kernel
 // takes the ports of outgoing connections, so that none of those takes it before the server does.
 func FreePort(t testing.TB) int {

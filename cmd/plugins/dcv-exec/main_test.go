@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,6 +14,7 @@ import (
 	"github.com/certbridge/certbridged/pkg/pluginapi"
 	"github.com/certbridge/certbridged/pkg/pluginapi/plugintest"
 	"github.com/certbridge/certbridged/test/dcvplugins"
+	"github.com/certbridge/certbridged/test/peer"
 )
 
 // asPlugin in the environment makes the test binary the plugin itself.
@@ -48,12 +48,7 @@ esac
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
-	// Nothing is forked meanwhile: a child would keep the file open for writing, and then it cannot be executed.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	peer.WriteProgram(t, path, []byte(text))
 	return path
 }
 

@@ -368,7 +368,7 @@ func (s *session) lookValidated(ctx context.Context, v *view) error {
 	}
 	err := look(ctx, v)
 	var p *problem
-	if errors.As(err, &p) && p.refusal() && !p.tooFast() {
+	if ahead && errors.As(err, &p) && p.refusal() && !p.tooFast() {
 		s.pedantic.Store(true) // a CA that answers in another way may also do something else
 		err = s.refresh(ctx, v)
 	}
