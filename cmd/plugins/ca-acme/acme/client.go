@@ -228,7 +228,7 @@ func (c *client) again(ctx context.Context, h *hurry, err error) bool {
 		return false
 	}
 	now := time.Now()
-	c.pace.refused(p.sent, now, pause)
+	c.pace.refused(p.by, now, pause)
 	return ctx.Err() == nil && now.Add(pause).Before(h.until)
 }
 

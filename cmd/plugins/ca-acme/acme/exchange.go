@@ -49,49 +49,52 @@ func (c *client) once(ctx context.Context, method, address string, body func() (
 	if err := c.pace.turn(ctx); err != nil {
 		return answer{}, false, err
 	}
-	sent := time.Now()
+	by := passage{turn: time.Now()}
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var written atomic.Bool
+	var written atomic.Pointer[time.Time]
 	req, err := c.request(bounded, method, address, body, &written)
 	if err != nil {
 		return answer{}, false, err
 	}
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return answer{}, written.Load(), c.explain(ctx, req, err)
+		return answer{}, written.Load() != nil, c.explain(ctx, req, err)
 	}
 	defer resp.Body.Close()
 	text, err := readBody(resp)
 	if err != nil {
-		return answer{}, written.Load(), c.explain(ctx, req, err)
+		return answer{}, written.Load() != nil, c.explain(ctx, req, err)
+	}
+	if by.sent = by.turn; written.Load() != nil {
+		by.sent = *written.Load()
 	}
 	a := answer{url: address, header: resp.Header, body: text}
 	var p *problem
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		p = readProblem(req, resp, text)
-		p.sent = sent
+		p.by = by
 	}
 	refusedNonce := p != nil && p.kind() == "badNonce"
 	if nonce := resp.Header.Get("Replay-Nonce"); nonce != "" && req.Method != http.MethodHead && !refusedNonce {
 		c.nonces.push(nonce)
 	}
 	if p == nil || !p.tooFast() {
-		c.pace.granted(sent, time.Now())
+		c.pace.granted(by, time.Now())
 	}
 	switch {
 	case p != nil:
-		return a, written.Load() && !p.refusal(), p
+		return a, written.Load() != nil && !p.refusal(), p
 	case len(text) > maxBody:
-		return a, written.Load(), &garbage{url: a.url, what: fmt.Sprintf("more than %d bytes", maxBody)}
+		return a, written.Load() != nil, &garbage{url: a.url, what: fmt.Sprintf("more than %d bytes", maxBody)}
 	default:
 		return a, false, nil
 	}
 }
 
-// request makes a request. written tells when one with a body is on its way.
+// request makes a request. written is set, to the time, when one with a body is on its way.
 func (c *client) request(
-	ctx context.Context, method, address string, body func() ([]byte, error), written *atomic.Bool,
+	ctx context.Context, method, address string, body func() ([]byte, error), written *atomic.Pointer[time.Time],
 ) (*http.Request, error) {
 	var text []byte
 	if body != nil {
@@ -99,7 +102,7 @@ func (c *client) request(
 		if text, err = body(); err != nil {
 			return nil, err
 		}
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { now := time.Now(); written.Store(&now) }})
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
 	if err != nil {

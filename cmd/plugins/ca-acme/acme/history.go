@@ -39,16 +39,28 @@ func (h *history) add(at time.Time, all bool) {
 	h.bins[i]++
 }
 
-// atOnce is how much would be in a bucket now into which each request put one and which so many a second leave.
+// atOnce is how much would be in a bucket at an instant into which each request put one and which so many a second leave.
 func (h *history) atOnce(at time.Time, leave float64) float64 {
-	level, now := 0.0, at.Sub(h.began).Seconds()/h.width
+	level, _ := h.levels(at, leave)
+	return level
+}
+
+// most is how much would have been in that bucket at most until then.
+func (h *history) most(at time.Time, leave float64) float64 {
+	_, most := h.levels(at, leave)
+	return most
+}
+
+func (h *history) levels(at time.Time, leave float64) (last, most float64) {
+	now := at.Sub(h.began).Seconds() / h.width
 	for i, n := range h.bins {
 		if float64(i) > now {
 			break
 		}
-		level = max(0, level+n-leave*h.width*min(1, now-float64(i)))
+		last = max(0, last+n-leave*h.width*min(1, now-float64(i)))
+		most = max(most, last)
 	}
-	return level
+	return last, most
 }
 
 // flight counts the requests that were sent within the last second or two and are not answered. Older ones count no more: some

@@ -125,6 +125,8 @@ func changing(before, after float64, at time.Duration) func(time.Duration) float
 type world struct {
 	limit   limiter
 	latency time.Duration
+	// work is how much longer an answer takes that is no refusal, give or take a half.
+	work time.Duration
 	// Each stallEvery the machine does nothing for half a second; with late set, requests get stuck on their way out instead.
 	stallEvery time.Duration
 	late       bool
@@ -148,9 +150,13 @@ func (w *world) stalled() time.Duration {
 }
 
 // request sends one and tells the pace of the answer.
-func (w *world) request(p *pace, sent time.Time, random *rand.Rand) {
+func (w *world) request(p *pace, turn time.Time, random *rand.Rand) {
 	time.Sleep(time.Duration(random.Float64() * float64(3*time.Millisecond))) // it is signed
+	by := passage{turn: turn, sent: time.Now()}
 	time.Sleep(w.stalled())
+	if !w.late {
+		by.sent = time.Now()
+	}
 	time.Sleep(time.Duration((0.9 + 0.2*random.Float64()) * float64(w.latency) / 2))
 	w.mu.Lock()
 	wait, retryAfter, ok := w.limit.take(time.Now())
@@ -159,6 +165,7 @@ func (w *world) request(p *pace, sent time.Time, random *rand.Rand) {
 	}
 	if ok {
 		w.granted++
+		wait += time.Duration((0.5 + random.Float64()) * float64(w.work))
 	} else {
 		w.refused++
 	}
@@ -169,9 +176,9 @@ func (w *world) request(p *pace, sent time.Time, random *rand.Rand) {
 	}
 	switch {
 	case ok:
-		p.granted(sent, time.Now())
+		p.granted(by, time.Now())
 	case retryAfter <= longestPause:
-		p.refused(sent, time.Now(), retryAfter)
+		p.refused(by, time.Now(), retryAfter)
 	default:
 		time.Sleep(min(retryAfter, time.Minute)) // the daemon's pause, of all
 	}
@@ -194,10 +201,10 @@ func (w *world) run(t *testing.T, p *pace, lasts time.Duration) {
 				if p.turn(t.Context()) != nil {
 					return
 				}
-				sent := time.Now()
+				turn := time.Now()
 				wires <- struct{}{}
 				if time.Now().Before(end) {
-					w.request(p, sent, random)
+					w.request(p, turn, random)
 				}
 				<-wires
 			}
@@ -237,26 +244,30 @@ func TestPaceUsesTheLimit(t *testing.T) {
 		{"bucket, 100 a second, 100 at once", &world{limit: &bucket{perSecond: steady(100), burst: 100, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8100, 0.95},
 		{"bucket, 100 a second, 1000 at once", &world{limit: &bucket{perSecond: steady(100), burst: 1000, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 9000, 0.97},
 		{"bucket, 20 a second, 10 at once", &world{limit: &bucket{perSecond: steady(20), burst: 10, pause: second}, latency: 20 * time.Millisecond}, 300 * second, 6010, 0.95},
-		{"bucket, 2 a second, 1 at once", &world{limit: &bucket{perSecond: steady(2), burst: 1, pause: second}, latency: 20 * time.Millisecond}, 600 * second, 1201, 0.87},
+		{"bucket, 2 a second, 1 at once", &world{limit: &bucket{perSecond: steady(2), burst: 1, pause: second}, latency: 20 * time.Millisecond}, 600 * second, 1201, 0.92},
 		{"bucket, 2 a second, 10 at once", &world{limit: &bucket{perSecond: steady(2), burst: 10, pause: second}, latency: 20 * time.Millisecond}, 600 * second, 1210, 0.97},
 		{"bucket, 1000 a second, 100 at once", &world{limit: &bucket{perSecond: steady(1000), burst: 100, pause: second}, latency: 5 * time.Millisecond}, 80 * second, 80100, 0.95},
-		{"bucket, 1000 a second, 20 at once", &world{limit: &bucket{perSecond: steady(1000), burst: 20, pause: second}, latency: 5 * time.Millisecond}, 80 * second, 80020, 0.94},
+		{"bucket, 1000 a second, 20 at once", &world{limit: &bucket{perSecond: steady(1000), burst: 20, pause: second}, latency: 5 * time.Millisecond}, 80 * second, 80020, 0.95},
 		{"bucket, latency 1 ms", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: time.Millisecond}, 80 * second, 8010, 0.95},
-		{"bucket, latency 200 ms", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 200 * time.Millisecond}, 80 * second, 8010, 0.93},
+		{"bucket, latency 200 ms", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 200 * time.Millisecond}, 80 * second, 8010, 0.94},
 		{"bucket, latency 2 s", &world{limit: &bucket{perSecond: steady(10), burst: 5, pause: second}, latency: 2 * second}, 300 * second, 3005, 0.90},
 		{"bucket, latency 2 s, not reached", &world{limit: &bucket{perSecond: steady(100), burst: 40, pause: second}, latency: 2 * second}, 80 * second, 80 * 16, 0.97},
-		{"bucket of a CA that is slow now and then", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 30 * time.Millisecond, uneven: true}, 80 * second, 8010, 0.91},
+		{"bucket of a CA that is slow now and then", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 30 * time.Millisecond, uneven: true}, 80 * second, 8010, 0.93},
 		{"bucket that asks for 5 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: 5 * second}, latency: 10 * time.Millisecond}, 600 * second, 60010, 0.95},
+		{"bucket that refuses sooner than it grants", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: time.Millisecond, work: 10 * time.Millisecond}, 80 * second, 8010, 0.95},
+		{"bucket that refuses much sooner than it grants", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 20 * time.Millisecond, work: 200 * time.Millisecond}, 80 * second, 8010, 0.95},
+		{"bucket, 20 a second, that grants after a second", &world{limit: &bucket{perSecond: steady(20), burst: 20, pause: second}, latency: 20 * time.Millisecond, work: second}, 300 * second, 6020, 0.95},
+		{"sliding ten seconds, refuses sooner than it grants", &world{limit: &sliding{length: 10 * second, most: 200}, latency: 20 * time.Millisecond, work: 500 * time.Millisecond}, 300 * second, 6200, 0.90},
 		{"queue with room for 20", &world{limit: &queue{perSecond: 100, room: 20, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8020, 0.95},
 		{"queue with room for 200", &world{limit: &queue{perSecond: 100, room: 200, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8200, 0.95},
-		{"window of a second", &world{limit: &window{length: second, most: 100, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8000, 0.92},
+		{"window of a second", &world{limit: &window{length: second, most: 100, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8000, 0.93},
 		{"window of a second, 1000", &world{limit: &window{length: second, most: 1000, pause: second}, latency: 5 * time.Millisecond}, 80 * second, 80000, 0.93},
 		{"window of ten seconds", &world{limit: &window{length: 10 * second, most: 1000}, latency: 10 * time.Millisecond}, 300 * second, 30000, 0.97},
-		{"window of ten seconds, asks for 1 s", &world{limit: &window{length: 10 * second, most: 1000, pause: second}, latency: 10 * time.Millisecond}, 300 * second, 30000, 0.97},
+		{"window of ten seconds, asks for 1 s", &world{limit: &window{length: 10 * second, most: 1000, pause: second}, latency: 10 * time.Millisecond}, 300 * second, 30000, 0.95},
 		{"window of a minute", &world{limit: &window{length: minute, most: 6000}, latency: 10 * time.Millisecond}, 600 * second, 60000, 0.97},
 		{"window of a minute, asks for 10 s", &world{limit: &window{length: minute, most: 6000, pause: 10 * second}, latency: 10 * time.Millisecond}, 600 * second, 60000, 0.97},
-		{"sliding second", &world{limit: &sliding{length: second, most: 100, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8100, 0.88},
-		{"sliding ten seconds", &world{limit: &sliding{length: 10 * second, most: 1000}, latency: 10 * time.Millisecond}, 300 * second, 31000, 0.88},
+		{"sliding second", &world{limit: &sliding{length: second, most: 100, pause: second}, latency: 10 * time.Millisecond}, 80 * second, 8100, 0.90},
+		{"sliding ten seconds", &world{limit: &sliding{length: 10 * second, most: 1000}, latency: 10 * time.Millisecond}, 300 * second, 31000, 0.90},
 		{"sliding ten seconds, asks for 1 s", &world{limit: &sliding{length: 10 * second, most: 1000, pause: second}, latency: 10 * time.Millisecond}, 300 * second, 31000, 0.88},
 		{"lowered to a half", &world{limit: &bucket{perSecond: changing(100, 50, 60*second), burst: 10, pause: second}, latency: 10 * time.Millisecond}, 180 * second, 12010, 0.93},
 		{"lowered to a tenth", &world{limit: &bucket{perSecond: changing(100, 10, 60*second), burst: 10, pause: second}, latency: 10 * time.Millisecond}, 180 * second, 7210, 0.94},
@@ -264,7 +275,7 @@ func TestPaceUsesTheLimit(t *testing.T) {
 		{"raised to ten times", &world{limit: &bucket{perSecond: changing(20, 200, 60*second), burst: 10, pause: second}, latency: 10 * time.Millisecond}, 300 * second, 49210, 0.71},
 		{"stalls each 10 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 10 * time.Millisecond, stallEvery: 10 * second}, 80 * second, 8010 * 0.95, 0.90},
 		{"stalls each 20 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 10 * time.Millisecond, stallEvery: 20 * second}, 80 * second, 8010 * 0.975, 0.92},
-		{"stuck on the way each 20 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 10 * time.Millisecond, stallEvery: 20 * second, late: true}, 80 * second, 8010 * 0.975, 0.95},
+		{"stuck on the way each 20 s", &world{limit: &bucket{perSecond: steady(100), burst: 10, pause: second}, latency: 10 * time.Millisecond, stallEvery: 20 * second, late: true}, 80 * second, 8010 * 0.975, 0.93},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -286,12 +297,13 @@ func TestPaceThatIsHardlyUsed(t *testing.T) {
 	send := func(n int, perSecond float64) {
 		for range n {
 			now = now.Add(seconds(1 / perSecond))
-			p.granted(now, now)
+			p.granted(passage{now, now}, now)
 		}
 	}
 	refuse := func() {
-		p.refused(now, now, time.Second)
+		p.refused(passage{now, now}, now, time.Second)
 		now = now.Add(time.Second)
+		p.settle(now)
 	}
 	send(15, 1000)
 	refuse()

@@ -18,20 +18,11 @@ const (
 	paceSlack = 50 * time.Millisecond
 	// fastest is the pace from which on there is none. slowest is the least.
 	fastest, slowest = 10000.0, 0.1
-	// margin keeps a pace below the limit that it was learned from, which is known to about that.
-	margin = 0.995
 	// crowdedPause is how long the next request waits while too many others have no answer.
 	crowdedPause = 5 * time.Millisecond
 	// forgetAfter is how long nothing must be refused until nothing is known of the limit any more. A pace that is used is
 	// refused sooner, for it grows.
 	forgetAfter = 10 * time.Minute
-)
-
-// How a pace grows, in seconds in which it was used: it stays for hold and is twice as much ease later.
-const (
-	searchEase, nearEase, probeEase = 0.35, 5.0, 20.0
-	// probeAfter is for how many times the pause a limit that is known is held until more is tried: the pause is what that costs.
-	probeAfter, longestHold = 90, 300.0
 )
 
 // pace keeps all requests of an account within the CA's limits, which ACME has no way to ask for: it starts without one of
@@ -44,7 +35,7 @@ const (
 //   - Near the limit the pace grows slowly until the third, which tells the limit to a percent.
 //   - That is held, and more is tried seldom.
 //
-// Requests that were under way when the gate closed tell nothing new.
+// Requests that are refused after the gate closed, because they were under way, tell nothing new.
 type pace struct {
 	most float64 // the setting requests_per_second, zero without
 	// turnstile lets one request at a time wait for its turn; the others queue behind it. It has room for one.
@@ -54,13 +45,17 @@ type pace struct {
 	shut   time.Time // when the gate was closed
 	closed time.Time // nothing is sent before
 	next   time.Time // when the next request is due
+	// lesson is the refusal that closed the gate, until it is learned from.
+	lesson *refusal
+	// doubts are the refusals in a row that said nothing about the limit.
+	doubts int
 	// paused is for how many seconds nothing was granted before the gate opened, all pauses that the CA asked for in a row.
 	paused float64
 	// learned is the pace in requests a second as it was when the gate opened, zero as long as nothing was refused. It grows
 	// from there as it is used.
 	learned, hold, ease float64
 	searching           bool // nothing was refused but once
-	// first and since are what was granted before the first refusal, and since the gate opened.
+	// first and since are what was granted until the first refusal, and since the gate opened.
 	first, since history
 	// belief is which part of what was granted at first counts as taken at once: less than one at a CA that counts in windows.
 	belief float64
@@ -77,6 +72,7 @@ func newPace(most float64) *pace {
 
 // now is how many requests a second may be sent, zero without limit. It is called with the lock held.
 func (p *pace) now(at time.Time) float64 {
+	p.settle(at)
 	r := p.learned
 	if r > 0 {
 		used := p.since.count/r - p.hold
@@ -159,104 +155,55 @@ func (p *pace) closedFor() time.Duration {
 	return max(time.Until(p.closed), firstPause)
 }
 
-// granted counts an answer that is no refusal. sent is when the request had its turn.
-func (p *pace) granted(sent, at time.Time) {
+// passage is when a request had its turn, and when it was sent: signing it and waiting for a connection lie between.
+type passage struct{ turn, sent time.Time }
+
+// granted counts an answer that is no refusal.
+func (p *pace) granted(by passage, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unanswered.answered(sent)
-	if took := at.Sub(sent).Seconds(); p.latency == 0 {
+	p.unanswered.answered(by.turn)
+	if took := at.Sub(by.turn).Seconds(); p.latency == 0 {
 		p.latency = took
 	} else {
 		p.latency += (took - p.latency) / 16
 	}
-	if sent.Before(p.shut) {
-		return
+	p.settle(at)
+	if p.lesson != nil || !by.turn.Before(p.shut) {
+		p.since.add(by.sent, p.learned > 0)
 	}
-	p.since.add(at, p.learned > 0)
 }
 
 // refused closes the gate for as long as the CA asked for.
-func (p *pace) refused(sent, at time.Time, pause time.Duration) {
+func (p *pace) refused(by passage, at time.Time, pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unanswered.answered(sent)
+	p.unanswered.answered(by.turn)
 	until := at.Add(pause)
-	if sent.Before(p.shut) { // it tells nothing new but that the pause is longer
-		if longer := until.Sub(p.closed); longer > 0 {
-			p.paused += longer.Seconds()
-			p.closed, p.next, p.since = until, until, newHistory(until)
-		}
+	if by.turn.Before(p.shut) {
+		p.refusedAlso(by.sent, until)
 		return
 	}
-	p.now(at) // which forgets what is too old
-	switch {
-	case p.learned == 0: // nothing was refused yet, or not for long
-		p.first, p.searching, p.belief, p.paused = p.since, true, 1, 0
-		p.first.end = at
-		taken := p.first.atOnce(at, 0)
-		p.learned, p.hold, p.ease = max(2*taken, 1), 0, max(searchEase, 1.5*p.latency)
-		p.slack = taken / 3
-	case p.since.count == 0: // the pause was not long enough
-		p.paused += at.Sub(p.closed).Seconds()
-	case p.hardlyUsed(at): // much was sent at once after a moment in which nothing was: that says nothing about the limit
-		p.paused = 0
-	default:
-		p.learn(at, pause)
-		p.searching, p.paused = false, 0
-	}
-	p.paused += pause.Seconds()
-	p.shut, p.closed, p.next, p.since = at, until, until, newHistory(until) // the pause is not made up for
+	p.lesson = &refusal{last: by.sent, pace: p.now(at), pause: pause.Seconds(), shut: pause.Seconds()}
+	p.shut, p.closed, p.next = at, until, until // the pause is not made up for
 }
 
-// hardlyUsed reports that for long less was sent than the pace allows, because there was no more or the machine was busy.
-func (p *pace) hardlyUsed(at time.Time) bool {
-	used := at.Sub(p.closed).Seconds() - p.latency
-	return !p.searching && used > 5 && p.since.count < 0.8*p.learned*used
-}
-
-// learn finds the limit after a refusal that is not the first.
-func (p *pace) learn(at time.Time, pause time.Duration) {
-	r, open := p.now(at), at.Sub(p.closed).Seconds()
-	limit := p.estimate(at, r)
-	// The limit is known well when it is not far below the pace that was refused, or when little of what was granted was at once.
-	known := func() bool { return limit >= 0.8*r || p.atOnce(limit) < 0.05*limit*open }
-	switch {
-	case p.searching:
-	case !known() && r > 1.1*p.learned && p.belief > 0.1: // it grew far beyond what is thought to be the limit
-		p.belief /= 4
-		limit = p.estimate(at, r)
-	case p.belief < 1 && limit > 0.97*r && open < 10: // the pace did not grow, and was refused soon
-		p.belief = 1
-		limit = p.estimate(at, r)
+// refusedAlso is of a request that was under way when the gate closed.
+func (p *pace) refusedAlso(sent, until time.Time) {
+	if p.lesson != nil && p.lesson.last.Before(sent) {
+		p.lesson.last = sent
 	}
-	p.learned = max(slowest, margin*limit)
-	p.slack = min(p.first.atOnce(p.first.end, limit)/3, limit*paceSlack.Seconds())
-	if p.searching || !known() {
-		p.hold, p.ease = 0, max(nearEase, 10/limit)
-	} else {
-		p.hold, p.ease = min(probeAfter*pause.Seconds(), longestHold), probeEase
+	longer := until.Sub(p.closed)
+	if longer <= 0 {
+		return
 	}
-}
-
-// estimate is the limit of which the CA has granted all, and no more, when it refused a request that came at a pace of r. For any
-// limit there is a number of requests that the CA must then have taken at once, and the smaller the limit the more; it must
-// be the same as at the first refusal. It cannot be more than what the limit allowed during the pause.
-func (p *pace) estimate(at time.Time, r float64) float64 {
-	low, high := p.since.count/(at.Sub(p.closed).Seconds()+p.paused), r
-	for range 30 {
-		middle := (low + high) / 2
-		if p.since.atOnce(at, middle) > p.atOnce(middle) {
-			low = middle
-		} else {
-			high = middle
-		}
+	p.closed, p.next = until, until
+	if p.lesson != nil {
+		p.lesson.shut += longer.Seconds()
+		return
 	}
-	return high
-}
-
-// atOnce is how many requests the CA took at once when it was refused first, were its limit so many a second.
-func (p *pace) atOnce(limit float64) float64 {
-	return p.belief * max(1, min(p.first.atOnce(p.first.end, limit), limit*p.paused))
+	p.paused += longer.Seconds()
+	p.since = newHistory(until)
 }
 
 // limited is a request that was not sent, because the call would have ended before its turn.

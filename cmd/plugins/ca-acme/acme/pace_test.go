@@ -20,7 +20,7 @@ func TestPaceThatIsSet(t *testing.T) {
 			if err := p.turn(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.granted(time.Now(), time.Now())
+			p.granted(passage{time.Now(), time.Now()}, time.Now())
 		}
 		if took := time.Since(began).Seconds(); math.Abs(took-10) > 0.2 {
 			t.Errorf("101 requests at 10 a second took %.2f s", took)
@@ -45,8 +45,8 @@ func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace(0)
 		began := time.Now()
-		p.refused(began, began, 5*time.Second)
-		p.refused(began.Add(-time.Millisecond), began, 3*time.Second) // one that was under way, and asks for less
+		p.refused(passage{began, began}, began, 5*time.Second)
+		p.refused(passage{began.Add(-time.Millisecond), began}, began, 3*time.Second) // one that was under way, and asks for less
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var told *limited
@@ -68,7 +68,7 @@ func TestTurnEndsWithTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPace(0)
-		p.refused(time.Now(), time.Now(), 5*time.Second)
+		p.refused(passage{time.Now(), time.Now()}, time.Now(), 5*time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		for range 3 {

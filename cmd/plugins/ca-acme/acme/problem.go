@@ -32,7 +32,7 @@ type problem struct {
 	doc        lego.ProblemDetails // empty when the answer held none
 	body       []byte              // of an answer without a problem document
 	retryAfter time.Duration
-	sent       time.Time // when the request had its turn
+	by         passage // of the request
 	location   string
 }
 
