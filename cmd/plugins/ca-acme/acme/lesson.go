@@ -35,6 +35,7 @@ func (p *pace) settle(at time.Time) {
 		return
 	}
 	p.lesson = nil
+	// Less than zero when the gate was closed for longer after the request had its turn; paused is that much more then.
 	open := l.last.Sub(p.since.began).Seconds()
 	switch {
 	case p.learned == 0: // nothing was refused yet, or not for long

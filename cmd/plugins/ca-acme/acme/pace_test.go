@@ -63,6 +63,37 @@ func TestGate(t *testing.T) {
 	})
 }
 
+// A CA that asks for a longer pause when the gate is open again, and then refuses what was sent meanwhile, leaves a pace.
+func TestGateThatIsClosedForLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(0)
+		grant := func() { p.granted(passage{time.Now(), time.Now()}, time.Now()) }
+		for range 10 {
+			grant()
+		}
+		straggler := passage{time.Now(), time.Now()}
+		time.Sleep(time.Millisecond)
+		p.refused(passage{time.Now(), time.Now()}, time.Now(), time.Second)
+		time.Sleep(time.Second)
+		if err := p.turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		grant()
+		sent := passage{time.Now(), time.Now()}
+		p.refused(straggler, time.Now(), 5*time.Second)
+		grant() // sent before that was known
+		p.refused(sent, time.Now(), time.Second)
+		began := time.Now()
+		if err := p.turn(t.Context()); err != nil || time.Since(began) < time.Second || time.Since(began) > 6*time.Second {
+			t.Errorf("passed after %s: %v", time.Since(began), err)
+		}
+		if r := p.now(time.Now()); r < slowest || r > 100 {
+			t.Errorf("the pace is %g", r)
+		}
+	})
+}
+
 // A wait ends with its call, also behind others.
 func TestTurnEndsWithTheCall(t *testing.T) {
 	t.Parallel()
