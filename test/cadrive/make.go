@@ -49,12 +49,12 @@ func NewCSR(t testing.TB, key crypto.Signer, commonName bool, names ...string) [
 	return der
 }
 
-// SelfSigned makes a certificate for a name that began an hour ago and lasts for another day: one that no CA knows.
-func SelfSigned(t testing.TB, key crypto.Signer, name string, serial int64) *x509.Certificate {
+// SelfSigned makes a certificate for a name that lasts for a day: one that no CA knows.
+func SelfSigned(t testing.TB, key crypto.Signer, name string, serial int64, began time.Time) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+		NotBefore: began, NotAfter: began.AddDate(0, 0, 1), BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -132,7 +132,7 @@ func TestOwnCertificate(t *testing.T) {
 	csr := cadrive.NewCSR(t, key, false, "a.example")
 	other := cadrive.NewCSR(t, cadrive.NewKey(t), false, "a.example")
 	sameKeyOtherNames := cadrive.NewCSR(t, key, false, "a.example", "b.example")
-	leaf := cadrive.SelfSigned(t, key, "a.example", 0x22)
+	leaf := cadrive.SelfSigned(t, key, "a.example", 0x22, time.Now())
 	text := func(der []byte) certcentral.Text {
 		return certcentral.Text(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 	}
@@ -214,7 +214,7 @@ func TestCoverageEnd(t *testing.T) {
 // What the settings ask a certificate to last for is compared with what DigiCert gave.
 func TestLifetimeWords(t *testing.T) {
 	key := cadrive.NewKey(t)
-	leaf := cadrive.SelfSigned(t, key, "a.example", 1) // a day
+	leaf := cadrive.SelfSigned(t, key, "a.example", 1, time.Now()) // a day
 	for name, c := range map[string]struct {
 		validity map[string]any
 		warn     bool

@@ -384,7 +384,7 @@ func TestAdoption(t *testing.T) {
 	if _, err := r.Instance().InspectOrder(t.Context(), "cb-"+strings.Repeat("0", 32), nil); pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("an order that there is not: %v", err)
 	}
-	stranger := cadrive.SelfSigned(t, cadrive.NewKey(t), "example.com", 7)
+	stranger := cadrive.SelfSigned(t, cadrive.NewKey(t), "example.com", 7, time.Now())
 	if _, err := r.Instance().FindOrderByCertificate(t.Context(), stranger.Raw); pluginapi.KindOf(err) != pluginapi.NotFound {
 		t.Errorf("a stranger: %v", err)
 	}
