@@ -66,8 +66,9 @@ func (c *client) once(ctx context.Context, method, address string, body func() (
 	if err != nil {
 		return answer{}, written.Load() != nil, c.explain(ctx, req, err)
 	}
-	if by.sent = by.turn; written.Load() != nil {
-		by.sent = *written.Load()
+	by.sent = by.turn
+	if at := written.Load(); at != nil {
+		by.sent = *at
 	}
 	a := answer{url: address, header: resp.Header, body: text}
 	var p *problem

@@ -25,7 +25,6 @@ type refusal struct {
 	last  time.Time // when the last request was sent that was refused with it
 	pace  float64   // at which it was sent, in requests a second
 	pause float64   // that the CA asked for, in seconds
-	shut  float64   // for how many seconds the gate is closed in all
 }
 
 // settle learns from the refusal that closed the gate, once it is open again. It is called with the lock held.
@@ -49,7 +48,7 @@ func (p *pace) settle(at time.Time) {
 		p.learn(l, open)
 		p.searching, p.doubts, p.paused = false, 0, 0
 	}
-	p.paused += l.shut
+	p.paused += p.closed.Sub(p.shut).Seconds()
 	p.since = newHistory(p.closed)
 }
 

@@ -184,7 +184,7 @@ func (p *pace) refused(by passage, at time.Time, pause time.Duration) {
 		p.refusedAlso(by.sent, until)
 		return
 	}
-	p.lesson = &refusal{last: by.sent, pace: p.now(at), pause: pause.Seconds(), shut: pause.Seconds()}
+	p.lesson = &refusal{last: by.sent, pace: p.now(at), pause: pause.Seconds()}
 	p.shut, p.closed, p.next = at, until, until // the pause is not made up for
 }
 
@@ -198,12 +198,10 @@ func (p *pace) refusedAlso(sent, until time.Time) {
 		return
 	}
 	p.closed, p.next = until, until
-	if p.lesson != nil {
-		p.lesson.shut += longer.Seconds()
-		return
+	if p.lesson == nil { // the gate was open again
+		p.paused += longer.Seconds()
+		p.since = newHistory(until)
 	}
-	p.paused += longer.Seconds()
-	p.since = newHistory(until)
 }
 
 // limited is a request that was not sent, because the call would have ended before its turn.
