@@ -326,6 +326,7 @@ func (d *Daemon) step(ctx context.Context, id string) {
 				return
 			}
 		}
+		d.wake(r, spec)
 	}
 	r, err := d.engine.Advance(ctx, id)
 	d.learnLimit(ctx, r.Account)
@@ -349,6 +350,25 @@ func (d *Daemon) step(ctx context.Context, id string) {
 		d.schedule(r) // nothing changes it any more, and it would have to be read from the journal
 	} else {
 		d.scheduleOrder(id)
+	}
+}
+
+// wake has the plugins started that an order is about to call, of the CA and of its DCV profiles, so that they start beside each
+// other and not when it comes to each.
+func (d *Daemon) wake(r order.Record, spec order.Spec) {
+	s := d.setup.Load()
+	if ca := s.cas[r.Account]; ca != nil {
+		ca.Wake()
+	}
+	if spec.Profiles == nil {
+		return // not configured any more
+	}
+	for _, name := range r.Names {
+		for _, profile := range spec.Profiles(name) {
+			if p := s.dcvs[profile]; p != nil {
+				p.Wake()
+			}
+		}
 	}
 }
 

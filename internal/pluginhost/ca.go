@@ -23,6 +23,9 @@ func (c *CA) Plugin() string { return c.inst.file }
 // Close lets the account's process end; calls under way may end, further ones fail.
 func (c *CA) Close() { c.inst.host.drop(c.inst) }
 
+// Wake has the account's process started, where there is none, without waiting for it: an order is about to need it.
+func (c *CA) Wake() { c.inst.wake() }
+
 // Describe says what the plugin is and can do; the list of abilities is complete. What is known of the file from an
 // earlier start is returned without a start.
 func (c *CA) Describe(ctx context.Context) (pluginapi.Description, error) {

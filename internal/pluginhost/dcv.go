@@ -28,6 +28,9 @@ func (d *DCV) Plugin() string { return d.inst.file }
 // Close lets the profile's process end; calls under way may end, further ones fail.
 func (d *DCV) Close() { d.inst.host.drop(d.inst) }
 
+// Wake has the profile's process started, where there is none, without waiting for it: an order is about to need it.
+func (d *DCV) Wake() { d.inst.wake() }
+
 // Describe says what the plugin is, without a start where that is known of the file.
 func (d *DCV) Describe(ctx context.Context) (pluginapi.DCVDescription, error) {
 	return describe(ctx, d.inst, func(sum string) (pluginapi.DCVDescription, bool) {

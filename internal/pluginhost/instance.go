@@ -50,6 +50,7 @@ type instance struct {
 	mu       sync.Mutex
 	current  *running
 	starting *flight[*running]
+	waking   bool // somebody asked for the start
 	rec      record
 	recFor   identity // the file the record is about
 	refusal  error    // why the last start was not tried
@@ -109,6 +110,29 @@ func (i *instance) acquire(ctx context.Context) (*running, error) {
 			return nil, err
 		}
 	}
+}
+
+// wake has the plugin started and configured, where it is not, and waits for nothing. What becomes of that is told as for every
+// start, and whoever needs the plugin meanwhile joins.
+func (i *instance) wake() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.current != nil || i.starting != nil || i.waking || i.closed || i.badEnv != nil || !i.host.enter() {
+		return
+	}
+	i.waking = true
+	go func() {
+		defer i.host.leave()
+		r, err := i.acquire(context.Background())
+		i.mu.Lock()
+		i.waking = false
+		i.mu.Unlock()
+		if err != nil {
+			return
+		}
+		_, err = i.configure(context.Background(), r)
+		i.release(r, answered(err))
+	}()
 }
 
 // claim takes the current process, or joins or begins a start, for the file as it is now.
