@@ -35,7 +35,7 @@ func TestCertificateIsAskedForAhead(t *testing.T) {
 			}
 			return v
 		})
-		r.instance().up.validation = &promptness{took: longestLook} // time enough on any machine
+		r.instance().up.validation = &promptness{took: longestLook, known: true} // time enough on any machine
 		req := request(t, nil, name)
 		leafOf(t, r.order(req, pluginapi.ChallengeHTTP), req)
 		mu.Lock()
@@ -71,7 +71,7 @@ func TestAnOrderThatIsSpoiledAhead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, peer.PebbleOptions{Env: []string{"PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"}})
 	order := func(name string) pluginapi.Order {
-		r.instance().up.validation = &promptness{took: longestLook}
+		r.instance().up.validation = &promptness{took: longestLook, known: true}
 		return r.order(request(t, nil, name), pluginapi.ChallengeHTTP)
 	}
 	order("first.example.com")

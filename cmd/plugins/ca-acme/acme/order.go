@@ -341,7 +341,7 @@ func (s *session) lookSoon(ctx context.Context, v *view, work *promptness, look 
 	if first == 0 {
 		return
 	}
-	for pause, waited := first, time.Duration(0); v.pace == 0 && v.order.Status == before && waited+pause <= longestLook; pause *= 2 {
+	for pause, waited := first, time.Duration(0); v.pace == 0 && v.order.Status == before && pause > 0; pause = min(2*pause, longestLook-waited) {
 		if wait(ctx, pause) != nil {
 			return
 		}

@@ -8,16 +8,17 @@ import (
 const (
 	// firstGuess is when an order is looked at for the first time while nothing is known of the CA: most of them need no longer.
 	firstGuess = 100 * time.Millisecond
-	// longestLook is how long a call waits for the CA to be done. A slower one is looked at by the daemon's next call, in which
-	// nobody waits meanwhile.
-	longestLook = 400 * time.Millisecond
+	// longestLook is how long a call waits for the CA to be done. A slower one is looked at by the daemon's next call, a second
+	// later or more, in which nobody waits meanwhile: a CA that is somewhat faster than that would be made to seem as slow.
+	longestLook = time.Second
 	// soonest is the shortest wait before a look.
 	soonest = 10 * time.Millisecond
-	// An estimate goes down a little when the CA was done at the first look, and up by more when it was not, so that nine in ten
-	// first looks find it done: each one that does not is a request for nothing.
-	hit, miss = 0.95, 1.5
-	// guess is in the place of hit until a first look has found nothing.
-	guess = 0.5
+	// longer is what an estimate becomes after a look that came too early: a request for nothing.
+	longer = 1.5
+	// tries is of how many orders one is looked at in half the time that the estimate says, to find out whether that is enough.
+	tries = 10
+	// enough tries in a row that found the work done halve the estimate: a CA may be quick once.
+	enough = 2
 	// probe is how many orders it takes, when the CA is too slow for a call to wait for it, until one finds out whether it still is.
 	probe = 20
 )
@@ -26,42 +27,47 @@ const (
 type promptness struct {
 	mu   sync.Mutex
 	took time.Duration
-	// known: a look came too early once, so that the estimate is more than a guess.
+	// known: a look came too early once, so that the estimate is more than a guess. Until then each order tries less.
 	known bool
-	// passed are the orders of late that no call waited for.
-	passed int
+	// begun counts the orders, fit the tries in a row that found the work done.
+	begun, fit int
 }
 
-func newPromptness() *promptness { return &promptness{took: firstGuess} }
+func newPromptness() *promptness { return &promptness{took: 2 * firstGuess} }
 
 // firstLook is how long to wait for the CA before the first look, zero where a call should not wait at all.
 func (p *promptness) firstLook() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.took <= longestLook {
-		return p.took
-	}
-	if p.passed++; p.passed%probe > 0 {
+	p.begun++
+	switch {
+	case p.took > longestLook && p.begun%probe > 0:
 		return 0
+	case p.took > longestLook:
+		return longestLook
+	case p.known && p.begun%tries > 0:
+		return p.took
+	default:
+		return max(p.took/2, soonest)
 	}
-	return longestLook
 }
 
-// looked tells what a first look found. Many orders wait at once by an estimate that changes meanwhile: the first of those who
-// waited for as long as it says now, or found nothing even later, tells something new.
+// looked tells what a first look found. Many orders wait at once by an estimate that changes meanwhile: one who waited for as
+// long as it says now and found nothing tells something new, and one who tried half of it and found the work done.
 func (p *promptness) looked(after time.Duration, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case !done && after >= p.took:
-		p.took, p.known = scale(after, miss), true
+	case done && 2*after <= p.took:
+		if p.fit++; p.fit == enough {
+			p.took, p.fit = after, 0
+		}
 	case done && after == longestLook && p.took > longestLook:
-		p.took, p.known = after, false
-	case done && after == p.took && p.known:
-		p.took = max(scale(after, hit), soonest)
-	case done && after == p.took:
-		p.took = max(scale(after, guess), soonest)
+		p.took = after
+	case !done:
+		if p.fit = 0; after >= p.took {
+			p.took = time.Duration(longer * float64(after))
+		}
 	}
+	p.known = p.known || !done
 }
-
-func scale(d time.Duration, factor float64) time.Duration { return time.Duration(float64(d) * factor) }
