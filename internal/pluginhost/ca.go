@@ -29,8 +29,8 @@ func (c *CA) Wake() { c.inst.wake() }
 // Describe says what the plugin is and can do; the list of abilities is complete. What is known of the file from an
 // earlier start is returned without a start.
 func (c *CA) Describe(ctx context.Context) (pluginapi.Description, error) {
-	return describe(ctx, c.inst, func(sum string) (pluginapi.Description, bool) {
-		d, ok := c.inst.host.cas[sum]
+	return describe(ctx, c.inst, func(id identity) (pluginapi.Description, bool) {
+		d, ok := c.inst.host.cas[id]
 		return d, ok
 	})
 }

@@ -234,15 +234,15 @@ func (i *instance) maskedAction(a *pluginapi.PersonAction) *pluginapi.PersonActi
 
 // describe returns what is known of the instance's file, after a start where nothing is. known is called with the
 // host's lock held.
-func describe[T any](ctx context.Context, i *instance, known func(sum string) (T, bool)) (T, error) {
+func describe[T any](ctx context.Context, i *instance, known func(identity) (T, bool)) (T, error) {
 	h := i.host
-	ask := func(sum string) (T, bool) {
+	ask := func(id identity) (T, bool) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return known(sum)
+		return known(id)
 	}
-	if sum := h.folder.describedBy(i.file); i.spec.SHA256 == "" || strings.EqualFold(sum, i.spec.SHA256) {
-		if d, ok := ask(sum); ok {
+	if id, err := h.folder.described(i.file); err == nil && i.fits(id) {
+		if d, ok := ask(id); ok {
 			return d, nil
 		}
 	}
@@ -252,11 +252,16 @@ func describe[T any](ctx context.Context, i *instance, known func(sum string) (T
 		return none, i.wrap(i.clean(err))
 	}
 	defer i.release(r, false)
-	d, ok := ask(r.sum)
+	d, ok := ask(r.id)
 	if !ok {
 		return none, i.wrap(undelivered(errors.New("its description was forgotten meanwhile"), 0))
 	}
 	return d, nil
+}
+
+// fits reports that a file is what the instance is pinned to, as far as that is known without hashing it.
+func (i *instance) fits(id identity) bool {
+	return i.spec.SHA256 == "" || strings.EqualFold(i.host.folder.knownSum(id), i.spec.SHA256)
 }
 
 // findings returns what Configure says of the settings, faults included.

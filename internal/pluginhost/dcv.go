@@ -13,10 +13,10 @@ type DCV struct {
 	inst *instance
 
 	mu sync.Mutex
-	// known is what Configure said in a process of the file with this sum. It rests on the file and on settings that never
+	// known is what Configure said in a process of the file in this state. It rests on the file and on settings that never
 	// change, so that nobody has to start a process for it.
 	known pluginapi.DCVConfigured
-	sum   string
+	id    identity
 }
 
 // Name is the profile's.
@@ -33,8 +33,8 @@ func (d *DCV) Wake() { d.inst.wake() }
 
 // Describe says what the plugin is, without a start where that is known of the file.
 func (d *DCV) Describe(ctx context.Context) (pluginapi.DCVDescription, error) {
-	return describe(ctx, d.inst, func(sum string) (pluginapi.DCVDescription, bool) {
-		got, ok := d.inst.host.dcvs[sum]
+	return describe(ctx, d.inst, func(id identity) (pluginapi.DCVDescription, bool) {
+		got, ok := d.inst.host.dcvs[id]
 		return got, ok
 	})
 }
@@ -46,9 +46,9 @@ func (d *DCV) Findings(ctx context.Context) ([]pluginapi.Finding, error) {
 
 // Configured says what the profile can publish and how long that takes, without a start where that is known of the file.
 func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
-	sum := d.inst.host.folder.describedBy(d.inst.file)
+	id, err := d.inst.host.folder.described(d.inst.file)
 	d.mu.Lock()
-	known, ok := d.known, sum != "" && sum == d.sum
+	known, ok := d.known, err == nil && id == d.id
 	d.mu.Unlock()
 	if ok {
 		return known, nil
@@ -57,7 +57,7 @@ func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
 		value, err := d.inst.configure(ctx, r)
 		if err == nil {
 			d.mu.Lock()
-			d.known, d.sum = value.dcv, r.sum
+			d.known, d.id = value.dcv, r.id
 			d.mu.Unlock()
 		}
 		return value.dcv, err

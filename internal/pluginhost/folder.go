@@ -34,10 +34,9 @@ type folder struct {
 	dir   string
 	owner int // beside root
 
-	mu      sync.Mutex
-	sums    map[identity]string
-	hashing map[identity]*flight[string] // under way, for all who ask meanwhile
-	seen    map[string]glimpse           // by name: files that were found fit
+	mu   sync.Mutex
+	sums map[identity]string
+	seen map[string]glimpse // by name: files that were found fit
 }
 
 // glimpse is what was found at a look that found nothing wrong.
@@ -150,7 +149,6 @@ type executable struct {
 	file *os.File
 	real string
 	id   identity
-	sum  string // sha256, hexadecimal
 }
 
 // open opens a file and judges what it opened. A pin, if any, is compared with the bytes of the open file.
@@ -178,57 +176,32 @@ func (f *folder) open(name, pin string) (*executable, error) {
 		return nil, err
 	}
 	x := &executable{file: file, real: real, id: identityOf(fi)}
-	if x.sum, err = f.sum(x, pin != ""); err != nil {
-		return nil, err
-	}
-	if err := pinned(real, pin, x.sum); err != nil {
-		return nil, err
+	if pin != "" {
+		sum, err := f.hash(x)
+		if err == nil {
+			err = pinned(real, pin, sum)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	owned = false
 	return x, nil
 }
 
-// pinned compares a file's hash with the pin, if any.
+// pinned compares a file's hash with the pin.
 func pinned(path, pin, sum string) error {
-	if pin == "" || strings.EqualFold(pin, sum) {
+	if strings.EqualFold(pin, sum) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s has sha256 %s and the configuration pins %s: put the pinned file back, or pin the new one",
 		ErrRefused, path, sum, strings.ToLower(pin))
 }
 
-// sum returns the hash of an open file, from memory where the file has not changed since, unless fresh is wanted. Many orders
-// that begin at once have it hashed once.
-func (f *folder) sum(x *executable, fresh bool) (string, error) {
-	if fresh {
-		return f.hash(x)
-	}
-	f.mu.Lock()
-	known, ok := f.sums[x.id]
-	under := f.hashing[x.id]
-	own := newFlight[string]()
-	if !ok && under == nil {
-		f.hashing[x.id] = own
-	}
-	f.mu.Unlock()
-	switch {
-	case ok:
-		return known, nil
-	case under != nil:
-		<-under.done // who hashed it himself could not hurry either
-		return under.value, under.err
-	}
-	sum, err := f.hash(x)
-	f.mu.Lock()
-	delete(f.hashing, x.id)
-	f.mu.Unlock()
-	own.finish(sum, err)
-	return sum, err
-}
-
 // hashBuffer is what is read of a file at once: a plugin has some fifteen megabytes.
 const hashBuffer = 256 << 10
 
+// hash returns the sha256 of an open file, in hexadecimal digits.
 func (f *folder) hash(x *executable) (string, error) {
 	h := sha256.New()
 	if _, err := io.CopyBuffer(h, io.NewSectionReader(x.file, 0, x.id.size), make([]byte, hashBuffer)); err != nil {
@@ -430,33 +403,38 @@ func trustedAbove(dir string, owner int) error {
 	return nil
 }
 
-// describedBy is sumOf where only a description is wanted: an order asks for several, and a file that was looked at within
-// describeFor, as it is before each call, is not looked at again.
-func (f *folder) describedBy(name string) string {
+// described is glance where only a description is wanted and nothing is called: an order asks for several, and a file that was
+// looked at within describeFor, as it is before each call, is not looked at again.
+func (f *folder) described(name string) (identity, error) {
 	f.mu.Lock()
 	g, seen := f.seen[name]
-	sum, known := f.sums[g.id]
 	f.mu.Unlock()
-	if age := time.Since(g.looked); seen && known && age >= 0 && age < describeFor {
-		return sum
+	if age := time.Since(g.looked); seen && age >= 0 && age < describeFor {
+		return g.id, nil
 	}
-	return f.sumOf(name)
+	return f.glance(name)
 }
 
-// sumOf hashes a file for a list of plugins. It is empty for one that cannot be read.
+// knownSum is the hash of a file in a state in which it was hashed, and empty for another.
+func (f *folder) knownSum(id identity) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sums[id]
+}
+
+// sumOf hashes a file for a list of plugins, unless it has not changed since. It is empty for one that cannot be read.
 func (f *folder) sumOf(name string) string {
-	if id, err := f.glance(name); err == nil {
-		f.mu.Lock()
-		sum, known := f.sums[id]
-		f.mu.Unlock()
-		if known {
-			return sum
-		}
-	}
 	x, err := f.open(name, "")
 	if err != nil {
 		return ""
 	}
 	defer func() { _ = x.file.Close() }()
-	return x.sum
+	if sum := f.knownSum(x.id); sum != "" {
+		return sum
+	}
+	sum, err := f.hash(x)
+	if err != nil {
+		return ""
+	}
+	return sum
 }

@@ -206,7 +206,14 @@ func TestPin(t *testing.T) {
 	if got := r.state(t, "pinned"); got.State != StateRefused || got.PID != 0 || got.Failures != 0 {
 		t.Errorf("state: %+v", got)
 	}
-	detail(t, r.account("free", "test", ""), "pid")
+	free := r.account("free", "test", "")
+	detail(t, free, "pid")
+	if _, err := free.Describe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if d, err := c.Describe(t.Context()); !errors.Is(err, ErrRefused) {
+		t.Errorf("it is described by another file: %+v, %v", d, err)
+	}
 	install(t, r.dir, "ca-test", "")
 	detail(t, c, "pid")
 }
@@ -216,7 +223,7 @@ func TestWhatWasHashedIsWhatRuns(t *testing.T) {
 	r := newRig(t, nil)
 	file := filepath.Join(r.dir, "ca-test")
 	must(t, os.WriteFile(file, []byte("#!/bin/sh\necho good >&2\n"), 0o755))
-	x, err := r.folder.open("ca-test", "")
+	x, err := r.folder.open("ca-test", r.folder.sumOf("ca-test"))
 	must(t, err)
 	defer func() { _ = x.file.Close() }()
 	evil := filepath.Join(r.dir, "evil")

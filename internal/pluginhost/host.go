@@ -80,8 +80,8 @@ type Host struct {
 	closed    bool
 	instances map[instanceKey]*instance
 	running   map[*running]struct{}
-	cas       map[string]pluginapi.Description // by sha256
-	dcvs      map[string]pluginapi.DCVDescription
+	cas       map[identity]pluginapi.Description // by the file that said it of itself
+	dcvs      map[identity]pluginapi.DCVDescription
 
 	closing  sync.Once
 	closeErr error
@@ -108,11 +108,11 @@ func New(opt Options) (*Host, error) {
 	}
 	return &Host{
 		opt: opt, log: opt.Logger, lock: lock, starter: newStarter(),
-		folder:    &folder{dir: opt.Dir, owner: opt.OwnerUID, sums: map[identity]string{}, hashing: map[identity]*flight[string]{}, seen: map[string]glimpse{}},
+		folder:    &folder{dir: opt.Dir, owner: opt.OwnerUID, sums: map[identity]string{}, seen: map[string]glimpse{}},
 		instances: map[instanceKey]*instance{},
 		running:   map[*running]struct{}{},
-		cas:       map[string]pluginapi.Description{},
-		dcvs:      map[string]pluginapi.DCVDescription{},
+		cas:       map[identity]pluginapi.Description{},
+		dcvs:      map[identity]pluginapi.DCVDescription{},
 	}, nil
 }
 
@@ -311,9 +311,9 @@ func (h *Host) left() error {
 // maxDescriptions bounds what is remembered of files that are gone.
 const maxDescriptions = 256
 
-// learn asks a plugin what it is, once per content of its file.
+// learn asks a plugin what it is, once per state of its file.
 func (h *Host) learn(r *running) error {
-	if h.knows(r.inst.kind, r.sum) {
+	if h.knows(r.inst.kind, r.id) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), h.opt.StartTimeout)
@@ -345,31 +345,31 @@ func (h *Host) learn(r *running) error {
 		clear(h.dcvs)
 	}
 	if r.ca != nil {
-		h.cas[r.sum] = ca
+		h.cas[r.id] = ca
 	} else {
-		h.dcvs[r.sum] = dcv
+		h.dcvs[r.id] = dcv
 	}
 	return nil
 }
 
-func (h *Host) knows(kind Kind, sum string) bool {
+func (h *Host) knows(kind Kind, id identity) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if kind == KindCA {
-		_, ok := h.cas[sum]
+		_, ok := h.cas[id]
 		return ok
 	}
-	_, ok := h.dcvs[sum]
+	_, ok := h.dcvs[id]
 	return ok
 }
 
-func (h *Host) version(kind Kind, sum string) string {
+func (h *Host) version(kind Kind, id identity) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if kind == KindCA {
-		return h.cas[sum].Version
+		return h.cas[id].Version
 	}
-	return h.dcvs[sum].Version
+	return h.dcvs[id].Version
 }
 
 // stateOf is the state that a judgement of a file means.

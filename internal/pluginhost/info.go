@@ -88,11 +88,10 @@ func (h *Host) List() []Info {
 		kind, short, _ := strings.Cut(name, "-")
 		info := &Info{File: name, Kind: Kind(kind), Name: short, State: StateIdle}
 		byFile[name] = info
-		if _, _, err := h.folder.look(name); err != nil {
+		if _, id, err := h.folder.look(name); err != nil {
 			info.State, info.Reason = stateOf(err), err.Error()
 		} else {
-			info.SHA256 = h.folder.sumOf(name)
-			info.Version = h.version(Kind(kind), info.SHA256)
+			info.SHA256, info.Version = h.folder.sumOf(name), h.version(Kind(kind), id)
 		}
 		return info
 	}

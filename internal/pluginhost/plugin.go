@@ -28,7 +28,6 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 type running struct {
 	inst    *instance
 	id      identity
-	sum     string
 	exe     *executable
 	proc    *process // nil before go-plugin asked for it
 	client  *plugin.Client
@@ -93,7 +92,7 @@ func (h *Host) launch(i *instance) (*running, error) {
 	}
 	defer func() { _ = exe.file.Close() }() // the child has its own
 	r := &running{
-		inst: i, id: exe.id, sum: exe.sum, exe: exe, started: time.Now(),
+		inst: i, id: exe.id, exe: exe, started: time.Now(),
 		stop: make(chan struct{}), gone: make(chan struct{}),
 		out: &output{log: i.log, mask: i.mask},
 	}
