@@ -337,23 +337,14 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 // order that is done then costs no further call. Without an answer the order stays as it is known: the next call looks again.
 // The first look may be of another kind.
 func (s *session) lookSoon(ctx context.Context, v *view, work *promptness, look func(context.Context, *view) error) {
-	before, first := v.order.Status, work.firstLook()
-	if first == 0 {
-		return
-	}
-	for pause, waited := first, time.Duration(0); v.pace == 0 && v.order.Status == before && pause > 0; pause = min(2*pause, longestLook-waited) {
-		if wait(ctx, pause) != nil {
-			return
-		}
-		waited += pause
+	before, waiting := v.order.Status, work.begin()
+	for v.pace == 0 && v.order.Status == before && waiting.next(ctx) {
 		later := *v
 		if look(ctx, &later) != nil {
 			return
 		}
 		*v = later
-		if waited == first {
-			work.looked(first, v.order.Status != before)
-		}
+		waiting.looked(v.order.Status != before)
 		look = s.refresh
 	}
 }

@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -31,9 +32,90 @@ type promptness struct {
 	known bool
 	// begun counts the orders, fit the tries in a row that found the work done.
 	begun, fit int
+	// upTo is when the latest order that was found done had been begun, news is closed when a later one is.
+	upTo time.Time
+	news chan struct{}
 }
 
 func newPromptness() *promptness { return &promptness{took: 2 * firstGuess} }
+
+// waiting is one order's wait for the CA to be done with one kind of work.
+type waiting struct {
+	work  *promptness
+	begun time.Time
+	pause time.Duration // until the next look
+	// first is how long the first look waits, unless there is news, and zero from then on.
+	first time.Duration
+	heard bool // the news was heeded once
+}
+
+// begin is called when the CA was just set to work.
+func (p *promptness) begin() *waiting {
+	first := p.firstLook()
+	return &waiting{work: p, begun: time.Now(), pause: first, first: first}
+}
+
+// next waits until the order is worth a look. It reports false when a call should not wait for it any longer.
+//
+// A CA works on what it was asked first before the rest, more or less. So when a later order is found done, those that were begun
+// before it are looked at without delay, once: many that came too early and were to wait for long are done a moment later.
+func (w *waiting) next(ctx context.Context) bool {
+	w.pause = min(w.pause, longestLook-time.Since(w.begun))
+	if w.pause <= 0 {
+		return false
+	}
+	timer := time.NewTimer(w.pause)
+	defer timer.Stop()
+	for {
+		overtaken, news := w.work.overtaken(w.begun)
+		if overtaken && !w.heard {
+			w.heard, w.first = true, 0
+			return true
+		}
+		select {
+		case <-timer.C:
+			w.pause *= 2
+			return true
+		case <-news:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// looked tells what a look found.
+func (w *waiting) looked(done bool) {
+	if w.first > 0 {
+		w.work.looked(w.first, done)
+		w.first = 0
+	}
+	if done {
+		w.work.doneUpTo(w.begun)
+	}
+}
+
+// overtaken reports whether an order was found done that was begun later; more is known when the channel is closed.
+func (p *promptness) overtaken(begun time.Time) (bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.news == nil {
+		p.news = make(chan struct{})
+	}
+	return begun.Before(p.upTo), p.news
+}
+
+func (p *promptness) doneUpTo(begun time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !begun.After(p.upTo) {
+		return
+	}
+	p.upTo = begun
+	if p.news != nil {
+		close(p.news)
+		p.news = nil
+	}
+}
 
 // firstLook is how long to wait for the CA before the first look, zero where a call should not wait at all.
 func (p *promptness) firstLook() time.Duration {

@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -79,6 +80,56 @@ func TestFirstLookFollowsTheCA(t *testing.T) {
 			})
 		}
 	}
+}
+
+// When an order is found done, those that were begun before it are looked at without delay, and once: one that the CA is slow
+// with is not looked at for each of the others. Nothing about the CA is learned from such a look.
+func TestOvertakenOrdersAreLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &promptness{took: 600 * ms, known: true}
+		start := time.Now()
+		begin := func() *waiting {
+			w := p.begin()
+			time.Sleep(ms)
+			return w
+		}
+		first, second, third := begin(), begin(), begin()
+		looks := map[*waiting][]time.Duration{}
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		for _, w := range []*waiting{first, second, third} {
+			group.Go(func() {
+				for w.next(ctx) {
+					mu.Lock()
+					looks[w] = append(looks[w], time.Since(start))
+					mu.Unlock()
+					w.looked(false)
+				}
+			})
+		}
+		time.Sleep(97 * ms)
+		p.doneUpTo(second.begun)
+		time.Sleep(100 * ms)
+		p.doneUpTo(third.begun)
+		synctest.Wait()
+		p.mu.Lock()
+		if p.took != 600*ms {
+			t.Errorf("the estimate is %s", p.took)
+		}
+		p.mu.Unlock()
+		time.Sleep(600 * ms)
+		cancel() // before the last looks, at the end of a second
+		group.Wait()
+		want := map[*waiting][]time.Duration{first: {100 * ms, 700 * ms}, second: {200 * ms, 800 * ms}, third: {603 * ms}}
+		for i, w := range []*waiting{first, second, third} {
+			if !slices.Equal(looks[w], want[w]) {
+				t.Errorf("order %d was looked at after %v, not %v", i, looks[w], want[w])
+			}
+		}
+	})
 }
 
 // A CA that takes its time is looked at four times within a second and then left alone until the daemon's next call.
