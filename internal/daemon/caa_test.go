@@ -136,17 +136,23 @@ domains = ["www.example.com", "192.0.2.1"]
 fullchain = "tls/web.pem"
 key = "tls/web.key"
 `)
+	r.installSelf("ca-picky")
+	r.configurePicky(dnsSettings)
+	return r
+}
+
+// installSelf installs this test's own binary as a plugin.
+func (r *rig) installSelf(name string) {
+	r.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	data, err := os.ReadFile(exe)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	r.write("plugins/ca-picky", string(data), 0o755)
-	r.configurePicky(dnsSettings)
-	return r
+	r.write("plugins/"+name, string(data), 0o755)
 }
 
 func (r *rig) configurePicky(dnsSettings string) {

@@ -29,7 +29,7 @@ import (
 var built string
 
 func TestMain(m *testing.M) {
-	if servePicky() {
+	if servePicky() || serveMeeting() {
 		return
 	}
 	var err error

@@ -1,7 +1,7 @@
 // Package pluginhost finds, verifies, launches, watches, restarts and stops plugins.
 //
-// One process serves one CA account or one DCV profile (an Instance). It is started by the first call that needs it and
-// stopped when it has been idle, so a daemon at rest has no plugin process and no goroutine for one.
+// One process serves one CA account or one DCV profile (an Instance). It is started by the first call that needs it, or by Wake,
+// and stopped when it has been idle, so a daemon at rest has no plugin process and no goroutine for one.
 //
 // # What runs
 //

@@ -153,7 +153,7 @@ func claimRuntimeDir(dir string, owner int) (*os.File, error) {
 	return lock, nil
 }
 
-// CA returns a CA account. Nothing is started before its first call. An account of the same name that was returned
+// CA returns a CA account. Nothing is started before its first call, or Wake. An account of the same name that was returned
 // before takes no more calls; those under way may end.
 func (h *Host) CA(spec Instance) *CA { return &CA{h.add(KindCA, spec)} }
 

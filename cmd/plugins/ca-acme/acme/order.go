@@ -337,14 +337,14 @@ func (s *session) refresh(ctx context.Context, v *view) error {
 // order that is done then costs no further call. Without an answer the order stays as it is known: the next call looks again.
 // The first look may be of another kind.
 func (s *session) lookSoon(ctx context.Context, v *view, work *promptness, look func(context.Context, *view) error) {
-	before, waiting := v.order.Status, work.begin()
-	for v.pace == 0 && v.order.Status == before && waiting.next(ctx) {
+	before, w := v.order.Status, work.begin()
+	for v.pace == 0 && v.order.Status == before && w.next(ctx) {
 		later := *v
 		if look(ctx, &later) != nil {
 			return
 		}
 		*v = later
-		waiting.looked(v.order.Status != before)
+		w.looked(v.order.Status != before)
 		look = s.refresh
 	}
 }

@@ -30,9 +30,9 @@ type promptness struct {
 	took time.Duration
 	// known: a look came too early once, so that the estimate is more than a guess. Until then each order tries less.
 	known bool
-	// begun counts the orders, fit the tries in a row that found the work done.
-	begun, fit int
-	// upTo is when the latest order that was found done had been begun, news is closed when a later one is.
+	// orders counts those that were begun, fit the tries in a row that found the work done.
+	orders, fit int
+	// upTo is when the latest order was begun that was found done; news is closed when a later one is found so.
 	upTo time.Time
 	news chan struct{}
 }
@@ -121,13 +121,13 @@ func (p *promptness) doneUpTo(begun time.Time) {
 func (p *promptness) firstLook() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.begun++
+	p.orders++
 	switch {
-	case p.took > longestLook && p.begun%probe > 0:
+	case p.took > longestLook && p.orders%probe > 0:
 		return 0
 	case p.took > longestLook:
 		return longestLook
-	case p.known && p.begun%tries > 0:
+	case p.known && p.orders%tries > 0:
 		return p.took
 	default:
 		return max(p.took/2, soonest)
