@@ -28,8 +28,13 @@ func (d *DCV) Plugin() string { return d.inst.file }
 // Close lets the profile's process end; calls under way may end, further ones fail.
 func (d *DCV) Close() { d.inst.host.drop(d.inst) }
 
-// Wake has the profile's process started, where there is none, without waiting for it: an order is about to need it.
-func (d *DCV) Wake() { d.inst.wake() }
+// Wake has the profile's process started without waiting for it, where there is none and Configured would need it: an order is
+// about to ask. Whether anything will be published is known to nobody yet.
+func (d *DCV) Wake() {
+	if _, ok := d.remembered(); !ok {
+		d.inst.wake()
+	}
+}
 
 // Describe says what the plugin is, without a start where that is known of the file.
 func (d *DCV) Describe(ctx context.Context) (pluginapi.DCVDescription, error) {
@@ -46,11 +51,7 @@ func (d *DCV) Findings(ctx context.Context) ([]pluginapi.Finding, error) {
 
 // Configured says what the profile can publish and how long that takes, without a start where that is known of the file.
 func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
-	id, err := d.inst.host.folder.described(d.inst.file)
-	d.mu.Lock()
-	known, ok := d.known, err == nil && id == d.id
-	d.mu.Unlock()
-	if ok {
+	if known, ok := d.remembered(); ok {
 		return known, nil
 	}
 	return use(ctx, d.inst, func(ctx context.Context, r *running) (pluginapi.DCVConfigured, error) {
@@ -62,6 +63,14 @@ func (d *DCV) Configured(ctx context.Context) (pluginapi.DCVConfigured, error) {
 		}
 		return value.dcv, err
 	})
+}
+
+// remembered is what Configure said in a process of the file as it is now.
+func (d *DCV) remembered() (pluginapi.DCVConfigured, bool) {
+	id, err := d.inst.host.folder.described(d.inst.file)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.known, err == nil && id == d.id
 }
 
 // Publish implements pluginapi.DCV.

@@ -37,6 +37,28 @@ func TestWokenPluginsStartBesideEachOther(t *testing.T) {
 	}
 }
 
+// A profile whose abilities are known is not woken: whether anything will be published is not known.
+func TestAProfileThatIsKnownSleepsOn(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.IdleAfter = 50 * time.Millisecond })
+	install(t, r.dir, "dcv-test", "")
+	d := r.DCV(Instance{Name: "dns", Plugin: "test"})
+	if _, err := d.Configured(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is idle and stopped", func() bool { return r.events.count(EventStopped, "dns") == 1 })
+	d.Wake()
+	d.inst.mu.Lock()
+	if d.inst.waking {
+		t.Error("it is woken")
+	}
+	d.inst.mu.Unlock()
+	install(t, r.dir, "dcv-test", "another")
+	eventually(t, "another file is woken", func() bool {
+		d.Wake()
+		return r.events.count(EventStarted, "dns") == 2
+	})
+}
+
 // What becomes of a plugin that was woken is told and heeded as for every start, and it rests again when nobody came to use it.
 func TestWokenInVain(t *testing.T) {
 	r := newRig(t, func(o *Options) {
