@@ -326,7 +326,9 @@ func (d *Daemon) step(ctx context.Context, id string) {
 				return
 			}
 		}
-		d.wake(r, spec)
+		if configured {
+			d.wake(r, spec)
+		}
 	}
 	r, err := d.engine.Advance(ctx, id)
 	d.learnLimit(ctx, r.Account)
@@ -359,9 +361,6 @@ func (d *Daemon) wake(r order.Record, spec order.Spec) {
 	s := d.setup.Load()
 	if ca := s.cas[r.Account]; ca != nil {
 		ca.Wake()
-	}
-	if spec.Profiles == nil {
-		return // not configured any more
 	}
 	for _, name := range r.Names {
 		for _, profile := range spec.Profiles(name) {

@@ -264,14 +264,19 @@ func (i *instance) fits(id identity) bool {
 	return i.spec.SHA256 == "" || strings.EqualFold(i.host.folder.knownSum(id), i.spec.SHA256)
 }
 
-// findings returns what Configure says of the settings, faults included.
-func findings(ctx context.Context, i *instance) ([]pluginapi.Finding, error) {
+// ready has the plugin running and configured, and returns what Configure said.
+func (i *instance) ready(ctx context.Context) (configured, error) {
 	r, err := i.acquire(ctx)
 	if err != nil {
-		return nil, i.wrap(i.clean(err))
+		return configured{}, err
 	}
-	defer i.release(r, false)
-	value, err := i.configure(ctx, r)
+	defer i.release(r, false) // that it answered is noted where it is configured
+	return i.configure(ctx, r)
+}
+
+// findings returns what Configure says of the settings, faults included.
+func findings(ctx context.Context, i *instance) ([]pluginapi.Finding, error) {
+	value, err := i.ready(ctx)
 	if err != nil && !errors.Is(err, ErrFaults) {
 		return nil, i.wrap(i.clean(err))
 	}

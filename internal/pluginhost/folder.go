@@ -422,16 +422,16 @@ func (f *folder) knownSum(id identity) string {
 	return f.sums[id]
 }
 
-// sumOf hashes a file for a list of plugins, unless it has not changed since. It is empty for one that cannot be read.
-func (f *folder) sumOf(name string) string {
+// sumOf is the hash of a file that was looked at just now, for a list of plugins. It is empty for one that cannot be read.
+func (f *folder) sumOf(name string, id identity) string {
+	if sum := f.knownSum(id); sum != "" {
+		return sum
+	}
 	x, err := f.open(name, "")
 	if err != nil {
 		return ""
 	}
 	defer func() { _ = x.file.Close() }()
-	if sum := f.knownSum(x.id); sum != "" {
-		return sum
-	}
 	sum, err := f.hash(x)
 	if err != nil {
 		return ""

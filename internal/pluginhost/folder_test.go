@@ -223,7 +223,7 @@ func TestWhatWasHashedIsWhatRuns(t *testing.T) {
 	r := newRig(t, nil)
 	file := filepath.Join(r.dir, "ca-test")
 	must(t, os.WriteFile(file, []byte("#!/bin/sh\necho good >&2\n"), 0o755))
-	x, err := r.folder.open("ca-test", r.folder.sumOf("ca-test"))
+	x, err := r.folder.open("ca-test", r.List()[0].SHA256)
 	must(t, err)
 	defer func() { _ = x.file.Close() }()
 	evil := filepath.Join(r.dir, "evil")

@@ -91,7 +91,7 @@ func (h *Host) List() []Info {
 		if _, id, err := h.folder.look(name); err != nil {
 			info.State, info.Reason = stateOf(err), err.Error()
 		} else {
-			info.SHA256, info.Version = h.folder.sumOf(name), h.version(Kind(kind), id)
+			info.SHA256, info.Version = h.folder.sumOf(name, id), h.version(Kind(kind), id)
 		}
 		return info
 	}
@@ -122,7 +122,7 @@ func (h *Host) List() []Info {
 func (i *instance) info() InstanceInfo {
 	_, id, looked := i.host.folder.look(i.file)
 	if looked == nil && i.spec.SHA256 != "" {
-		looked = pinned(i.file, i.spec.SHA256, i.host.folder.sumOf(i.file))
+		looked = pinned(i.file, i.spec.SHA256, i.host.folder.sumOf(i.file, id))
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()

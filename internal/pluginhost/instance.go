@@ -50,7 +50,7 @@ type instance struct {
 	mu       sync.Mutex
 	current  *running
 	starting *flight[*running]
-	waking   bool // somebody asked for the start
+	waking   bool // a start that nobody waits for is under way
 	rec      record
 	recFor   identity // the file the record is about
 	refusal  error    // why the last start was not tried
@@ -117,21 +117,16 @@ func (i *instance) acquire(ctx context.Context) (*running, error) {
 func (i *instance) wake() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.current != nil || i.starting != nil || i.waking || i.closed || i.badEnv != nil || !i.host.enter() {
+	if i.current != nil || i.waking || !i.host.enter() {
 		return
 	}
 	i.waking = true
 	go func() {
 		defer i.host.leave()
-		r, err := i.acquire(context.Background())
+		_, _ = i.ready(context.Background())
 		i.mu.Lock()
 		i.waking = false
 		i.mu.Unlock()
-		if err != nil {
-			return
-		}
-		_, err = i.configure(context.Background(), r)
-		i.release(r, answered(err))
 	}()
 }
 

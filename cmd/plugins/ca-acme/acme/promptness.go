@@ -9,8 +9,8 @@ import (
 const (
 	// firstGuess is when an order is looked at for the first time while nothing is known of the CA: most of them need no longer.
 	firstGuess = 100 * time.Millisecond
-	// longestLook is how long a call waits for the CA to be done. A slower one is looked at by the daemon's next call, a second
-	// later or more, in which nobody waits meanwhile: a CA that is somewhat faster than that would be made to seem as slow.
+	// longestLook is how long a call waits for the CA to be done. A slower one is looked at by the daemon's next call, for which
+	// nobody waits. That comes a second later or more, and so much would be lost on a CA that needs less.
 	longestLook = time.Second
 	// soonest is the shortest wait before a look.
 	soonest = 10 * time.Millisecond
